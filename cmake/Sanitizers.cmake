@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+# Sanitizers, coverage and fuzzing: instrumentation of everything in this tree.
+
+set(HVS_INSTRUMENTED OFF)
+
+if(HVS_SANITIZE)
+	string(REPLACE " " "," HVS_SANITIZE "${HVS_SANITIZE}")
+	string(REPLACE "," ";" sanitizers "${HVS_SANITIZE}")
+	foreach(s IN LISTS sanitizers)
+		if(NOT s MATCHES "^(address|undefined|thread)$")
+			message(FATAL_ERROR "HVS_SANITIZE=${HVS_SANITIZE}: no sanitizer \"${s}\"")
+		endif()
+	endforeach()
+	if("thread" IN_LIST sanitizers AND "address" IN_LIST sanitizers)
+		message(FATAL_ERROR "HVS_SANITIZE: thread and address exclude each other")
+	endif()
+	# Without -fno-sanitize-recover, clang prints what UBSan finds and goes on.
+	set(sanitize_flags -fsanitize=${HVS_SANITIZE} -fno-sanitize-recover=all
+		-fno-omit-frame-pointer)
+	add_compile_options(${sanitize_flags} -fno-optimize-sibling-calls)
+	add_link_options(${sanitize_flags})
+	set(HVS_INSTRUMENTED ON)
+endif()
+
+if(HVS_FUZZ)
+	if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+		message(FATAL_ERROR "HVS_FUZZ needs clang (libFuzzer)")
+	endif()
+	if(NOT HVS_SANITIZE)
+		message(FATAL_ERROR "HVS_FUZZ without HVS_SANITIZE=address,undefined finds little")
+	endif()
+	add_compile_options(-fsanitize=fuzzer-no-link)
+	set(HVS_INSTRUMENTED ON)
+endif()
+
+if(HVS_COVERAGE)
+	add_compile_options(--coverage -fprofile-abs-path)
+	add_link_options(--coverage)
+	set(HVS_INSTRUMENTED ON)
+endif()
+
+# Is a sanitizer on? hvs_sanitizing(thread result)
+function(hvs_sanitizing name result)
+	string(REPLACE "," ";" sanitizers "${HVS_SANITIZE}")
+	set(${result} OFF PARENT_SCOPE)
+	if(name IN_LIST sanitizers)
+		set(${result} ON PARENT_SCOPE)
+	endif()
+endfunction()

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Offering a device and talking to its guest driver: everything a virtualization service
+ * provider (VSP) needs. The devices in this library use nothing else.
+ *
+ * A channel belongs to one worker for life; its callbacks run there, one at a time.
+ *
+ *   guest opens      -> open()
+ *   guest sends      -> ready(): hvs_channel_recv() until 0, hvs_channel_send()/complete(),
+ *                       hvs_channel_flush() once a batch
+ *   guest closes     -> close(), and when the last request is back: hvs_channel_closed()
+ */
+#ifndef HVSTACK_CHANNEL_H
+#define HVSTACK_CHANNEL_H
+
+#include <hvstack/export.h>
+#include <hvstack/types.h>
+
+#include <stdbool.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the guest asked for when it opened the channel. Library-owned; may grow at the end. */
+struct hvs_open_params {
+	uint16_t subchannel;      /* 0: primary */
+	uint32_t target_vp;       /* VP the guest wants interrupted; UINT32_MAX: none, it polls */
+	uint32_t send_ring_bytes; /* data area, host to guest */
+	uint32_t recv_ring_bytes;
+	uint8_t user_data[120];   /* private copy */
+};
+
+struct hvs_vsp_ops {
+	uint32_t size;
+	uint32_t reserved; /* 0 */
+
+	/*
+	 * Take the channel into use. Nothing may be sent yet; ready() follows once the guest
+	 * knows that the channel is open. *ctx is handed to the other callbacks. A negative errno
+	 * refuses; nothing else is called for this open then.
+	 */
+	int (*open)(void *dev, struct hvs_channel *ch, const struct hvs_open_params *params,
+		    void **ctx);
+
+	/*
+	 * The guest may have sent something, room for a refused send may have appeared, or
+	 * hvs_channel_kick() was called. Handle at most about `budget` packets.
+	 *
+	 * Return true when more is to be done now and the budget ended it; false when the ring is
+	 * empty or when the device will call hvs_channel_kick() itself.
+	 */
+	bool (*ready)(struct hvs_channel *ch, void *ctx, unsigned budget);
+
+	/*
+	 * Stop using the ring now: recv, send and flush fail from here on. Call
+	 * hvs_channel_closed() when no request of this channel is left, here or later; ready()
+	 * is still called after a kick until then.
+	 */
+	void (*close)(struct hvs_channel *ch, void *ctx);
+
+	/* The bus is being destroyed: free dev. Nothing follows. Optional. */
+	void (*destroy)(void *dev);
+};
+#define HVS_VSP_OPS_INIT .size = (uint32_t)sizeof(struct hvs_vsp_ops)
+
+#define HVS_OFFER_PIPE 0x0010u /* named pipe mode: packets carry pipe headers */
+
+struct hvs_offer {
+	uint32_t size;
+	uint32_t flags;            /* HVS_OFFER_*, as sent to the guest */
+	struct hvs_guid class_id;  /* interface GUID: which driver binds */
+	struct hvs_guid instance_id; /* unique per bus, stable over reboot and restore */
+	uint8_t user_data[120];    /* class specific */
+	uint32_t max_packet_bytes; /* largest packet accepted from the guest; 0: 4096 */
+	uint32_t reserved;         /* 0 */
+	struct hvs_worker *worker; /* NULL: the main worker */
+};
+#define HVS_OFFER_INIT .size = (uint32_t)sizeof(struct hvs_offer)
+
+/*
+ * Offer a device. ops and offer are copied; dev is handed to open(). Before hvs_vmbus_start().
+ *
+ * 0, -EINVAL, -ENOTSUP (unknown members set), -EEXIST (instance_id is taken), -EBUSY (started),
+ * -ENOSPC (2,047 channels exist), -ENOMEM.
+ */
+HVS_API HVS_NODISCARD int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer,
+					   const struct hvs_vsp_ops *ops, void *dev,
+					   struct hvs_device **out);
+
+/* ---- receiving ------------------------------------------------------------------------- */
+
+enum hvs_packet_type {
+	HVS_PACKET_INBAND = 0x6,
+	HVS_PACKET_GPA_DIRECT = 0x9,
+	HVS_PACKET_COMPLETION = 0xb,
+};
+
+/* One packet; a private copy of the guest's bytes. Library-owned; may grow at the end. */
+struct hvs_packet {
+	enum hvs_packet_type type;
+	bool wants_completion;
+	uint32_t len;       /* payload bytes, a multiple of 8: the guest's padding is included */
+	uint64_t xid;       /* transaction id: opaque, echo it in the completion */
+	const void *data;   /* payload, aligned to 8 */
+	const struct hvs_extents *extents; /* NULL unless type is HVS_PACKET_GPA_DIRECT */
+};
+
+/*
+ * Next packet. 1: *pkt is valid until the next recv on this channel or until ready() returns;
+ * 0: nothing there; -EPROTO: the ring is corrupt, the channel is faulted until the guest closes
+ * it; -ESHUTDOWN: faulted before, or closing. [worker]
+ */
+HVS_API HVS_NODISCARD int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt);
+
+/* ---- sending --------------------------------------------------------------------------- */
+
+/*
+ * Queue an in-band packet or the completion of a received one; the guest sees it after
+ * hvs_channel_flush(). The payload is copied.
+ *
+ * 0, -EAGAIN (ring full: flush; ready() is called when there is room), -EMSGSIZE (would never
+ * fit), -EPROTO or -ESHUTDOWN as for recv. [worker]
+ */
+HVS_API HVS_NODISCARD int hvs_channel_send(struct hvs_channel *ch, uint64_t xid,
+					   bool wants_completion, const struct iovec *iov,
+					   unsigned iovcnt);
+HVS_API HVS_NODISCARD int hvs_channel_complete(struct hvs_channel *ch, uint64_t xid,
+					       const struct iovec *iov, unsigned iovcnt);
+
+/*
+ * Make everything queued visible to the guest, with at most one interrupt, and give the room of
+ * consumed packets back to it. Also done when ready() returns. [worker]
+ */
+HVS_API void hvs_channel_flush(struct hvs_channel *ch);
+
+/*
+ * Have ready() called soon. Between open() and hvs_channel_closed(), or while a doorbell is
+ * registered for it. [any]
+ */
+HVS_API void hvs_channel_kick(struct hvs_channel *ch);
+
+/* After close(): the device holds nothing of this channel any more. [worker] */
+HVS_API void hvs_channel_closed(struct hvs_channel *ch);
+
+/*
+ * The guest broke the device's own protocol beyond repair: count it, report it, and stop the
+ * channel until the guest closes it. where is a static string. [worker]
+ */
+HVS_API void hvs_channel_fault(struct hvs_channel *ch, const char *where);
+
+/* Identity of a channel on its connection, for logs: 1..2047. [any] */
+HVS_API uint32_t hvs_channel_id(const struct hvs_channel *ch);
+
+/* ---- guest buffers --------------------------------------------------------------------- */
+
+/* Bytes. [worker] */
+HVS_API uint32_t hvs_extents_len(const struct hvs_extents *e);
+
+/*
+ * Copy between guest memory and buf. 0, -ERANGE (beyond the end), -EFAULT (not RAM, or not
+ * writable; a part may have been copied). [worker]
+ */
+HVS_API HVS_NODISCARD int hvs_extents_read(const struct hvs_extents *e, uint32_t off, void *buf,
+					   uint32_t len);
+HVS_API HVS_NODISCARD int hvs_extents_write(const struct hvs_extents *e, uint32_t off,
+					    const void *buf, uint32_t len);
+
+/*
+ * Map bytes [off, off + len) without a copy; the map outlives the packet. The guest can change
+ * the bytes at any time: move them, never interpret them.
+ *
+ * 0, -EINVAL (len is 0), -ERANGE, -EFAULT, -ENOMEM. [worker]
+ */
+HVS_API HVS_NODISCARD int hvs_extents_map(const struct hvs_extents *e, uint32_t off, uint32_t len,
+					  enum hvs_access access, struct hvs_map **out);
+
+/* The mapped bytes, in order; valid until hvs_map_put(). [any] */
+HVS_API const struct iovec *hvs_map_iov(const struct hvs_map *map, unsigned *iovcnt);
+
+/* Give a map back, at the latest before hvs_channel_closed(). NULL is allowed. [worker] */
+HVS_API void hvs_map_put(struct hvs_map *map);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

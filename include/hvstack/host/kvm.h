@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * VMBus for a VMM on Linux KVM. Five calls: create, add RAM, CPUID, vCPU init, exit handler.
+ *
+ *   hvs_kvm_create(&cfg, &kvm)                    after KVM_CREATE_VM and KVM_CREATE_IRQCHIP
+ *   hvs_mem_add(hvs_kvm_mem(kvm), ...)            for every RAM slot
+ *   hvs_kvm_cpuid(kvm, cpuid, max)                before KVM_SET_CPUID2
+ *   hvs_kvm_vcpu_init(kvm, vp, vcpu_fd)           after KVM_SET_CPUID2, in VP order
+ *   ... offer devices on hvs_kvm_bus(kvm), hvs_vmbus_start(), run the loop on an I/O thread
+ *   hvs_kvm_handle_exit(kvm, vp, run)             on every exit of KVM_RUN
+ */
+#ifndef HVSTACK_HOST_KVM_H
+#define HVSTACK_HOST_KVM_H
+
+#include <hvstack/backend.h>
+#include <hvstack/export.h>
+#include <hvstack/hv.h>
+#include <hvstack/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct event_base; /* libevent */
+struct kvm_cpuid2;
+struct kvm_run;
+struct hvs_kvm;
+
+/* Who keeps the synthetic interrupt controller. The guest can't tell the difference. */
+enum hvs_kvm_synic {
+	HVS_KVM_SYNIC_AUTO = 0,   /* the kernel if it can */
+	HVS_KVM_SYNIC_KERNEL = 1, /* KVM_CAP_HYPERV_SYNIC2; -ENOTSUP if KVM was built without */
+	HVS_KVM_SYNIC_USER = 2,   /* the library: MSR exits and a hypercall page of its own */
+};
+
+struct hvs_kvm_config {
+	uint32_t size;
+	int vm_fd;               /* stays the VMM's; needs an in-kernel irqchip */
+	uint32_t vcpu_count;     /* vCPU indexes are VP indexes, and APIC ids in the user way */
+	enum hvs_kvm_synic synic;
+	struct event_base *base; /* the VMM runs it on one thread; must outlive the hvs_kvm */
+	enum hvs_log_level log_level;
+	void (*log)(void *arg, const struct hvs_log_record *record);              /* optional */
+	void (*guest_fault)(void *arg, const struct hvs_guest_fault *fault);      /* optional */
+	/* The guest reported a crash (Hyper-V crash MSRs); a notification. Optional. */
+	void (*crash)(void *arg, uint32_t vp, const struct hvs_hv_crash *crash);
+	void *arg;
+};
+#define HVS_KVM_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_kvm_config)
+
+/*
+ * Attach to a VM. cfg is copied.
+ *
+ * 0, -EINVAL, -ENOTSUP (this KVM lacks what the chosen way needs, or unknown members are set),
+ * -ENOMEM, or the errno of a KVM ioctl.
+ */
+HVS_API HVS_NODISCARD int hvs_kvm_create(const struct hvs_kvm_config *cfg, struct hvs_kvm **out);
+
+/* NULL is allowed. No vCPU and no loop may be running; the bus must be reset or never started. */
+HVS_API void hvs_kvm_destroy(struct hvs_kvm *kvm);
+
+HVS_API struct hvs_vmbus *hvs_kvm_bus(struct hvs_kvm *kvm);
+HVS_API struct hvs_mem *hvs_kvm_mem(struct hvs_kvm *kvm);
+
+/* Which way was chosen: HVS_KVM_SYNIC_KERNEL or HVS_KVM_SYNIC_USER. */
+HVS_API enum hvs_kvm_synic hvs_kvm_synic(const struct hvs_kvm *kvm);
+
+/*
+ * Add the Hyper-V leaves to a CPUID table, and remove those of other hypervisors.
+ * max: entries the table has room for. 0, -E2BIG.
+ */
+HVS_API HVS_NODISCARD int hvs_kvm_cpuid(struct hvs_kvm *kvm, struct kvm_cpuid2 *cpuid,
+					unsigned max);
+
+/* Prepare vCPU vp. 0 or the errno of a KVM ioctl. */
+HVS_API HVS_NODISCARD int hvs_kvm_vcpu_init(struct hvs_kvm *kvm, uint32_t vp, int vcpu_fd);
+
+/*
+ * Is this exit ours? 1: yes, handled, run on; 0: no; negative errno: ours, but it failed (an
+ * error of KVM's). On the thread that runs the vCPU.
+ */
+HVS_API HVS_NODISCARD int hvs_kvm_handle_exit(struct hvs_kvm *kvm, uint32_t vp,
+					      struct kvm_run *run);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Types shared by all headers, and the conventions that hold for all of them.
+ *
+ *   [any]     may be called from any thread; never blocks, never calls back
+ *   [worker]  may be called only while the owning worker is being dispatched, that is, from one
+ *             of its callbacks, or before hvs_vmbus_start()
+ *   return    0 or positive: success; negative errno value: failure. errno itself is not touched
+ *   size      first member of every struct the caller fills in: sizeof(the struct), set by the
+ *             matching HVS_*_INIT. The library copies what it knows; bytes of a newer caller that
+ *             this library does not know must be zero, else -ENOTSUP
+ */
+#ifndef HVSTACK_TYPES_H
+#define HVSTACK_TYPES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct hvs_mem;     /* RAM of one virtual machine */
+struct hvs_hv;      /* hypervisor interface a guest sees: CPUID, MSRs, hypercalls, SynIC */
+struct hvs_vmbus;   /* VMBus of one virtual machine */
+struct hvs_worker;  /* serial execution context, driven by the embedder */
+struct hvs_device;  /* one offered device */
+struct hvs_channel; /* one pair of ring buffers between a device and its guest driver */
+struct hvs_extents; /* guest memory named by a packet or a GPADL, checked */
+struct hvs_map;     /* host view of part of an hvs_extents */
+
+/* GUID as the guest sees it: the first three fields little endian (MS-DTYP 2.3.4.2). */
+struct hvs_guid {
+	uint8_t b[16];
+};
+
+enum hvs_access {
+	HVS_READ = 1,
+	HVS_WRITE = 2,
+	HVS_RDWR = 3,
+};
+
+/*
+ * Where the library gets its own memory. alloc returns zeroed memory aligned for any object, or
+ * NULL; free gets the length that was asked for. Both may be called from any thread that is
+ * inside the library. Without one, malloc and free are used.
+ */
+struct hvs_allocator {
+	void *(*alloc)(void *arg, size_t len);
+	void (*free)(void *arg, void *p, size_t len);
+	void *arg;
+};
+
+/* Called exactly once for every call that took it and returned 0; never for one that failed. */
+typedef void (*hvs_done_fn)(void *arg, int status);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

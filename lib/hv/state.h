@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of lib/hv share: the state behind the synthetic MSRs of one virtual machine. */
+#ifndef HVSI_HV_STATE_H
+#define HVSI_HV_STATE_H
+
+#include "mem/guestmem.h"
+#include "util/atomic.h"
+
+#include <hvstack/hv.h>
+
+#define HVSI_SINTS 16u
+#define HVSI_SINT_MASKED 0x10000u /* bit 16 of a SINT register; also its reset value */
+#define HVSI_SINT_POLLING 0x40000u
+#define HVSI_SINT_PROXY 0x100000u
+#define HVSI_PAGE_ENABLE 1u /* bit 0 of every MSR that places a page */
+
+/* Synthetic interrupt controller of one VP. */
+struct hvsi_synic {
+	/* Registers; written only by the VP's own thread. */
+	uint64_t scontrol;
+	uint64_t siefp;
+	uint64_t simp;
+	_Atomic(uint64_t) sint[HVSI_SINTS];
+
+	/* What deliveries use, on any thread: NULL unless enabled and RAM. */
+	struct hvsi_gate gate;
+	_Atomic(uintptr_t) event_page;
+	_Atomic(uintptr_t) message_page;
+};
+
+struct hvs_hv {
+	struct hvs_hv_config cfg;
+	struct hvs_hv_ops ops;
+	void *be;
+	const struct hvs_mem *mem;
+	uint64_t start_ns;
+
+	/* Partition-wide registers; any VP may write them. */
+	struct hvsi_spin lock;
+	_Atomic(uint64_t) guest_os_id;
+	uint64_t hypercall;
+	uint64_t tsc_invariant;
+	struct hvs_hv_crash crash;
+
+	struct hvsi_synic vp[];
+};
+
+/* synic.c */
+void hvsi_synic_reset(struct hvsi_synic *s);
+int hvsi_synic_read(const struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *value);
+int hvsi_synic_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value);
+
+#endif

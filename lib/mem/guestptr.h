@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pointers into guest memory, and the only functions that may look through them.
+ *
+ * The guest changes the bytes at any time. clang refuses to dereference such a pointer anywhere
+ * else; a value is read once, into private memory, and used from there.
+ */
+#ifndef HVSI_MEM_GUESTPTR_H
+#define HVSI_MEM_GUESTPTR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__clang__)
+#define HVSI_GUEST __attribute__((noderef, address_space(1)))
+#define HVSI_RACY __attribute__((no_sanitize("thread")))
+#else
+#define HVSI_GUEST
+#define HVSI_RACY __attribute__((no_sanitize_thread))
+#endif
+
+/* For handing guest memory to somebody who only moves bytes (an iovec), and for the host's view
+ * of an address that came in through the API. */
+static inline void *hvsi_guest_to_host(uint8_t HVSI_GUEST *p)
+{
+	return (void *)(uintptr_t)p;
+}
+
+static inline uint8_t HVSI_GUEST *hvsi_guest_from_host(void *p)
+{
+	return (uint8_t HVSI_GUEST *)(uintptr_t)p;
+}
+
+HVSI_RACY static inline void hvsi_guest_read(void *to, const uint8_t HVSI_GUEST *from, size_t len)
+{
+	memcpy(to, (const void *)(uintptr_t)from, len);
+}
+
+HVSI_RACY static inline void hvsi_guest_write(uint8_t HVSI_GUEST *to, const void *from, size_t len)
+{
+	memcpy((void *)(uintptr_t)to, from, len);
+}
+
+HVSI_RACY static inline void hvsi_guest_zero(uint8_t HVSI_GUEST *to, size_t len)
+{
+	memset((void *)(uintptr_t)to, 0, len);
+}
+
+/* Shared 32-bit words, naturally aligned, little endian as on every host that has such guests. */
+static inline uint32_t hvsi_guest_load32(const uint8_t HVSI_GUEST *p)
+{
+	return __atomic_load_n((const uint32_t *)(uintptr_t)p, __ATOMIC_ACQUIRE);
+}
+
+static inline void hvsi_guest_store32(uint8_t HVSI_GUEST *p, uint32_t v)
+{
+	__atomic_store_n((uint32_t *)(uintptr_t)p, v, __ATOMIC_RELEASE);
+}
+
+/* Returns the old value; a full barrier. */
+static inline uint32_t hvsi_guest_or32(uint8_t HVSI_GUEST *p, uint32_t bits)
+{
+	return __atomic_fetch_or((uint32_t *)(uintptr_t)p, bits, __ATOMIC_SEQ_CST);
+}
+
+/* Returns the old value; a full barrier. */
+static inline uint32_t hvsi_guest_swap32(uint8_t HVSI_GUEST *p, uint32_t v)
+{
+	return __atomic_exchange_n((uint32_t *)(uintptr_t)p, v, __ATOMIC_SEQ_CST);
+}
+
+static inline void hvsi_guest_or8(uint8_t HVSI_GUEST *p, uint8_t bits)
+{
+	__atomic_fetch_or((uint8_t *)(uintptr_t)p, bits, __ATOMIC_SEQ_CST);
+}
+
+#endif

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Channels as the control protocol sees them: offered, opened, closed. Main worker only; what
+ * concerns the rings happens on the channel's worker (chan_io.c), which is sent commands and
+ * reports when they are done.
+ */
+#include "vmbus/bus.h"
+
+#include <errno.h>
+
+/* ---- messages to the guest ----------------------------------------------------------------- */
+
+static size_t build_offer(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
+{
+	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, offer);
+	const struct hvs_offer *o = &ch->dev->offer;
+	struct hvsi_msg_offer msg = {
+		.h = hvsi_msg_header(HVSI_MSG_OFFERCHANNEL),
+		.class_id = o->class_id,
+		.instance_id = o->instance_id,
+		.flags = hvsi_le16((uint16_t)o->flags),
+		.relid = hvsi_le32(ch->relid),
+		.monitor_id = HVSI_NO_MONITOR,
+		.dedicated = hvsi_le16(1),
+		.connection_id = hvsi_le32(ch->connection_id),
+	};
+
+	memcpy(msg.user_data, o->user_data, sizeof(msg.user_data));
+	memcpy(buf, &msg, sizeof(msg));
+	return sizeof(msg);
+}
+
+static size_t build_open_result(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
+{
+	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, open_result);
+	struct hvsi_msg_open_result msg = {.h = hvsi_msg_header(HVSI_MSG_OPENCHANNEL_RESULT),
+					   .relid = hvsi_le32(ch->relid),
+					   .open_id = ch->request.open_id,
+					   .status = hvsi_le32(ch->open_status)};
+
+	memcpy(buf, &msg, sizeof(msg));
+	return sizeof(msg);
+}
+
+static void command(struct hvs_channel *ch, unsigned ctl)
+{
+	atomic_fetch_or(&ch->ctl, ctl);
+	hvsi_worker_post(ch->worker, &ch->ctl_work);
+}
+
+/* Drivers lose interrupts that come before they know that the channel is open. */
+static void open_result_sent(struct hvsi_outmsg *m)
+{
+	struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, open_result);
+
+	if (ch->state == HVSI_CHAN_OPEN)
+		command(ch, HVSI_CTL_START);
+}
+
+static size_t build_modify_response(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
+{
+	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, modify_response);
+	struct hvsi_msg_modify_response msg = {
+		.h = hvsi_msg_header(HVSI_MSG_MODIFYCHANNEL_RESPONSE),
+		.relid = hvsi_le32(ch->relid),
+		.status = hvsi_le32(ch->modify_status)};
+
+	memcpy(buf, &msg, sizeof(msg));
+	return sizeof(msg);
+}
+
+static void answer_modify(struct hvs_channel *ch, uint32_t status)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+
+	ch->modify_status = status;
+	if (atomic_load(&bus->conn.version) >= HVSI_VERSION(5, 3))
+		hvsi_outq_add(bus, &ch->modify_response);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static void enlist(struct hvs_channel *ch)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+
+	atomic_store(&bus->open[ch->relid], ch);
+	ch->doorbell = bus->ops.doorbell_add &&
+		       bus->ops.doorbell_add(bus->be, ch->connection_id, ch) == 0;
+}
+
+static void delist(struct hvs_channel *ch)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+
+	if (ch->doorbell)
+		bus->ops.doorbell_del(bus->be, ch->connection_id, ch);
+	ch->doorbell = false;
+	atomic_store(&bus->open[ch->relid], NULL);
+}
+
+static void answer_open(struct hvs_channel *ch, uint32_t status)
+{
+	ch->open_status = status;
+	hvsi_outq_add(ch->dev->bus, &ch->open_result);
+}
+
+/* Is what the guest gave a pair of rings: whole pages in one range, control and data page each? */
+static bool ring_ok(const struct hvs_channel *ch, const struct hvsi_gpadl *g)
+{
+	uint32_t split = hvsi_get32(ch->request.downstream_page);
+
+	return g && g->state == HVSI_GPADL_READY && g->status == HVSI_STATUS_OK &&
+	       g->relid == ch->relid && g->range_count == 1 &&
+	       g->extents.len == (uint64_t)g->extents.page_count * HVSI_PAGE && split >= 2 &&
+	       g->extents.page_count >= 4 && split <= g->extents.page_count - 2;
+}
+
+static void begin_open(struct hvs_channel *ch)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+	struct hvsi_gpadl *g = hvsi_gpadl_find(bus, hvsi_get32(ch->request.gpadl_id));
+	uint32_t vp = hvsi_get32(ch->request.target_vp);
+
+	if (!ring_ok(ch, g) || (vp >= bus->cfg.vp_count && vp != HVSI_VP_NONE)) {
+		hvsi_fault(bus, ch->relid, HVS_FAULT_MESSAGE, "OPENCHANNEL with a bad ring or VP");
+		answer_open(ch, HVSI_STATUS_FAILED);
+		return;
+	}
+	ch->ring = g;
+	if (hvsi_chan_io_prepare(ch) < 0) {
+		answer_open(ch, HVSI_STATUS_FAILED);
+		return;
+	}
+	hvsi_gpadl_get(g);
+	ch->state = HVSI_CHAN_OPENING;
+	/* Before the device opens: its driver may signal at once. */
+	enlist(ch);
+	command(ch, HVSI_CTL_OPEN);
+}
+
+/* The channel's worker has let go of it. */
+static void finish_close(struct hvs_channel *ch)
+{
+	hvsi_chan_io_free(ch);
+	hvsi_gpadl_put(ch->ring);
+	ch->ring = NULL;
+}
+
+static void released(struct hvs_channel *ch)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+
+	ch->state = HVSI_CHAN_RELEASED;
+	ch->release = false;
+	bus->offered[ch->relid] = NULL;
+	hvsi_conn_channel_released(bus);
+}
+
+static void begin_close(struct hvs_channel *ch)
+{
+	delist(ch);
+	ch->state = HVSI_CHAN_CLOSING;
+	command(ch, HVSI_CTL_CLOSE);
+}
+
+static void open_done(struct hvs_channel *ch)
+{
+	if (!ch->open_error && !ch->release) {
+		ch->state = HVSI_CHAN_OPEN;
+		answer_open(ch, HVSI_STATUS_OK);
+		return;
+	}
+	if (!ch->open_error) {
+		begin_close(ch);
+		return;
+	}
+	hvsi_log(ch->dev->bus, HVS_LOG_WARN, "chan", ch->relid, "device refused to open: error %d",
+		 -ch->open_error);
+	delist(ch);
+	finish_close(ch);
+	if (ch->release) {
+		released(ch);
+	} else {
+		ch->state = HVSI_CHAN_CLOSED;
+		answer_open(ch, HVSI_STATUS_FAILED);
+	}
+}
+
+static void close_done(struct hvs_channel *ch)
+{
+	bool reopen = ch->state == HVSI_CHAN_CLOSING_REOPEN;
+
+	finish_close(ch);
+	if (ch->release) {
+		released(ch);
+		return;
+	}
+	ch->state = HVSI_CHAN_CLOSED;
+	if (reopen) {
+		ch->request = ch->next_request;
+		begin_open(ch);
+	}
+}
+
+static unsigned run_done(struct hvsi_work *work, unsigned budget)
+{
+	struct hvs_channel *ch = hvsi_container_of(work, struct hvs_channel, done_work);
+	unsigned done = atomic_exchange(&ch->done, 0);
+
+	(void)budget;
+	if (done & HVSI_DONE_OPEN)
+		open_done(ch);
+	if (done & HVSI_DONE_MODIFY && ch->state == HVSI_CHAN_OPEN)
+		answer_modify(ch, HVSI_STATUS_OK);
+	if (done & HVSI_DONE_CLOSE)
+		close_done(ch);
+	return 1;
+}
+
+/* ---- messages from the guest ----------------------------------------------------------------- */
+
+void hvsi_chan_open(struct hvs_vmbus *bus, const void *bytes, size_t len)
+{
+	struct hvsi_msg_open msg;
+	struct hvs_channel *ch;
+
+	(void)len;
+	memcpy(&msg, bytes, sizeof(msg));
+	ch = hvsi_bus_channel(bus, hvsi_get32(msg.relid));
+	if (ch && ch->state == HVSI_CHAN_CLOSED) {
+		ch->request = msg;
+		begin_open(ch);
+	} else if (ch && ch->state == HVSI_CHAN_CLOSING) {
+		ch->next_request = msg;
+		ch->state = HVSI_CHAN_CLOSING_REOPEN;
+	} else {
+		struct hvsi_msg_open_result refusal = {
+			.h = hvsi_msg_header(HVSI_MSG_OPENCHANNEL_RESULT),
+			.relid = msg.relid,
+			.open_id = msg.open_id,
+			.status = hvsi_le32(HVSI_STATUS_FAILED)};
+
+		hvsi_fault(bus, hvsi_get32(msg.relid), HVS_FAULT_MESSAGE,
+			   "OPENCHANNEL of a channel that can't be opened now");
+		hvsi_conn_refuse(bus, &refusal, sizeof(refusal));
+	}
+}
+
+static struct hvs_channel *channel_of(struct hvs_vmbus *bus, const void *bytes,
+				      enum hvsi_chan_state wanted, const char *complaint)
+{
+	struct hvsi_msg_relid msg;
+	struct hvs_channel *ch;
+
+	memcpy(&msg, bytes, sizeof(msg));
+	ch = hvsi_bus_channel(bus, hvsi_get32(msg.relid));
+	if (ch && ch->state == wanted)
+		return ch;
+	hvsi_fault(bus, hvsi_get32(msg.relid), HVS_FAULT_MESSAGE, complaint);
+	return NULL;
+}
+
+void hvsi_chan_close(struct hvs_vmbus *bus, const void *msg, size_t len)
+{
+	struct hvs_channel *ch =
+		channel_of(bus, msg, HVSI_CHAN_OPEN, "CLOSECHANNEL of a channel that is not open");
+
+	(void)len;
+	if (ch)
+		begin_close(ch);
+}
+
+void hvsi_chan_released(struct hvs_vmbus *bus, const void *msg, size_t len)
+{
+	struct hvs_channel *ch = channel_of(bus, msg, HVSI_CHAN_CLOSED,
+					    "RELID_RELEASED of a channel that is not closed");
+
+	(void)len;
+	if (ch)
+		released(ch);
+}
+
+void hvsi_chan_modify(struct hvs_vmbus *bus, const void *bytes, size_t len)
+{
+	struct hvsi_msg_modify_channel msg;
+	struct hvs_channel *ch;
+
+	(void)len;
+	memcpy(&msg, bytes, sizeof(msg));
+	ch = channel_of(bus, bytes, HVSI_CHAN_OPEN, "MODIFYCHANNEL of a channel that is not open");
+	if (!ch) {
+		struct hvsi_msg_modify_response refusal = {
+			.h = hvsi_msg_header(HVSI_MSG_MODIFYCHANNEL_RESPONSE),
+			.relid = msg.relid,
+			.status = hvsi_le32(HVSI_STATUS_FAILED)};
+
+		if (atomic_load(&bus->conn.version) >= HVSI_VERSION(5, 3))
+			hvsi_conn_refuse(bus, &refusal, sizeof(refusal));
+		return;
+	}
+	if (hvsi_get32(msg.target_vp) >= bus->cfg.vp_count) {
+		answer_modify(ch, HVSI_STATUS_FAILED);
+		return;
+	}
+	atomic_store(&ch->modify_vp, hvsi_get32(msg.target_vp));
+	command(ch, HVSI_CTL_MODIFY);
+}
+
+/* ---- from the connection --------------------------------------------------------------------- */
+
+void hvsi_chan_offer(struct hvs_channel *ch, uint32_t relid)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+
+	ch->state = HVSI_CHAN_CLOSED;
+	ch->relid = relid;
+	ch->connection_id = HVSI_FIRST_CONNECTION_ID + relid;
+	bus->offered[relid] = ch;
+	hvsi_outq_add(bus, &ch->offer);
+}
+
+void hvsi_chan_disconnect(struct hvs_channel *ch)
+{
+	switch (ch->state) {
+	case HVSI_CHAN_RELEASED:
+		break;
+	case HVSI_CHAN_CLOSED:
+		released(ch);
+		break;
+	case HVSI_CHAN_OPEN:
+		ch->release = true;
+		begin_close(ch);
+		break;
+	case HVSI_CHAN_OPENING:
+	case HVSI_CHAN_CLOSING:
+	case HVSI_CHAN_CLOSING_REOPEN:
+		ch->release = true;
+		break;
+	}
+}
+
+void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev)
+{
+	ch->dev = dev;
+	ch->worker = dev->offer.worker ? dev->offer.worker : &dev->bus->main_worker;
+	hvsi_outmsg_init(&ch->offer, build_offer, NULL);
+	hvsi_outmsg_init(&ch->open_result, build_open_result, open_result_sent);
+	hvsi_outmsg_init(&ch->modify_response, build_modify_response, NULL);
+	hvsi_work_init(&ch->done_work, run_done);
+	hvsi_chan_io_init(ch);
+}
+

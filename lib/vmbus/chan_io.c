@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Channels as their devices see them: rings, packets, signals. Everything here but prepare and
+ * free runs on the channel's worker.
+ */
+#include "vmbus/bus.h"
+
+#include "util/alloc.h"
+#include "vmbus/packet.h"
+
+#include <errno.h>
+
+/* ---- memory of an open channel (main worker) -------------------------------------------------- */
+
+/* View of a ring whose control page is pages[0]. */
+static void view(struct hvsi_ringmem *mem, uint8_t HVSI_GUEST **pages, size_t count)
+{
+	*mem = (struct hvsi_ringmem){.ctl = pages[0],
+				     .flat = pages[1],
+				     .pages = pages + 1,
+				     .size = (uint32_t)(count - 1) * HVSI_PAGE};
+	for (size_t i = 2; i < count; i++)
+		if (pages[i] != pages[1] + (i - 1) * HVSI_PAGE)
+			mem->flat = NULL;
+}
+
+int hvsi_chan_io_prepare(struct hvs_channel *ch)
+{
+	const struct hvs_allocator *a = &ch->dev->bus->cfg.alloc;
+	const struct hvs_extents *e = &ch->ring->extents;
+	uint32_t split = hvsi_get32(ch->request.downstream_page);
+
+	ch->ring_page_count = e->page_count;
+	ch->ring_pages = hvsi_alloc_array(a, e->page_count, sizeof(ch->ring_pages[0]));
+	ch->staging = hvsi_alloc(a, ch->dev->offer.max_packet_bytes);
+	if (!ch->ring_pages || !ch->staging) {
+		hvsi_chan_io_free(ch);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < e->page_count; i++) {
+		ch->ring_pages[i] = hvsi_mem_range(ch->dev->bus->mem, hvsi_extents_page(e, i),
+						   HVSI_PAGE, HVS_RDWR);
+		if (!ch->ring_pages[i]) {
+			hvsi_chan_io_free(ch);
+			return -EPROTO;
+		}
+	}
+	view(&ch->in.mem, ch->ring_pages, split);
+	view(&ch->out.mem, ch->ring_pages + split, e->page_count - split);
+	ch->target_vp = hvsi_get32(ch->request.target_vp);
+	ch->params = (struct hvs_open_params){.target_vp = ch->target_vp,
+					      .send_ring_bytes = ch->out.mem.size,
+					      .recv_ring_bytes = ch->in.mem.size};
+	memcpy(ch->params.user_data, ch->request.user_data, sizeof(ch->params.user_data));
+	return 0;
+}
+
+void hvsi_chan_io_free(struct hvs_channel *ch)
+{
+	const struct hvs_allocator *a = &ch->dev->bus->cfg.alloc;
+
+	hvsi_free(a, ch->ring_pages, ch->ring_page_count * sizeof(ch->ring_pages[0]));
+	hvsi_free(a, ch->staging, ch->dev->offer.max_packet_bytes);
+	ch->ring_pages = NULL;
+	ch->staging = NULL;
+	hvsi_map_pool_fini(&ch->maps);
+}
+
+/* ---- commands from the main worker ------------------------------------------------------------ */
+
+static void report(struct hvs_channel *ch, unsigned done)
+{
+	atomic_fetch_or(&ch->done, done);
+	hvsi_worker_post(&ch->dev->bus->main_worker, &ch->done_work);
+}
+
+static void signal_guest(struct hvs_channel *ch)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+
+	if (ch->target_vp != HVSI_VP_NONE)
+		bus->ops.synic_signal(bus->be, ch->target_vp, HVS_VMBUS_SINT, (uint16_t)ch->relid);
+}
+
+static int open_device(struct hvs_channel *ch)
+{
+	struct hvsi_ringmem in = ch->in.mem;
+	struct hvsi_ringmem out = ch->out.mem;
+	int err;
+
+	ch->started = false;
+	ch->closing = false;
+	ch->faulted = false;
+	ch->ctx = NULL;
+	hvsi_map_pool_init(&ch->maps, &ch->dev->bus->cfg.alloc);
+	if (hvsi_ring_in_open(&ch->in, &in) < 0 || hvsi_ring_out_open(&ch->out, &out) < 0) {
+		hvsi_fault(ch->dev->bus, ch->relid, HVS_FAULT_RING_INDEX, "opened with bad indexes");
+		return -EPROTO;
+	}
+	err = ch->dev->ops.open(ch->dev->priv, ch, &ch->params, &ch->ctx);
+	ch->accepted = !err;
+	return err;
+}
+
+static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
+{
+	struct hvs_channel *ch = hvsi_container_of(work, struct hvs_channel, ctl_work);
+	unsigned ctl = atomic_exchange(&ch->ctl, 0);
+
+	(void)budget;
+	if (ctl & HVSI_CTL_OPEN) {
+		ch->open_error = open_device(ch);
+		report(ch, HVSI_DONE_OPEN);
+	}
+	if (ctl & HVSI_CTL_START) {
+		ch->started = true;
+		hvsi_worker_post(ch->worker, &ch->io_work);
+	}
+	if (ctl & HVSI_CTL_MODIFY) {
+		ch->target_vp = atomic_load(&ch->modify_vp);
+		signal_guest(ch); /* the old VP may have missed one */
+		report(ch, HVSI_DONE_MODIFY);
+	}
+	if (ctl & HVSI_CTL_CLOSE) {
+		ch->closing = true;
+		ch->dev->ops.close(ch, ch->ctx);
+	}
+	return 1;
+}
+
+void hvs_channel_closed(struct hvs_channel *ch)
+{
+	if (!ch->closing || !ch->accepted)
+		return;
+	ch->accepted = false;
+	report(ch, HVSI_DONE_CLOSE);
+}
+
+/* ---- the data path ---------------------------------------------------------------------------- */
+
+static bool usable(const struct hvs_channel *ch)
+{
+	return ch->accepted && !ch->closing && !ch->faulted;
+}
+
+static unsigned run_io(struct hvsi_work *work, unsigned budget)
+{
+	struct hvs_channel *ch = hvsi_container_of(work, struct hvs_channel, io_work);
+	bool again;
+
+	if (!ch->accepted || (!ch->started && !ch->closing))
+		return 1;
+	ch->received = 0;
+	if (!usable(ch)) {
+		ch->dev->ops.ready(ch, ch->ctx, budget);
+		return 1;
+	}
+	hvsi_ring_in_wake(&ch->in);
+	again = ch->dev->ops.ready(ch, ch->ctx, budget);
+	hvs_channel_flush(ch);
+	if (!usable(ch))
+		return ch->received + 1;
+	/* A device that leaves packets in the ring kicks itself; the guest need not signal. */
+	if (!again && ch->in.next == ch->in.end)
+		again = !hvsi_ring_in_sleep(&ch->in);
+	if (again)
+		hvsi_worker_post(ch->worker, &ch->io_work);
+	return ch->received + 1;
+}
+
+void hvsi_chan_io_init(struct hvs_channel *ch)
+{
+	hvsi_work_init(&ch->ctl_work, run_ctl);
+	hvsi_work_init(&ch->io_work, run_io);
+	hvsi_map_pool_init(&ch->maps, &ch->dev->bus->cfg.alloc);
+}
+
+/* The guest broke the protocol: nothing is read from or written to its rings any more. */
+static int fault(struct hvs_channel *ch, enum hvs_fault_code code, const char *where)
+{
+	ch->faulted = true;
+	hvsi_fault(ch->dev->bus, ch->relid, code, where);
+	return -EPROTO;
+}
+
+void hvs_channel_fault(struct hvs_channel *ch, const char *where)
+{
+	if (usable(ch))
+		fault(ch, HVS_FAULT_DEVICE, where);
+}
+
+int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
+{
+	struct hvsi_descriptor desc;
+	enum hvs_fault_code code;
+	int got;
+
+	if (!usable(ch))
+		return -ESHUTDOWN;
+	got = hvsi_ring_read(&ch->in, &desc, ch->staging, ch->dev->offer.max_packet_bytes);
+	switch (got) {
+	case 0:
+		return 0;
+	case 1:
+		break;
+	case -EMSGSIZE:
+		return fault(ch, HVS_FAULT_PACKET_SIZE, "packet larger than the device accepts");
+	case -EBADMSG:
+		return fault(ch, HVS_FAULT_PACKET_HEADER, "packet lengths");
+	default:
+		return fault(ch, HVS_FAULT_RING_INDEX, "write index");
+	}
+	code = hvsi_packet_parse(&desc, ch->staging, ch->dev->bus->mem, &ch->maps, &ch->packet,
+				 &ch->extents);
+	if (code)
+		return fault(ch, code, "packet");
+	ch->received++;
+	*pkt = &ch->packet;
+	return 1;
+}
+
+static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc,
+		const struct iovec *iov, unsigned iovcnt)
+{
+	int err;
+
+	if (!usable(ch))
+		return -ESHUTDOWN;
+	err = hvsi_ring_write(&ch->out, desc, NULL, 0, iov, iovcnt);
+	if (err == -EPROTO)
+		return fault(ch, HVS_FAULT_RING_INDEX, "read index");
+	return err;
+}
+
+int hvs_channel_send(struct hvs_channel *ch, uint64_t xid, bool wants_completion,
+		     const struct iovec *iov, unsigned iovcnt)
+{
+	const struct hvsi_descriptor desc = {
+		.type = HVS_PACKET_INBAND, .flags = wants_completion, .xid = xid};
+
+	return send(ch, &desc, iov, iovcnt);
+}
+
+int hvs_channel_complete(struct hvs_channel *ch, uint64_t xid, const struct iovec *iov,
+			 unsigned iovcnt)
+{
+	const struct hvsi_descriptor desc = {.type = HVS_PACKET_COMPLETION, .xid = xid};
+
+	return send(ch, &desc, iov, iovcnt);
+}
+
+void hvs_channel_flush(struct hvs_channel *ch)
+{
+	bool arrived;
+	bool room;
+
+	if (!usable(ch))
+		return;
+	arrived = hvsi_ring_publish(&ch->out);
+	room = hvsi_ring_in_commit(&ch->in);
+	if (arrived || room)
+		signal_guest(ch);
+}
+
+void hvs_channel_kick(struct hvs_channel *ch)
+{
+	hvsi_worker_post(ch->worker, &ch->io_work);
+}
+
+uint32_t hvs_channel_id(const struct hvs_channel *ch)
+{
+	return ch->relid;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * GPADLs: lists of guest pages under a number the guest chose. They arrive in one HEADER and as
+ * many BODY messages as they need. Main worker only.
+ */
+#include "vmbus/bus.h"
+
+#include "util/alloc.h"
+#include "util/bytes.h"
+
+static size_t gpadl_size(uint32_t need)
+{
+	return sizeof(struct hvsi_gpadl) + (size_t)need * sizeof(uint64_t);
+}
+
+static struct hvsi_gpadl **bucket(struct hvs_vmbus *bus, uint32_t id)
+{
+	return &bus->gpadls.bucket[id % HVSI_GPADL_BUCKETS];
+}
+
+struct hvsi_gpadl *hvsi_gpadl_find(struct hvs_vmbus *bus, uint32_t id)
+{
+	struct hvsi_gpadl *g = *bucket(bus, id);
+
+	while (g && g->id != id)
+		g = g->hash_next;
+	return g;
+}
+
+static void destroy(struct hvsi_gpadl *g)
+{
+	struct hvs_vmbus *bus = g->bus;
+	struct hvsi_gpadl **at = bucket(bus, g->id);
+
+	while (*at != g)
+		at = &(*at)->hash_next;
+	*at = g->hash_next;
+	bus->gpadls.count--;
+	bus->gpadls.words -= g->need;
+	hvsi_list_remove(&g->answer.node);
+	hvsi_free(&bus->cfg.alloc, g, gpadl_size(g->need));
+}
+
+static size_t build_created(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
+{
+	const struct hvsi_gpadl *g = hvsi_container_of(m, struct hvsi_gpadl, answer);
+	struct hvsi_msg_gpadl_created msg = {.h = hvsi_msg_header(HVSI_MSG_GPADL_CREATED),
+					     .relid = hvsi_le32(g->relid),
+					     .gpadl_id = hvsi_le32(g->id),
+					     .status = hvsi_le32(g->status)};
+
+	memcpy(buf, &msg, sizeof(msg));
+	return sizeof(msg);
+}
+
+/* A GPADL that was refused is gone once the guest has been told. */
+static void created_sent(struct hvsi_outmsg *m)
+{
+	struct hvsi_gpadl *g = hvsi_container_of(m, struct hvsi_gpadl, answer);
+
+	if (g->status != HVSI_STATUS_OK)
+		destroy(g);
+}
+
+static size_t build_torndown(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
+{
+	const struct hvsi_gpadl *g = hvsi_container_of(m, struct hvsi_gpadl, answer);
+	struct hvsi_msg_gpadl_torndown msg = {.h = hvsi_msg_header(HVSI_MSG_GPADL_TORNDOWN),
+					      .gpadl_id = hvsi_le32(g->id)};
+
+	memcpy(buf, &msg, sizeof(msg));
+	return sizeof(msg);
+}
+
+static void torndown_sent(struct hvsi_outmsg *m)
+{
+	destroy(hvsi_container_of(m, struct hvsi_gpadl, answer));
+}
+
+static void refuse(struct hvs_vmbus *bus, uint32_t relid, uint32_t id)
+{
+	struct hvsi_msg_gpadl_created msg = {.h = hvsi_msg_header(HVSI_MSG_GPADL_CREATED),
+					     .relid = hvsi_le32(relid),
+					     .gpadl_id = hvsi_le32(id),
+					     .status = hvsi_le32(HVSI_STATUS_FAILED)};
+
+	hvsi_fault(bus, relid, HVS_FAULT_GPADL, "GPADL refused");
+	hvsi_conn_refuse(bus, &msg, sizeof(msg));
+}
+
+/* All words are there: is it a list of RAM pages, no more and no less? */
+static bool complete_ok(struct hvsi_gpadl *g)
+{
+	size_t used;
+
+	if (hvsi_extents_parse(&g->extents, g->bus->mem, NULL, (const uint8_t *)g->words,
+			       (size_t)g->need * 8, g->range_count, &used) < 0 ||
+	    used != (size_t)g->need * 8)
+		return false;
+	if (g->range_count != 1)
+		return true;
+	for (uint32_t i = 0; i < g->extents.page_count; i++)
+		if (!hvsi_mem_range(g->bus->mem, hvsi_extents_page(&g->extents, i), HVSI_PAGE,
+				    HVS_RDWR))
+			return false;
+	return true;
+}
+
+/* Append what a message carries: whole words, never more than are needed; senders pad. */
+static void append(struct hvsi_gpadl *g, struct hvsi_reader r)
+{
+	size_t words = r.left / 8;
+
+	if (words > g->need - g->have)
+		words = g->need - g->have;
+	memcpy(&g->words[g->have], r.p, words * 8);
+	g->have += (uint32_t)words;
+	if (g->have < g->need)
+		return;
+
+	g->state = HVSI_GPADL_READY;
+	g->status = complete_ok(g) ? HVSI_STATUS_OK : HVSI_STATUS_FAILED;
+	if (g->status != HVSI_STATUS_OK)
+		hvsi_fault(g->bus, g->relid, HVS_FAULT_GPADL, "GPADL is no list of RAM pages");
+	hvsi_outq_add(g->bus, &g->answer);
+}
+
+void hvsi_gpadl_header(struct hvs_vmbus *bus, const void *bytes, size_t len)
+{
+	struct hvsi_reader r = hvsi_reader(bytes, len);
+	struct hvsi_msg_gpadl_header msg;
+	struct hvsi_gpadl *g;
+	uint32_t relid;
+	uint32_t id;
+	uint32_t need;
+
+	if (!hvsi_read(&r, &msg, sizeof(msg)))
+		return;
+	relid = hvsi_get32(msg.relid);
+	id = hvsi_get32(msg.gpadl_id);
+	need = hvsi_get16(msg.range_bytes) / 8u;
+	if (hvsi_get16(msg.range_bytes) % 8 || need < 2 || !hvsi_get16(msg.range_count) ||
+	    !hvsi_bus_channel(bus, relid) || hvsi_gpadl_find(bus, id) ||
+	    bus->gpadls.count >= bus->cfg.max_gpadls ||
+	    need > bus->cfg.max_gpadl_pages - bus->gpadls.words) {
+		refuse(bus, relid, id);
+		return;
+	}
+	g = hvsi_alloc(&bus->cfg.alloc, gpadl_size(need));
+	if (!g) {
+		refuse(bus, relid, id);
+		return;
+	}
+	g->bus = bus;
+	g->id = id;
+	g->relid = relid;
+	g->range_count = hvsi_get16(msg.range_count);
+	g->need = need;
+	g->state = HVSI_GPADL_COLLECTING;
+	hvsi_outmsg_init(&g->answer, build_created, created_sent);
+	g->hash_next = *bucket(bus, id);
+	*bucket(bus, id) = g;
+	bus->gpadls.count++;
+	bus->gpadls.words += need;
+	append(g, r);
+}
+
+void hvsi_gpadl_body(struct hvs_vmbus *bus, const void *bytes, size_t len)
+{
+	struct hvsi_reader r = hvsi_reader(bytes, len);
+	struct hvsi_msg_gpadl_body msg;
+	struct hvsi_gpadl *g;
+
+	if (!hvsi_read(&r, &msg, sizeof(msg)))
+		return;
+	g = hvsi_gpadl_find(bus, hvsi_get32(msg.gpadl_id));
+	if (!g || g->state != HVSI_GPADL_COLLECTING) {
+		hvsi_fault(bus, 0, HVS_FAULT_GPADL, "GPADL_BODY without a GPADL that waits for it");
+		return;
+	}
+	append(g, r);
+}
+
+static void torndown(struct hvsi_gpadl *g)
+{
+	g->answer.build = build_torndown;
+	g->answer.sent = torndown_sent;
+	hvsi_outq_add(g->bus, &g->answer);
+}
+
+void hvsi_gpadl_teardown(struct hvs_vmbus *bus, const void *bytes, size_t len)
+{
+	struct hvsi_reader r = hvsi_reader(bytes, len);
+	struct hvsi_msg_gpadl_teardown msg;
+	struct hvsi_gpadl *g;
+
+	if (!hvsi_read(&r, &msg, sizeof(msg)))
+		return;
+	g = hvsi_gpadl_find(bus, hvsi_get32(msg.gpadl_id));
+	if (!g || g->state != HVSI_GPADL_READY || !hvsi_list_empty(&g->answer.node)) {
+		hvsi_fault(bus, hvsi_get32(msg.relid), HVS_FAULT_GPADL, "GPADL_TEARDOWN of none");
+		return;
+	}
+	g->state = HVSI_GPADL_TEARDOWN;
+	if (!g->users)
+		torndown(g);
+}
+
+void hvsi_gpadl_get(struct hvsi_gpadl *g)
+{
+	g->users++;
+}
+
+void hvsi_gpadl_put(struct hvsi_gpadl *g)
+{
+	if (--g->users == 0 && g->state == HVSI_GPADL_TEARDOWN)
+		torndown(g);
+}
+
+void hvsi_gpadl_free_all(struct hvs_vmbus *bus)
+{
+	for (unsigned i = 0; i < HVSI_GPADL_BUCKETS; i++)
+		while (bus->gpadls.bucket[i])
+			destroy(bus->gpadls.bucket[i]);
+}

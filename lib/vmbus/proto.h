@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* VMBus control messages as they lie on the wire. Every message begins with struct hvsi_msg. */
+#ifndef HVSI_VMBUS_PROTO_H
+#define HVSI_VMBUS_PROTO_H
+
+#include "util/le.h"
+
+#include <hvstack/types.h>
+
+#include <stddef.h>
+
+enum {
+	HVSI_MSG_OFFERCHANNEL = 1,
+	HVSI_MSG_RESCIND_CHANNELOFFER = 2,
+	HVSI_MSG_REQUESTOFFERS = 3,
+	HVSI_MSG_ALLOFFERS_DELIVERED = 4,
+	HVSI_MSG_OPENCHANNEL = 5,
+	HVSI_MSG_OPENCHANNEL_RESULT = 6,
+	HVSI_MSG_CLOSECHANNEL = 7,
+	HVSI_MSG_GPADL_HEADER = 8,
+	HVSI_MSG_GPADL_BODY = 9,
+	HVSI_MSG_GPADL_CREATED = 10,
+	HVSI_MSG_GPADL_TEARDOWN = 11,
+	HVSI_MSG_GPADL_TORNDOWN = 12,
+	HVSI_MSG_RELID_RELEASED = 13,
+	HVSI_MSG_INITIATE_CONTACT = 14,
+	HVSI_MSG_VERSION_RESPONSE = 15,
+	HVSI_MSG_UNLOAD = 16,
+	HVSI_MSG_UNLOAD_RESPONSE = 17,
+	HVSI_MSG_MODIFYCHANNEL = 22,
+	HVSI_MSG_MODIFYCHANNEL_RESPONSE = 24,
+	HVSI_MSG_COUNT = 25,
+};
+
+#define HVSI_MSG_MAX 240u
+#define HVSI_SYNIC_TYPE_VMBUS 1u /* HvMessageType of all VMBus messages */
+#define HVSI_STATUS_OK 0u
+#define HVSI_STATUS_FAILED 0x8000ffffu /* what Hyper-V answers to a request it can't meet */
+#define HVSI_VP_NONE 0xffffffffu       /* "never interrupt this channel" */
+#define HVSI_MAX_RELID 2047u           /* event flags of one SINT; 0 is reserved */
+
+struct hvsi_msg {
+	struct hvs_le32 type;
+	struct hvs_le32 padding;
+};
+
+struct hvsi_msg_offer {
+	struct hvsi_msg h;
+	struct hvs_guid class_id;
+	struct hvs_guid instance_id;
+	uint8_t reserved[16];
+	struct hvs_le16 flags;
+	struct hvs_le16 mmio_megabytes;
+	uint8_t user_data[120];
+	struct hvs_le16 subchannel;
+	struct hvs_le16 mmio_megabytes_optional;
+	struct hvs_le32 relid;
+	uint8_t monitor_id;
+	uint8_t monitor_allocated; /* bit 0 */
+	struct hvs_le16 dedicated; /* bit 0: the channel has an interrupt of its own */
+	struct hvs_le32 connection_id;
+};
+_Static_assert(sizeof(struct hvsi_msg_offer) == 196, "protocol: OFFERCHANNEL");
+_Static_assert(offsetof(struct hvsi_msg_offer, relid) == 184, "protocol: OFFERCHANNEL");
+
+#define HVSI_NO_MONITOR 0xffu
+
+/* Messages that carry nothing, or a relid. */
+struct hvsi_msg_relid {
+	struct hvsi_msg h;
+	struct hvs_le32 relid;
+};
+_Static_assert(sizeof(struct hvsi_msg_relid) == 12, "protocol: CLOSECHANNEL and others");
+
+struct hvsi_msg_open {
+	struct hvsi_msg h;
+	struct hvs_le32 relid;
+	struct hvs_le32 open_id;
+	struct hvs_le32 gpadl_id;
+	struct hvs_le32 target_vp;
+	struct hvs_le32 downstream_page; /* pages before it: guest to host; from it: host to guest */
+	uint8_t user_data[120];
+};
+_Static_assert(sizeof(struct hvsi_msg_open) == 148, "protocol: OPENCHANNEL");
+
+struct hvsi_msg_open_result {
+	struct hvsi_msg h;
+	struct hvs_le32 relid;
+	struct hvs_le32 open_id;
+	struct hvs_le32 status;
+};
+_Static_assert(sizeof(struct hvsi_msg_open_result) == 20, "protocol: OPENCHANNEL_RESULT");
+
+struct hvsi_msg_gpadl_header {
+	struct hvsi_msg h;
+	struct hvs_le32 relid;
+	struct hvs_le32 gpadl_id;
+	struct hvs_le16 range_bytes;
+	struct hvs_le16 range_count;
+	/* ranges follow */
+};
+_Static_assert(sizeof(struct hvsi_msg_gpadl_header) == 20, "protocol: GPADL_HEADER");
+
+struct hvsi_msg_gpadl_body {
+	struct hvsi_msg h;
+	struct hvs_le32 number; /* unreliable, ignored */
+	struct hvs_le32 gpadl_id;
+	/* more of the ranges follows */
+};
+_Static_assert(sizeof(struct hvsi_msg_gpadl_body) == 16, "protocol: GPADL_BODY");
+
+struct hvsi_msg_gpadl_created {
+	struct hvsi_msg h;
+	struct hvs_le32 relid;
+	struct hvs_le32 gpadl_id;
+	struct hvs_le32 status;
+};
+_Static_assert(sizeof(struct hvsi_msg_gpadl_created) == 20, "protocol: GPADL_CREATED");
+
+struct hvsi_msg_gpadl_teardown {
+	struct hvsi_msg h;
+	struct hvs_le32 relid;
+	struct hvs_le32 gpadl_id;
+};
+_Static_assert(sizeof(struct hvsi_msg_gpadl_teardown) == 16, "protocol: GPADL_TEARDOWN");
+
+struct hvsi_msg_gpadl_torndown {
+	struct hvsi_msg h;
+	struct hvs_le32 gpadl_id;
+};
+_Static_assert(sizeof(struct hvsi_msg_gpadl_torndown) == 12, "protocol: GPADL_TORNDOWN");
+
+struct hvsi_msg_initiate_contact {
+	struct hvsi_msg h;
+	struct hvs_le32 version;
+	struct hvs_le32 target_vp;
+	uint8_t sint; /* 5.0 and later; before, these 8 bytes are the interrupt page's address */
+	uint8_t vtl;
+	uint8_t reserved[6];
+	struct hvs_le64 monitor_page[2];
+};
+_Static_assert(sizeof(struct hvsi_msg_initiate_contact) == 40, "protocol: INITIATE_CONTACT");
+
+struct hvsi_msg_version_response {
+	struct hvsi_msg h;
+	uint8_t supported;
+	uint8_t connection_state; /* 0: success */
+	uint8_t reserved[2];
+	struct hvs_le32 selected; /* 5.0 and later: connection id for messages; before: version */
+};
+_Static_assert(sizeof(struct hvsi_msg_version_response) == 16, "protocol: VERSION_RESPONSE");
+
+struct hvsi_msg_modify_channel {
+	struct hvsi_msg h;
+	struct hvs_le32 relid;
+	struct hvs_le32 target_vp;
+};
+_Static_assert(sizeof(struct hvsi_msg_modify_channel) == 16, "protocol: MODIFYCHANNEL");
+
+struct hvsi_msg_modify_response {
+	struct hvsi_msg h;
+	struct hvs_le32 relid;
+	struct hvs_le32 status;
+};
+_Static_assert(sizeof(struct hvsi_msg_modify_response) == 16, "protocol: MODIFYCHANNEL_RESPONSE");
+
+#define HVSI_VERSION(major, minor) ((uint32_t)(major) << 16 | (minor))
+
+#endif

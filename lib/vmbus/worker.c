@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* Workers: run what was posted, tell the embedder when there is something to run. */
+#include "vmbus/bus.h"
+
+#include "util/alloc.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define SLICE 64u /* units one item may use before the next gets its turn */
+
+void hvsi_worker_init(struct hvs_worker *w, struct hvs_vmbus *bus, void *priv)
+{
+	w->bus = bus;
+	w->priv = priv;
+	w->deadline_ns = UINT64_MAX;
+	atomic_init(&w->asleep, true);
+}
+
+void hvsi_worker_post(struct hvs_worker *w, struct hvsi_work *work)
+{
+	if (!hvsi_work_push(&w->queue, work))
+		return;
+	/* Pairs with fall_asleep(): either we see that it sleeps, or it sees the item. */
+	if (atomic_load(&w->asleep) && atomic_exchange(&w->asleep, false))
+		w->bus->ops.wake(w->bus->be, w, w->priv);
+}
+
+/* True: nothing is left, and whoever posts from now on wakes us. */
+static bool fall_asleep(struct hvs_worker *w)
+{
+	atomic_store(&w->asleep, true);
+	if (hvsi_work_idle(&w->queue))
+		return true;
+	atomic_store(&w->asleep, false);
+	return false;
+}
+
+static void check_deadline(struct hvs_worker *w)
+{
+	if (w->deadline_ns == UINT64_MAX || w->bus->ops.now_ns(w->bus->be) < w->deadline_ns)
+		return;
+	w->deadline_ns = UINT64_MAX;
+	hvsi_worker_post(w, w->timer_work);
+}
+
+/* Run items until none is left (true) or the budget is used up (false). */
+static bool run_queue(struct hvs_worker *w, unsigned budget)
+{
+	struct hvsi_work *work;
+
+	while ((work = hvsi_work_pop(&w->queue)) != NULL) {
+		unsigned used = work->run(work, budget < SLICE ? budget : SLICE);
+
+		if (budget == UINT_MAX)
+			continue;
+		if (used >= budget)
+			return false;
+		budget -= used;
+	}
+	return true;
+}
+
+int hvs_worker_dispatch(struct hvs_worker *worker, unsigned budget, uint64_t *next_deadline_ns)
+{
+	bool idle;
+
+	atomic_store(&worker->asleep, false);
+	check_deadline(worker);
+	do {
+		idle = run_queue(worker, budget ? budget : UINT_MAX);
+		/* With a budget the caller decides whether to go on. */
+	} while (!fall_asleep(worker) && idle && !budget);
+
+	if (next_deadline_ns)
+		*next_deadline_ns = worker->deadline_ns;
+	return !atomic_load(&worker->asleep);
+}
+
+struct hvs_worker *hvs_vmbus_main_worker(struct hvs_vmbus *bus)
+{
+	return &bus->main_worker;
+}
+
+int hvs_worker_create(struct hvs_vmbus *bus, void *worker_priv, struct hvs_worker **out)
+{
+	struct hvs_worker *w;
+
+	if (!bus || !out)
+		return -EINVAL;
+	if (atomic_load(&bus->started))
+		return -EBUSY;
+	w = hvsi_alloc(&bus->cfg.alloc, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	hvsi_worker_init(w, bus, worker_priv);
+	w->next = bus->workers;
+	bus->workers = w;
+	*out = w;
+	return 0;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* How commands end: status, sense data, bytes moved. */
+#include "vsp/storage/storvsp.h"
+
+#include <string.h>
+
+#define STATUS_GOOD 0x00
+#define STATUS_CHECK_CONDITION 0x02
+#define SENSE_LEN 18u
+
+void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense)
+{
+	memset(to, 0, HVSI_SENSE_BYTES);
+	to[0] = 0x70; /* current error, fixed format */
+	to[2] = (uint8_t)(sense >> 16);
+	to[7] = SENSE_LEN - 8;
+	to[12] = (uint8_t)(sense >> 8);
+	to[13] = (uint8_t)sense;
+}
+
+enum hvsi_scsi_state hvsi_scsi_good(struct hvsi_stor_request *req, uint32_t transferred)
+{
+	req->result = (struct hvsi_scsi_result){.scsi_status = STATUS_GOOD,
+						.srb_status = HVSI_SRB_SUCCESS,
+						.transferred = transferred};
+	return HVSI_SCSI_DONE;
+}
+
+static enum hvsi_scsi_state fail(struct hvsi_stor_request *req, uint8_t srb_status, uint32_t sense)
+{
+	req->result = (struct hvsi_scsi_result){.scsi_status = STATUS_CHECK_CONDITION,
+						.srb_status = srb_status,
+						.sense_len = SENSE_LEN};
+	hvsi_scsi_sense(req->result.sense, sense);
+	return HVSI_SCSI_DONE;
+}
+
+enum hvsi_scsi_state hvsi_scsi_check(struct hvsi_stor_request *req, uint32_t sense)
+{
+	return fail(req, HVSI_SRB_ERROR, sense);
+}
+
+enum hvsi_scsi_state hvsi_scsi_invalid(struct hvsi_stor_request *req, uint32_t sense)
+{
+	return fail(req, HVSI_SRB_INVALID_REQUEST, sense);
+}
+
+enum hvsi_scsi_state hvsi_scsi_reply(const struct hvsi_scsi_cmd *cmd, const void *data,
+				     uint32_t len, uint32_t alloc_len)
+{
+	if (len > alloc_len)
+		len = alloc_len;
+	if (len > cmd->buffer_len)
+		len = cmd->buffer_len;
+	if (len && hvs_extents_write(cmd->buffer, 0, data, len) < 0)
+		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
+	return hvsi_scsi_good(cmd->req, len);
+}

@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Helpers of the scripts in this folder; source it.
+# shellcheck disable=SC2034 # the lists are for those who source this
+
+# Debian packages by what they are for.
+HVS_PACKAGES_BUILD=(gcc g++ libc6-dev make cmake ninja-build pkg-config python3
+	libevent-dev liburing-dev acpica-tools)
+HVS_PACKAGES_TEST=(libcriterion-dev binutils)
+HVS_PACKAGES_CLANG=(clang libclang-rt-14-dev llvm)
+HVS_PACKAGES_LINT=(clang clang-tidy clang-format shellcheck)
+HVS_PACKAGES_E2E=(qemu-system-x86 qemu-utils busybox-static mmdebstrap e2fsprogs kmod zstd
+	util-linux ca-certificates)
+
+say() {
+	printf '[%4ds] %s\n' "$SECONDS" "$*"
+}
+
+die() {
+	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+	exit 1
+}
+
+as_root() {
+	if ((EUID == 0)); then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "this needs root: $*"
+	fi
+}
+
+# need PACKAGE...: installs the Debian packages that are missing.
+need() {
+	local -a missing=()
+	local package status
+
+	if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+		say "no apt here: taking for granted what Debian packages as: $*"
+		return 0
+	fi
+	for package in "$@"; do
+		status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=
+		if [[ $status != installed ]]; then
+			missing+=("$package")
+		fi
+	done
+	((${#missing[@]})) || return 0
+
+	say "installing ${missing[*]}"
+	local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y
+		-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+	local log
+	log=$(mktemp)
+	if ! { as_root "${apt[@]}" update &&
+		as_root "${apt[@]}" install --no-install-recommends "${missing[@]}"; } \
+		>"$log" 2>&1 </dev/null; then
+		tail -n 30 "$log" >&2
+		rm -f "$log"
+		die "could not install ${missing[*]}"
+	fi
+	rm -f "$log"
+}

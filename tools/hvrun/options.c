@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* Command line. Whatever can be wrong with it is found here, before the guest starts. */
+#include "options.h"
+
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SECTOR_BYTES 512
+#define MIN_MEMORY (UINT64_C(64) << 20)
+#define MAX_MEMORY (UINT64_C(32) << 30)
+
+static const char help_text[] =
+	"Usage: hvrun --kernel FILE [OPTION]...\n"
+	"Run a Linux guest with Hyper-V devices on KVM.\n"
+	"\n"
+	"  --kernel FILE          Linux kernel, a 64-bit bzImage\n"
+	"  --initrd FILE          initial RAM disk\n"
+	"  --append STRING        kernel command line (try \"console=ttyS0\")\n"
+	"  --memory SIZE          guest memory, 64M to 32G, in M or G (default 512M)\n"
+	"  --cpus N               virtual CPUs, 1 to 64 (default 1)\n"
+	"  --disk FILE[,ro]       add a SCSI disk, a raw image or block device, ,ro: read-only;\n"
+	"                         may be given up to 64 times\n"
+	"  --synic auto|kernel|user\n"
+	"                         who emulates the synthetic interrupt controller: KVM, hvrun,\n"
+	"                         or KVM if it can (default auto)\n"
+	"  --console              connect the guest's serial input to standard input, raw;\n"
+	"                         Ctrl-A x quits, Ctrl-A Ctrl-A sends Ctrl-A\n"
+	"  --help                 print this and exit\n"
+	"  --version              print the version and exit\n"
+	"\n"
+	"The guest's serial output (COM1) goes to standard output.\n"
+	"\n"
+	"Exit status:\n"
+	"   0  the guest powered off\n"
+	"   2  usage or configuration error\n"
+	"  10  the guest rebooted\n"
+	"  11  the guest crashed (its kernel reported so)\n"
+	"  12  the guest shut its CPU down (triple fault)\n"
+	"  13  error in hvrun or KVM; the message says which\n"
+	"  14  stopped from outside: SIGINT, SIGTERM, SIGHUP or Ctrl-A x\n";
+
+/* A decimal number in all of [text, end). */
+static bool parse_number(const char *text, const char *end, uint64_t max, uint64_t *value)
+{
+	uint64_t v = 0;
+
+	if (text == end)
+		return false;
+	for (; text < end; text++) {
+		if (*text < '0' || *text > '9')
+			return false;
+		v = v * 10 + (uint64_t)(*text - '0');
+		if (v > max) /* max is far below UINT64_MAX / 10 */
+			return false;
+	}
+	*value = v;
+	return true;
+}
+
+static int parse_memory(const char *arg, uint64_t *bytes)
+{
+	const size_t len = strlen(arg);
+	const char unit = len > 0 ? arg[len - 1] : '\0';
+	const unsigned shift = unit == 'G' ? 30 : 20;
+	uint64_t n;
+
+	if ((unit != 'M' && unit != 'G') ||
+	    !parse_number(arg, arg + len - 1, MAX_MEMORY >> shift, &n) || n < MIN_MEMORY >> shift)
+		return report(HVRUN_USAGE, "--memory %s: give 64M to 32G, as in 512M or 2G", arg);
+	*bytes = n << shift;
+	return 0;
+}
+
+static int parse_cpus(const char *arg, unsigned *cpu_count)
+{
+	uint64_t n;
+
+	if (!parse_number(arg, arg + strlen(arg), HVRUN_MAX_CPUS, &n) || n == 0)
+		return report(HVRUN_USAGE, "--cpus %s: give a number from 1 to %u", arg,
+			      HVRUN_MAX_CPUS);
+	*cpu_count = (unsigned)n;
+	return 0;
+}
+
+static int parse_synic(const char *arg, enum synic_mode *mode)
+{
+	if (strcmp(arg, "auto") == 0)
+		*mode = SYNIC_AUTO;
+	else if (strcmp(arg, "kernel") == 0)
+		*mode = SYNIC_KERNEL;
+	else if (strcmp(arg, "user") == 0)
+		*mode = SYNIC_USER;
+	else
+		return report(HVRUN_USAGE, "--synic %s: give auto, kernel or user", arg);
+	return 0;
+}
+
+static int parse_disk(char *arg, struct options *opt)
+{
+	struct disk_option *disk = &opt->disks[opt->disk_count];
+	char *comma = strrchr(arg, ',');
+
+	if (opt->disk_count == HVRUN_MAX_DISKS)
+		return report(HVRUN_USAGE, "more than %u --disk options", HVRUN_MAX_DISKS);
+	if (comma && strcmp(comma, ",ro") == 0) {
+		*comma = '\0';
+		disk->read_only = true;
+	}
+	disk->path = arg;
+	opt->disk_count++;
+	return 0;
+}
+
+static int check_disk(struct disk_option *disk)
+{
+	struct stat st;
+	off_t bytes;
+	int fd = open(disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0) {
+		const bool add_ro = !disk->read_only && (errno == EACCES || errno == EROFS) &&
+				    access(disk->path, R_OK) == 0;
+
+		return report(HVRUN_USAGE, "--disk %s: cannot open it%s: %s%s", disk->path,
+			      disk->read_only ? "" : " for writing", strerror(errno),
+			      add_ro ? "; append ,ro for a read-only disk" : "");
+	}
+	if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) ||
+	    (bytes = lseek(fd, 0, SEEK_END)) < 0) {
+		close(fd);
+		return report(HVRUN_USAGE, "--disk %s: not a regular file or block device",
+			      disk->path);
+	}
+	close(fd);
+	if (bytes < SECTOR_BYTES)
+		return report(HVRUN_USAGE, "--disk %s: %jd bytes, shorter than a sector (%d)",
+			      disk->path, (intmax_t)bytes, SECTOR_BYTES);
+	if (bytes % SECTOR_BYTES != 0)
+		return report(HVRUN_USAGE, "--disk %s: size %jd is not a multiple of %d bytes",
+			      disk->path, (intmax_t)bytes, SECTOR_BYTES);
+	disk->bytes = (uint64_t)bytes;
+	return 0;
+}
+
+static int check_all(struct options *opt, const char *extra_arg)
+{
+	int status = 0;
+
+	if (extra_arg)
+		return report(HVRUN_USAGE, "unexpected argument '%s' (see --help)", extra_arg);
+	if (!opt->kernel)
+		return report(HVRUN_USAGE, "no kernel given: use --kernel FILE (see --help)");
+	for (size_t i = 0; i < opt->disk_count && !status; i++)
+		status = check_disk(&opt->disks[i]);
+	return status;
+}
+
+int options_parse(struct options *opt, int argc, char **argv)
+{
+	static const struct option longopts[] = {
+		{"append", required_argument, NULL, 'a'},
+		{"console", no_argument, NULL, 'c'},
+		{"cpus", required_argument, NULL, 'n'},
+		{"disk", required_argument, NULL, 'd'},
+		{"help", no_argument, NULL, 'h'},
+		{"initrd", required_argument, NULL, 'i'},
+		{"kernel", required_argument, NULL, 'k'},
+		{"memory", required_argument, NULL, 'm'},
+		{"synic", required_argument, NULL, 's'},
+		{"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
+	};
+	int status = 0;
+	int c;
+
+	*opt = (struct options){.append = "", .memory_bytes = UINT64_C(512) << 20, .cpu_count = 1};
+	while (!status && (c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
+		switch (c) {
+		case 'a':
+			opt->append = optarg;
+			break;
+		case 'c':
+			opt->console = true;
+			break;
+		case 'd':
+			status = parse_disk(optarg, opt);
+			break;
+		case 'h':
+		case 'v':
+			fputs(c == 'h' ? help_text : "hvrun " HVRUN_VERSION "\n", stdout);
+			opt->done = true;
+			return 0;
+		case 'i':
+			opt->initrd = optarg;
+			break;
+		case 'k':
+			opt->kernel = optarg;
+			break;
+		case 'm':
+			status = parse_memory(optarg, &opt->memory_bytes);
+			break;
+		case 'n':
+			status = parse_cpus(optarg, &opt->cpu_count);
+			break;
+		case 's':
+			status = parse_synic(optarg, &opt->synic);
+			break;
+		default: /* getopt_long has said what is wrong */
+			return HVRUN_USAGE;
+		}
+	}
+	return status ? status : check_all(opt, argv[optind]);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line, checked. */
+#ifndef HVRUN_OPTIONS_H
+#define HVRUN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HVRUN_MAX_CPUS 64u
+#define HVRUN_MAX_DISKS 64u
+
+/* Who keeps the synthetic interrupt controller: KVM, the library, or KVM if it can. */
+enum synic_mode {
+	SYNIC_AUTO,
+	SYNIC_KERNEL,
+	SYNIC_USER,
+};
+
+struct disk_option {
+	const char *path;
+	uint64_t bytes;
+	bool read_only;
+};
+
+struct options {
+	const char *kernel;
+	const char *initrd; /* NULL: none */
+	const char *append;
+	uint64_t memory_bytes;
+	unsigned cpu_count;
+	struct disk_option disks[HVRUN_MAX_DISKS];
+	size_t disk_count;
+	enum synic_mode synic;
+	bool console;
+	bool done; /* --help or --version was answered: exit 0 */
+};
+
+/*
+ * Parse argv and check every file it names, without opening /dev/kvm. Strings in opt point into
+ * argv (which is modified).
+ */
+int options_parse(struct options *opt, int argc, char **argv);
+
+#endif
