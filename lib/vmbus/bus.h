@@ -252,12 +252,6 @@ void hvsi_conn_reset(struct hvs_vmbus *bus);
 /* Answer with a message that no object stands behind. */
 void hvsi_conn_refuse(struct hvs_vmbus *bus, const void *msg, size_t len);
 
-/* Fill in a message header. */
-static inline struct hvsi_msg hvsi_msg_header(uint32_t type)
-{
-	return (struct hvsi_msg){.type = hvsi_le32(type)};
-}
-
 /* ---- the bus (bus.c) ----------------------------------------------------------------------- */
 
 #define HVSI_INQ_DEPTH 16u

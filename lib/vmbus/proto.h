@@ -65,7 +65,13 @@ _Static_assert(offsetof(struct hvsi_msg_offer, relid) == 184, "protocol: OFFERCH
 
 #define HVSI_NO_MONITOR 0xffu
 
-/* Messages that carry nothing, or a relid. */
+/* Fill in a message header. */
+static inline struct hvsi_msg hvsi_msg_header(uint32_t type)
+{
+	return (struct hvsi_msg){.type = hvsi_le32(type)};
+}
+
+/* Messages that carry a relid. */
 struct hvsi_msg_relid {
 	struct hvsi_msg h;
 	struct hvs_le32 relid;

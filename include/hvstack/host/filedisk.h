@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Block back end: a file or block device, through io_uring. */
+/*
+ * Block back end: a file or block device, through io_uring. It reads and writes guest memory
+ * without a copy in between, through the host's page cache: writes are durable after a flush.
+ *
+ * A disk lives on the thread that runs cfg.base: the worker of its controller must be driven by
+ * an hvs_loop on the same base.
+ */
 #ifndef HVSTACK_HOST_FILEDISK_H
 #define HVSTACK_HOST_FILEDISK_H
 
@@ -21,7 +27,7 @@ struct hvs_filedisk_config {
 	uint32_t flags;          /* HVS_FILEDISK_* */
 	const char *path;        /* regular file or block device */
 	uint32_t block_size;     /* 512 or 4096; 0: 512 */
-	uint32_t queue_depth;    /* requests handed to the kernel at a time; 0: 256 */
+	uint32_t queue_depth;    /* requests in the kernel at a time, up to 32768; 0: 256 */
 	struct event_base *base; /* where completions are collected; must outlive the disk */
 };
 #define HVS_FILEDISK_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_filedisk_config)
@@ -30,13 +36,15 @@ struct hvs_filedisk_config {
 extern HVS_API const struct hvs_blk_ops hvs_filedisk_ops;
 
 /*
- * Open a disk. The file is locked against a second writer (open file description lock).
+ * Open a disk. The file is locked: one disk that writes, or any number that only read (open file
+ * description lock); a block device that is written to must not be mounted either.
  *
  * why  when not NULL: set to a static string that says what is wrong, on failure
  *
  * 0, -EINVAL (cfg; not a file or block device; empty; size not a multiple of block_size), -EBUSY
- * (somebody else has it open for writing), -ENOTSUP, -ENOMEM, or the errno of open(), fstat() or
- * io_uring_queue_init().
+ * (locked by somebody else, or mounted), -ENOTSUP (unknown members or flags set; the kernel's
+ * io_uring is too old; built without io_uring), -ENOMEM, or the errno of stat(), open(), fcntl()
+ * or io_uring_setup().
  */
 HVS_API HVS_NODISCARD int hvs_filedisk_open(const struct hvs_filedisk_config *cfg,
 					    struct hvs_filedisk **out, const char **why);

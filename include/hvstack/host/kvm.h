@@ -8,6 +8,13 @@
  *   hvs_kvm_vcpu_init(kvm, vp, vcpu_fd)           after KVM_SET_CPUID2, in VP order
  *   ... offer devices on hvs_kvm_bus(kvm), hvs_vmbus_start(), run the loop on an I/O thread
  *   hvs_kvm_handle_exit(kvm, vp, run)             on every exit of KVM_RUN
+ *   hvs_kvm_reset(kvm)                            when the VM is reset, after hvs_vmbus_reset()
+ *
+ * One thread runs `base`, and with it the bus's main worker and its devices. A device gets a
+ * thread of its own with a second base:
+ *
+ *   hvs_loop_create(base2, &loop), hvs_worker_create(bus, loop, &worker),
+ *   hvs_loop_set_worker(loop, worker)             worker_priv must be the loop, or NULL
  */
 #ifndef HVSTACK_HOST_KVM_H
 #define HVSTACK_HOST_KVM_H
@@ -26,7 +33,14 @@ struct kvm_cpuid2;
 struct kvm_run;
 struct hvs_kvm;
 
-/* Who keeps the synthetic interrupt controller. The guest can't tell the difference. */
+/*
+ * Who keeps the synthetic interrupt controller. The guest can't tell the difference.
+ *
+ * USER takes from the VM: I/O ports 0xe4 to 0xe8; the MSR filter, and MSR exits for the reason
+ * "filter" (a VMM that wants other reasons too enables all of them after hvs_kvm_create()). The
+ * guest is told the TSC rate of the VM (KVM_SET_TSC_KHZ on the VM, before hvs_kvm_create(), if
+ * it is to differ from the host's). At most 255 vCPUs.
+ */
 enum hvs_kvm_synic {
 	HVS_KVM_SYNIC_AUTO = 0,   /* the kernel if it can */
 	HVS_KVM_SYNIC_KERNEL = 1, /* KVM_CAP_HYPERV_SYNIC2; -ENOTSUP if KVM was built without */
@@ -42,16 +56,25 @@ struct hvs_kvm_config {
 	enum hvs_log_level log_level;
 	void (*log)(void *arg, const struct hvs_log_record *record);              /* optional */
 	void (*guest_fault)(void *arg, const struct hvs_guest_fault *fault);      /* optional */
-	/* The guest reported a crash (Hyper-V crash MSRs); a notification. Optional. */
+	/* The guest reported a crash (Hyper-V crash MSRs); a notification, on the thread of the
+	 * vCPU: the guest goes on, for example to write a dump. Optional. */
 	void (*crash)(void *arg, uint32_t vp, const struct hvs_hv_crash *crash);
 	void *arg;
+	/*
+	 * Kernel way, for VMMs with interrupt routes of their own: add a route from a GSI of your
+	 * choice to SINT `sint` of VP vp (KVM_IRQ_ROUTING_HV_SINT) and make the table effective
+	 * (KVM_SET_GSI_ROUTING). 0 or a negative errno, which hvs_kvm_vcpu_init() returns; called
+	 * from there. NULL: the library sets the whole table, KVM's default routes and, from GSI
+	 * 24 on, one route per VP.
+	 */
+	int (*add_sint_route)(void *arg, uint32_t vp, uint8_t sint, uint32_t *gsi);
 };
 #define HVS_KVM_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_kvm_config)
 
 /*
  * Attach to a VM. cfg is copied.
  *
- * 0, -EINVAL, -ENOTSUP (this KVM lacks what the chosen way needs, or unknown members are set),
+ * 0, -EINVAL (cfg), -ENOTSUP (this KVM lacks what the chosen way needs, or unknown members set),
  * -ENOMEM, or the errno of a KVM ioctl.
  */
 HVS_API HVS_NODISCARD int hvs_kvm_create(const struct hvs_kvm_config *cfg, struct hvs_kvm **out);
@@ -72,15 +95,26 @@ HVS_API enum hvs_kvm_synic hvs_kvm_synic(const struct hvs_kvm *kvm);
 HVS_API HVS_NODISCARD int hvs_kvm_cpuid(struct hvs_kvm *kvm, struct kvm_cpuid2 *cpuid,
 					unsigned max);
 
-/* Prepare vCPU vp. 0 or the errno of a KVM ioctl. */
+/*
+ * Prepare vCPU vp, once; vcpu_fd stays the VMM's and open until hvs_kvm_destroy(). 0, -EINVAL
+ * (vp, or done before), the errno of a KVM ioctl, or what add_sint_route() returned.
+ */
 HVS_API HVS_NODISCARD int hvs_kvm_vcpu_init(struct hvs_kvm *kvm, uint32_t vp, int vcpu_fd);
 
 /*
  * Is this exit ours? 1: yes, handled, run on; 0: no; negative errno: ours, but it failed (an
- * error of KVM's). On the thread that runs the vCPU.
+ * error of KVM's, or -EINVAL: hvs_kvm_vcpu_init() was not called for vp). On the thread that
+ * runs the vCPU.
  */
 HVS_API HVS_NODISCARD int hvs_kvm_handle_exit(struct hvs_kvm *kvm, uint32_t vp,
 					      struct kvm_run *run);
+
+/*
+ * The VM is being reset: give all Hyper-V registers their reset values, those that KVM keeps
+ * included. No vCPU may be running, and the bus must be reset (hvs_vmbus_reset()) before. 0 or
+ * the errno of a KVM ioctl.
+ */
+HVS_API HVS_NODISCARD int hvs_kvm_reset(struct hvs_kvm *kvm);
 
 #ifdef __cplusplus
 }

@@ -117,14 +117,14 @@ def root_image(packages, kernel):
         # One process, so that without root all of it happens in one user namespace.
         steps = f"""
             set -e
+            trap 'rm -rf root' EXIT
             mkdir root
-            tar -C root -xf {_quote(tarball)}
+            tar -C root -xf {_quote(tarball)} --exclude './dev/*'
             mkdir -p root/usr/lib/modules
             cp -r {_quote(kernel.modules)} root/usr/lib/modules/
             echo guest > root/etc/hostname
             mke2fs -q -F -t ext4 -L {ROOT_LABEL} -E lazy_itable_init=0,lazy_journal_init=0 \
                 -d root root.img {ROOT_SIZE}
-            rm -rf root
         """
         sh(*_as_root(), "sh", "-c", steps, cwd=scratch)
     return final / "root.img"

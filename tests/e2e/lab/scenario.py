@@ -22,7 +22,6 @@ EXIT_MEANS = {
     12: "triple fault",
     13: "VMM or KVM error",
     137: "hvrun was killed",
-    None: "the machine it ran on is gone",
 }
 
 
@@ -116,6 +115,8 @@ class Guest:
             raise Failed(said[-1][6:].strip() if said else f"the script exited with {self.status}")
 
     def _how_it_ended(self):
+        if self.exit is None:
+            return "the machine that hvrun ran on is gone"
         return f"hvrun's exit status was {self.exit} ({EXIT_MEANS.get(self.exit, 'unknown')})"
 
     def _hint(self):

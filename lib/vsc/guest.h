@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the guest end share. */
+#ifndef HVSI_VSC_GUEST_H
+#define HVSI_VSC_GUEST_H
+
+#include "util/list.h"
+#include "vmbus/proto.h"
+#include "vmbus/ring.h"
+
+#include <hvstack/guest/guest.h>
+
+#define HVSI_GUEST_MAX_OFFERS 64u
+#define HVSI_GUEST_MAX_WAITS 100000u
+
+struct hvs_guest {
+	struct hvs_allocator alloc;
+	struct hvs_guest_ops ops;
+	void *pf;
+	/* Pages shared with the hypervisor. */
+	uint8_t *hypercall_page;
+	uint8_t *input_page;
+	uint64_t input_gpa;
+	uint8_t *simp;
+	uint8_t *siefp;
+	uint32_t version;
+	uint32_t message_connection;
+	uint32_t next_gpadl;
+	struct hvs_guest_offer offers[HVSI_GUEST_MAX_OFFERS];
+	unsigned offer_count;
+	struct hvsi_list channels;
+	/* The last message taken out of the slot. */
+	uint8_t message[HVSI_MSG_MAX];
+	size_t message_len;
+};
+
+struct hvs_guest_channel {
+	struct hvsi_list node;
+	struct hvs_guest *guest;
+	uint32_t relid;
+	uint32_t connection_id;
+	uint32_t gpadl;
+	uint8_t *rings;
+	size_t ring_pages; /* both rings, control pages included */
+	uint8_t *staging;
+	size_t staging_len;
+	struct hvsi_ring_out out; /* guest to host */
+	struct hvsi_ring_in in;
+	unsigned events;
+};
+
+/* Take messages and events in. True: there was something. */
+bool hvsi_guest_poll(struct hvs_guest *g);
+
+void hvsi_guest_channel_free(struct hvs_guest_channel *ch);
+
+#endif
