@@ -34,7 +34,9 @@
 #define MSR_CRASH_P0 0x40000100u
 #define SINTS 16u
 #define STIMER_MSRS 8u
-#define CRASH_MSRS 6u
+#define CRASH_PARAMS 5u
+#define MSR_CRASH_CTL 0x40000105u
+#define CRASH_CTL_NOTIFY (1ull << 63)
 #define SCONTROL_ENABLE 1u
 #define SINT_MASKED 0x10000u
 
@@ -214,6 +216,17 @@ static int sync_pages(struct hvs_kvm *kvm, uint32_t vp)
 				   m.list.entries[2].data);
 }
 
+/* What the guest reads from CRASH_CTL is ours to say: a notification is what we can take. */
+static int offer_crash(const struct hvs_kvm *kvm, uint32_t vp)
+{
+	union msrs m = {{0}};
+
+	if (!kvm->cfg.crash)
+		return 0;
+	add_msr(&m, MSR_CRASH_CTL, CRASH_CTL_NOTIFY);
+	return msrs_ioctl(kvm->vcpu[vp].fd, KVM_SET_MSRS, &m);
+}
+
 static int vcpu_init(struct hvs_kvm *kvm, uint32_t vp)
 {
 	struct hvsi_kvm_vcpu *vcpu = &kvm->vcpu[vp];
@@ -223,6 +236,8 @@ static int vcpu_init(struct hvs_kvm *kvm, uint32_t vp)
 	err = hvsi_kvm_ioctl(vcpu->fd, KVM_ENABLE_CAP, &cap);
 	if (!err)
 		err = sync_pages(kvm, vp);
+	if (!err)
+		err = offer_crash(kvm, vp);
 	if (!err)
 		err = route_sint(kvm, vp);
 	if (err)
@@ -254,6 +269,8 @@ static int reset_partition(int vcpu_fd)
 	add_msr(&m, MSR_HYPERCALL, 0);
 	add_msr(&m, MSR_GUEST_OS_ID, 0);
 	add_msr(&m, MSR_REFERENCE_TSC, 0);
+	for (uint32_t i = 0; i < CRASH_PARAMS; i++)
+		add_msr(&m, MSR_CRASH_P0 + i, 0);
 	return msrs_ioctl(vcpu_fd, KVM_SET_MSRS, &m);
 }
 
@@ -326,22 +343,22 @@ static int handle_hyperv(struct hvs_kvm *kvm, uint32_t vp, struct kvm_hyperv_exi
 	}
 }
 
+/* The guest wrote CRASH_CTL; KVM keeps the parameters, and of the value only that it said so. */
 static int handle_crash(struct hvs_kvm *kvm, uint32_t vp)
 {
-	struct hvs_hv_crash crash;
+	struct hvs_hv_crash crash = {.control = CRASH_CTL_NOTIFY};
 	union msrs m = {{0}};
 	int err;
 
 	if (!kvm->cfg.crash)
 		return 1;
-	for (uint32_t i = 0; i < CRASH_MSRS; i++)
+	for (uint32_t i = 0; i < CRASH_PARAMS; i++)
 		add_msr(&m, MSR_CRASH_P0 + i, 0);
 	err = msrs_ioctl(kvm->vcpu[vp].fd, KVM_GET_MSRS, &m);
 	if (err)
 		return err;
-	for (uint32_t i = 0; i < CRASH_MSRS - 1; i++)
+	for (uint32_t i = 0; i < CRASH_PARAMS; i++)
 		crash.param[i] = m.list.entries[i].data;
-	crash.control = m.list.entries[CRASH_MSRS - 1].data;
 	kvm->cfg.crash(kvm->cfg.arg, vp, &crash);
 	return 1;
 }

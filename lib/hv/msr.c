@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Synthetic MSRs that belong to the partition: identification, hypercall page, time, crash. */
+/* Synthetic MSRs but the SynIC's: identification, hypercall page, time, crash. */
 #include "hv/msr_numbers.h"
 #include "hv/state.h"
 
@@ -80,7 +80,7 @@ static void place_hypercall_page(struct hvs_hv *hv, uint64_t value, bool long_mo
 	hvsi_guest_write(p, page, sizeof(page));
 }
 
-static int partition_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *value)
+static int other_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
 	case HVSI_MSR_GUEST_OS_ID:
@@ -91,6 +91,9 @@ static int partition_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t
 		return 0;
 	case HVSI_MSR_VP_INDEX:
 		*value = vp;
+		return 0;
+	case HVSI_MSR_VP_ASSIST_PAGE:
+		*value = hv->vp[vp].vp_assist;
 		return 0;
 	case HVSI_MSR_TIME_REF_COUNT:
 		*value = (hv->ops.now_ns(hv->be) - hv->start_ns) / 100;
@@ -114,7 +117,8 @@ static int partition_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t
 	}
 }
 
-static int partition_write(struct hvs_hv *hv, uint32_t msr, uint64_t value, bool long_mode)
+static int other_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value,
+			   bool long_mode)
 {
 	switch (msr) {
 	case HVSI_MSR_GUEST_OS_ID:
@@ -126,6 +130,11 @@ static int partition_write(struct hvs_hv *hv, uint32_t msr, uint64_t value, bool
 		if (hv->hypercall & HYPERCALL_LOCKED)
 			return -ENOENT;
 		place_hypercall_page(hv, value, long_mode);
+		return 0;
+	case HVSI_MSR_VP_ASSIST_PAGE:
+		/* Linux writes it whether or not it is offered. A page of zeros, as the guest gives
+		 * it, asks for nothing: we never look at it. */
+		hv->vp[vp].vp_assist = value;
 		return 0;
 	case HVSI_MSR_TSC_INVARIANT:
 		if (!(hv->cfg.flags & HVS_HV_INVARIANT_TSC) || value & ~1ull)
@@ -157,7 +166,7 @@ int hvs_hv_msr_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *valu
 	if (is_synic(msr))
 		return hvsi_synic_read(hv, vp, msr, value);
 	hvsi_spin_lock(&hv->lock);
-	err = partition_read(hv, vp, msr, value);
+	err = other_read(hv, vp, msr, value);
 	hvsi_spin_unlock(&hv->lock);
 	return err;
 }
@@ -172,7 +181,7 @@ int hvs_hv_msr_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t valu
 	if (is_synic(msr))
 		return hvsi_synic_write(hv, vp, msr, value);
 	hvsi_spin_lock(&hv->lock);
-	err = partition_write(hv, msr, value, long_mode);
+	err = other_write(hv, vp, msr, value, long_mode);
 	crash = hv->crash;
 	hvsi_spin_unlock(&hv->lock);
 	if (!err && msr == HVSI_MSR_CRASH_CTL && value & CRASH_NOTIFY)

@@ -14,12 +14,13 @@
 #define HVSI_SINT_PROXY 0x100000u
 #define HVSI_PAGE_ENABLE 1u /* bit 0 of every MSR that places a page */
 
-/* Synthetic interrupt controller of one VP. */
+/* Synthetic interrupt controller of one VP, and what else a VP has of its own. */
 struct hvsi_synic {
 	/* Registers; written only by the VP's own thread. */
 	uint64_t scontrol;
 	uint64_t siefp;
 	uint64_t simp;
+	uint64_t vp_assist;
 	_Atomic(uint64_t) sint[HVSI_SINTS];
 
 	/* What deliveries use, on any thread: NULL unless enabled and RAM. */

@@ -24,6 +24,7 @@ void hvsi_synic_reset(struct hvsi_synic *s)
 	s->scontrol = 1;
 	s->siefp = 0;
 	s->simp = 0;
+	s->vp_assist = 0;
 	for (unsigned i = 0; i < HVSI_SINTS; i++)
 		atomic_store(&s->sint[i], HVSI_SINT_MASKED);
 	atomic_store(&s->event_page, (uintptr_t)0);

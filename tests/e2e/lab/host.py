@@ -73,7 +73,8 @@ def need(*tools):
 
 def apt(command):
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    return subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    options = dict(stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return subprocess.run(command, env=env, **options)
 
 
 def update_package_lists():

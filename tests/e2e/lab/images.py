@@ -151,8 +151,8 @@ def _suite():
 def _make_tarball(tarball, suite, packages):
     """A minimal Debian from this machine's own apt sources, with its apt settings (proxies...)."""
     apt = Path("/etc/apt")
-    parts = apt / "sources.list.d"
-    sources = [apt / "sources.list", *sorted(parts.glob("*.list")), *sorted(parts.glob("*.sources"))]
+    more = [*apt.glob("sources.list.d/*.list"), *apt.glob("sources.list.d/*.sources")]
+    sources = [apt / "sources.list", *sorted(more)]
     sources = [s for s in sources if s.is_file() and s.read_text().strip()]
     if not sources:
         raise LabError(f"no apt sources in {apt}: the guest's packages come from there")

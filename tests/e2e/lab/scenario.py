@@ -5,12 +5,13 @@ import os
 import queue
 import re
 import shlex
+import sys
 import time
 
 from . import host, images
 from .host import LabError
 
-BOOT_SECONDS = 150  # until the guest's session begins; about ten times what it takes
+BOOT_SECONDS = 240  # until the guest's session begins: many times what it takes
 
 # What a guest can be asked to do when its script has ended, and hvrun's exit status for that.
 EXIT_STATUS = {"poweroff": 0, "reboot": 10}
@@ -175,8 +176,7 @@ class Guest:
 
     def _write_log(self, text):
         stamp = f"{time.monotonic() - self._begun:7.2f} "
-        self._log.write("".join(f"{stamp}{line.rstrip()}\n" for line in text.splitlines()))
-        self._log.flush()
+        self._log("".join(f"{stamp}{line.rstrip()}\n" for line in text.splitlines()))
 
 
 class Lab:
@@ -218,8 +218,9 @@ class Lab:
         """hvrun's command line. Disks are files in self.dir, or absolute; ',ro' may follow."""
         image, _ = self.machine.guest_files(self.kernel)
         command = [self.machine.hvrun, "--kernel", image, "--initrd", initrd]
-        # panic=-1: a crashed guest ends at once. The console is slow: no more than warnings on it.
-        command += ["--append", f"console=ttyS0 quiet panic=-1 mitigations=off {append}".strip()]
+        # panic=-1: a crashed guest ends at once. quiet: the console is slow.
+        talk = "ignore_loglevel" if self._options.verbose else "quiet"
+        command += ["--append", f"console=ttyS0 {talk} panic=-1 mitigations=off {append}".strip()]
         command += ["--memory", f"{self._options.memory}M", "--cpus", str(self._options.cpus)]
         command += ["--synic", self._synic]
         for disk in disks:
@@ -236,9 +237,9 @@ class Lab:
         initrd = os.path.join(self.dir, f"initrd{self._starts}")
         self.shell(f"cat {shlex.quote(kernel_part)} {shlex.quote(session)} > {shlex.quote(initrd)}")
         argv = self.hvrun(initrd=initrd, disks=["root.img", *disks], append=append)
-        self._log.write(f"-- {shlex.join(argv)}\n")
+        self._write_log(f"-- {shlex.join(argv)}\n")
         process = self.machine.start(argv)
-        guest = Guest(process, token, self._log, self._deadline, on_output)
+        guest = Guest(process, token, self._write_log, self._deadline, on_output)
         self._guests.append(guest)
         return guest
 
@@ -248,6 +249,12 @@ class Lab:
         guest.finish()
         guest.check_end(end)
         return guest.output
+
+    def _write_log(self, text):
+        self._log.write(text)
+        self._log.flush()
+        if self._options.verbose:
+            sys.stderr.write(text)
 
     def close(self):
         self.fact("boot_seconds", [guest.boot_seconds for guest in self._guests])
