@@ -11,12 +11,12 @@ add_compile_options(
 	-Wformat=2
 	-Wimplicit-fallthrough
 	-Wmissing-declarations
-	-Wmissing-prototypes
-	-Wold-style-definition
+	$<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
+	$<$<COMPILE_LANGUAGE:C>:-Wold-style-definition>
 	-Wpointer-arith
 	-Wshadow
 	-Wsign-conversion
-	-Wstrict-prototypes
+	$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>
 	-Wswitch
 	-Wundef
 	-Wunused
@@ -27,7 +27,7 @@ if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
 	add_compile_options(
 		-Walloca
 		-Wduplicated-cond
-		-Wjump-misses-init
+		$<$<COMPILE_LANGUAGE:C>:-Wjump-misses-init>
 		-Wlogical-op)
 else()
 	# A header of macros alone is fine, also when it is compiled alone.

@@ -241,7 +241,7 @@ struct hvs_mem *hvs_kvm_mem(struct hvs_kvm *kvm)
 	return kvm->mem;
 }
 
-enum hvs_kvm_synic hvs_kvm_synic(const struct hvs_kvm *kvm)
+enum hvs_kvm_synic hvs_kvm_synic_in_use(const struct hvs_kvm *kvm)
 {
 	return kvm->way->synic;
 }

@@ -235,7 +235,7 @@ int hvs_guest_request_offers(struct hvs_guest *g)
 	return got < 0 ? got : (int)g->offer_count;
 }
 
-const struct hvs_guest_offer *hvs_guest_offer(const struct hvs_guest *g, unsigned index)
+const struct hvs_guest_offer *hvs_guest_offer_at(const struct hvs_guest *g, unsigned index)
 {
 	return index < g->offer_count ? &g->offers[index] : NULL;
 }

@@ -295,7 +295,7 @@ struct hvs_hv *hvs_loopback_hv(struct hvs_loopback *lb)
 	return lb->hv;
 }
 
-const struct hvs_loopback_counters *hvs_loopback_counters(const struct hvs_loopback *lb)
+const struct hvs_loopback_counters *hvs_loopback_count(const struct hvs_loopback *lb)
 {
 	return &lb->counters;
 }

@@ -46,7 +46,7 @@ void machine_connect(struct machine *m)
 
 void machine_open(struct machine *m)
 {
-	cr_assert_eq(hvs_guest_channel_open(m->guest, hvs_guest_offer(m->guest, 0), 128 * 1024,
+	cr_assert_eq(hvs_guest_channel_open(m->guest, hvs_guest_offer_at(m->guest, 0), 128 * 1024,
 					    &m->ch),
 		     0);
 	cr_assert_eq(hvs_guest_stor_init(m->ch, 0x600, &m->max_transfer), 0);

@@ -70,7 +70,7 @@ struct hvs_guest_offer {
 /* REQUESTOFFERS, and wait for all of them. Returns their number, or -ETIMEDOUT, -EIO. */
 HVS_API HVS_NODISCARD int hvs_guest_request_offers(struct hvs_guest *g);
 /* Offer number index; NULL: there are not that many. Valid until the next request or unload. */
-HVS_API const struct hvs_guest_offer *hvs_guest_offer(const struct hvs_guest *g, unsigned index);
+HVS_API const struct hvs_guest_offer *hvs_guest_offer_at(const struct hvs_guest *g, unsigned index);
 
 /*
  * Share len bytes of consecutive pages from gpa on (both multiples of 4096).

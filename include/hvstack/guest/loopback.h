@@ -50,7 +50,7 @@ HVS_API HVS_NODISCARD int hvs_loopback_start(struct hvs_loopback *lb, struct hvs
 /* Let the host run until it is idle. */
 HVS_API void hvs_loopback_run(struct hvs_loopback *lb);
 
-HVS_API const struct hvs_loopback_counters *hvs_loopback_counters(const struct hvs_loopback *lb);
+HVS_API const struct hvs_loopback_counters *hvs_loopback_count(const struct hvs_loopback *lb);
 
 /* RAM of the machine: pages for the guest, as its own allocator gives them. NULL: none left. */
 HVS_API void *hvs_loopback_alloc_pages(struct hvs_loopback *lb, size_t count, uint64_t *gpa);

@@ -86,7 +86,7 @@ HVS_API struct hvs_vmbus *hvs_kvm_bus(struct hvs_kvm *kvm);
 HVS_API struct hvs_mem *hvs_kvm_mem(struct hvs_kvm *kvm);
 
 /* Which way was chosen: HVS_KVM_SYNIC_KERNEL or HVS_KVM_SYNIC_USER. */
-HVS_API enum hvs_kvm_synic hvs_kvm_synic(const struct hvs_kvm *kvm);
+HVS_API enum hvs_kvm_synic hvs_kvm_synic_in_use(const struct hvs_kvm *kvm);
 
 /*
  * Add the Hyper-V leaves to a CPUID table, and remove those of other hypervisors.
