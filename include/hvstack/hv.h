@@ -70,6 +70,13 @@ struct hvs_hv_ops {
 	 * Optional. */
 	void (*slot_free)(void *be, uint32_t vp);
 
+	/*
+	 * The TSC as VP vp reads it now. Called on the thread that runs vp, from
+	 * hvs_hv_msr_write(). Optional; with tsc_hz it lets the guest tell the time without an
+	 * exit, from the reference TSC page. The VPs' TSCs must be in step.
+	 */
+	uint64_t (*read_tsc)(void *be, uint32_t vp);
+
 	/* The guest reports that it has crashed. A notification only: the guest goes on, for
 	 * example to write a dump. Optional; without it the MSRs are not offered. */
 	void (*crash)(void *be, uint32_t vp, const struct hvs_hv_crash *crash);

@@ -79,7 +79,7 @@ static void finish(struct hvs_filedisk *disk, struct hvs_blk_req *req, enum hvs_
 /* ---- submission ------------------------------------------------------------------------- */
 
 /* Reads and writes: as much of what is left as one operation can do. False: iov is too short. */
-static bool prepare_transfer(struct io_uring_sqe *sqe, const struct hvs_blk_req *req)
+static bool prepare_transfer(struct io_uring_sqe *sqe, int fd, const struct hvs_blk_req *req)
 {
 	const bool write = req->op == HVS_BLK_WRITE;
 	const uint64_t done = bytes_done(req);
@@ -101,12 +101,12 @@ static bool prepare_transfer(struct io_uring_sqe *sqe, const struct hvs_blk_req 
 
 		if (len > MAX_PIECE)
 			len = MAX_PIECE;
-		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, 0,
+		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, fd,
 				 (char *)iov->iov_base + skip, (unsigned)len, req->offset + done);
 	} else {
 		if (left > IOV_MAX)
 			left = IOV_MAX;
-		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, 0, iov, left,
+		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, fd, iov, left,
 				 req->offset + done);
 	}
 	if (req->flags & HVS_BLK_FUA && write)
@@ -122,14 +122,14 @@ static void start(struct hvs_filedisk *disk, struct hvs_blk_req *req, unsigned s
 	/* There are as many SQEs as requests may be in flight, and each has at most one. */
 	assert(sqe);
 	if (req->op == HVS_BLK_FLUSH) {
-		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
-	} else if (!prepare_transfer(sqe, req)) {
+		io_uring_prep_fsync(sqe, disk->fd, IORING_FSYNC_DATASYNC);
+	} else if (!prepare_transfer(sqe, disk->fd, req)) {
 		/* Too late to give the SQE back: let it do nothing and fail the request then. */
 		io_uring_prep_nop(sqe);
 		io_uring_sqe_set_data(sqe, req);
 		return;
 	}
-	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | sqe_flags);
+	io_uring_sqe_set_flags(sqe, sqe_flags);
 	io_uring_sqe_set_data(sqe, req);
 }
 

@@ -19,7 +19,7 @@ struct hvs_filedisk {
 	struct event_base *base;
 	struct event *ring_event;
 	struct event *retry_event; /* the kernel did not take what the ring holds: try again */
-	int fd;                    /* also registered with the ring, as file 0 */
+	int fd;
 	bool read_only;
 	uint32_t block_size;
 	uint32_t physical_block_size;

@@ -114,7 +114,11 @@ static int open_file(struct hvs_filedisk *disk, const char *path, struct stat *s
 	return check_type(st, why);
 }
 
-/* The lock belongs to the open file: it ends with it, also when this process is killed. */
+/*
+ * The lock belongs to the open file: it ends when the file is closed, also by a kill, and the
+ * last operation on it has ended. That is why the file is not registered with the ring, which
+ * would keep it, and the next start out, until the kernel gets round to dismantling the ring.
+ */
 static int lock_file(const struct hvs_filedisk *disk, const char **why)
 {
 	struct flock lock = {
@@ -131,14 +135,6 @@ static int lock_file(const struct hvs_filedisk *disk, const char **why)
 				    : "another program, or another disk here, has it open",
 			    EBUSY);
 	return fail(why, "the file can't be locked: its file system does not support locks", errno);
-}
-
-/* An unlock that does not wait for the kernel to dismantle the ring, which holds the file too. */
-static void unlock_file(const struct hvs_filedisk *disk)
-{
-	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-
-	(void)fcntl(disk->fd, F_OFD_SETLK, &lock);
 }
 
 /* Does a guest get along with it? A power of two times the logical block. */
@@ -221,19 +217,7 @@ static int open_ring(struct hvs_filedisk *disk, const char **why)
 		return fail(why, "io_uring of this kernel is too old: Linux 5.6 is needed",
 			    ENOTSUP);
 	}
-	err = io_uring_register_files(&disk->ring, &disk->fd, 1);
-	if (err) {
-		io_uring_queue_exit(&disk->ring);
-		return fail(why, "the file can't be registered with io_uring", -err);
-	}
 	return 0;
-}
-
-static void close_ring(struct hvs_filedisk *disk)
-{
-	/* The ring itself goes away some time later; the file must be free for others now. */
-	(void)io_uring_unregister_files(&disk->ring);
-	io_uring_queue_exit(&disk->ring);
 }
 
 static int make_events(struct hvs_filedisk *disk)
@@ -299,7 +283,7 @@ int hvs_filedisk_open(const struct hvs_filedisk_config *cfg_in, struct hvs_filed
 	return 0;
 
 fail_ring:
-	close_ring(disk);
+	io_uring_queue_exit(&disk->ring);
 fail_file:
 	if (disk->fd >= 0)
 		close(disk->fd);
@@ -313,8 +297,7 @@ void hvs_filedisk_close(struct hvs_filedisk *disk)
 		return;
 	event_free(disk->ring_event);
 	event_free(disk->retry_event);
-	close_ring(disk);
-	unlock_file(disk);
+	io_uring_queue_exit(&disk->ring);
 	close(disk->fd);
 	free(disk);
 }

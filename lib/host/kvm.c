@@ -117,6 +117,7 @@ static int make_hv(struct hvs_kvm *kvm)
 		.post_message = hv_post_message,
 		.signal_event = hv_signal_event,
 		.slot_free = hv_slot_free,
+		.read_tsc = kvm->way->read_tsc,
 		.crash = kvm->cfg.crash ? hv_crash : NULL,
 	};
 	struct hvs_hv_config cfg = {

@@ -35,6 +35,8 @@ struct hvsi_kvm_way {
 	void (*vcpu_fini)(struct hvs_kvm *kvm, uint32_t vp);
 	/* hvs_hv_ops.interrupt; be is the hvs_kvm. */
 	void (*interrupt)(void *be, uint32_t vp, uint8_t sint, uint8_t vector);
+	/* hvs_hv_ops.read_tsc; NULL: KVM makes the reference TSC page. */
+	uint64_t (*read_tsc)(void *be, uint32_t vp);
 	/* Have KVM signal fd, or no longer, when the guest signals connection_id with flag 0. */
 	int (*doorbell)(struct hvs_kvm *kvm, uint32_t connection_id, int fd, bool on);
 	/* As hvs_kvm_handle_exit(); vp is valid and its vcpu_init was called. */

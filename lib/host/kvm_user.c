@@ -18,6 +18,7 @@
 #define MSR_HYPERCALL 0x40000001u
 #define FILTERED_MSRS (HVS_HV_MSR_LAST - HVS_HV_MSR_FIRST + 1)
 
+#define MSR_TSC 0x10u
 #define APIC_HZ 1000000000u /* KVM's APIC timer counts nanoseconds */
 #define CPUID_POWER 0x80000007u
 #define CPUID_POWER_EDX_INVARIANT_TSC (1u << 8)
@@ -121,6 +122,20 @@ static void interrupt(void *be, uint32_t vp, uint8_t sint, uint8_t vector)
 
 	(void)sint;
 	(void)hvsi_kvm_ioctl(kvm->cfg.vm_fd, KVM_SIGNAL_MSI, &msi);
+}
+
+static uint64_t read_tsc(void *be, uint32_t vp)
+{
+	const struct hvs_kvm *kvm = be;
+	/* A struct kvm_msrs, which ends in an array, with one entry. */
+	struct {
+		uint32_t count;
+		uint32_t pad;
+		struct kvm_msr_entry entry;
+	} msrs = {.count = 1, .entry = {.index = MSR_TSC}};
+
+	(void)hvsi_kvm_ioctl(kvm->vcpu[vp].fd, KVM_GET_MSRS, &msrs);
+	return msrs.entry.data;
 }
 
 static int doorbell(struct hvs_kvm *kvm, uint32_t connection_id, int fd, bool on)
@@ -272,6 +287,7 @@ const struct hvsi_kvm_way hvsi_kvm_user = {
 	.vcpu_init = vcpu_init,
 	.vcpu_fini = vcpu_fini,
 	.interrupt = interrupt,
+	.read_tsc = read_tsc,
 	.doorbell = doorbell,
 	.handle_exit = handle_exit,
 	.reset = reset,

@@ -9,6 +9,7 @@
 #define PRIV_SYNIC (1u << 2)
 #define PRIV_HYPERCALL (1u << 5)
 #define PRIV_VP_INDEX (1u << 6)
+#define PRIV_REFERENCE_TSC (1u << 9)
 #define PRIV_FREQUENCY (1u << 11)
 #define PRIV_TSC_INVARIANT (1u << 15)
 /* 0x40000003 EBX */
@@ -37,6 +38,8 @@ static void privileges(const struct hvs_hv *hv, uint32_t regs[4])
 		regs[0] |= PRIV_FREQUENCY;
 		regs[3] |= FEAT_FREQUENCY;
 	}
+	if (hvsi_has_reference_tsc(hv))
+		regs[0] |= PRIV_REFERENCE_TSC;
 	if (hv->cfg.flags & HVS_HV_INVARIANT_TSC)
 		regs[0] |= PRIV_TSC_INVARIANT;
 	if (hv->ops.crash)

@@ -75,6 +75,7 @@ void hvs_hv_reset(struct hvs_hv *hv)
 {
 	atomic_store(&hv->guest_os_id, 0);
 	hv->hypercall = 0;
+	hv->reference_tsc = 0;
 	hv->tsc_invariant = 0;
 	hv->crash = (struct hvs_hv_crash){0};
 	for (uint32_t i = 0; i < hv->cfg.vp_count; i++)

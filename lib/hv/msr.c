@@ -95,9 +95,9 @@ static int other_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *va
 	case HVSI_MSR_VP_ASSIST_PAGE:
 		*value = hv->vp[vp].vp_assist;
 		return 0;
-	case HVSI_MSR_TIME_REF_COUNT:
-		*value = (hv->ops.now_ns(hv->be) - hv->start_ns) / 100;
-		return 0;
+	case HVSI_MSR_REFERENCE_TSC:
+		*value = hv->reference_tsc;
+		return hvsi_has_reference_tsc(hv) ? 0 : -ENOENT;
 	case HVSI_MSR_TSC_FREQUENCY:
 		*value = hv->cfg.tsc_hz;
 		return hv->cfg.tsc_hz ? 0 : -ENOENT;
@@ -118,7 +118,7 @@ static int other_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *va
 }
 
 static int other_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value,
-			   bool long_mode)
+		       bool long_mode, uint64_t tsc_offset)
 {
 	switch (msr) {
 	case HVSI_MSR_GUEST_OS_ID:
@@ -130,6 +130,11 @@ static int other_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t va
 		if (hv->hypercall & HYPERCALL_LOCKED)
 			return -ENOENT;
 		place_hypercall_page(hv, value, long_mode);
+		return 0;
+	case HVSI_MSR_REFERENCE_TSC:
+		if (!hvsi_has_reference_tsc(hv))
+			return -ENOENT;
+		hvsi_place_reference_tsc(hv, value, tsc_offset);
 		return 0;
 	case HVSI_MSR_VP_ASSIST_PAGE:
 		/* Linux writes it whether or not it is offered. A page of zeros, as the guest gives
@@ -165,6 +170,10 @@ int hvs_hv_msr_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *valu
 		return -ENOENT;
 	if (is_synic(msr))
 		return hvsi_synic_read(hv, vp, msr, value);
+	if (msr == HVSI_MSR_TIME_REF_COUNT) {
+		*value = hvsi_reference_time(hv);
+		return 0;
+	}
 	hvsi_spin_lock(&hv->lock);
 	err = other_read(hv, vp, msr, value);
 	hvsi_spin_unlock(&hv->lock);
@@ -174,14 +183,17 @@ int hvs_hv_msr_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *valu
 int hvs_hv_msr_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value, bool long_mode)
 {
 	struct hvs_hv_crash crash;
+	uint64_t tsc_offset = 0;
 	int err;
 
 	if (!hv || vp >= hv->cfg.vp_count)
 		return -ENOENT;
 	if (is_synic(msr))
 		return hvsi_synic_write(hv, vp, msr, value);
+	if (msr == HVSI_MSR_REFERENCE_TSC && hvsi_has_reference_tsc(hv))
+		tsc_offset = hvsi_reference_tsc_offset(hv, vp);
 	hvsi_spin_lock(&hv->lock);
-	err = other_write(hv, vp, msr, value, long_mode);
+	err = other_write(hv, vp, msr, value, long_mode, tsc_offset);
 	crash = hv->crash;
 	hvsi_spin_unlock(&hv->lock);
 	if (!err && msr == HVSI_MSR_CRASH_CTL && value & CRASH_NOTIFY)

@@ -40,6 +40,8 @@ struct hvs_hv {
 	struct hvsi_spin lock;
 	_Atomic(uint64_t) guest_os_id;
 	uint64_t hypercall;
+	uint64_t reference_tsc;
+	uint32_t tsc_sequence; /* of the reference TSC page; 0 is never used */
 	uint64_t tsc_invariant;
 	struct hvs_hv_crash crash;
 
@@ -50,5 +52,13 @@ struct hvs_hv {
 void hvsi_synic_reset(struct hvsi_synic *s);
 int hvsi_synic_read(const struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *value);
 int hvsi_synic_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value);
+
+/* clock.c */
+uint64_t hvsi_reference_time(const struct hvs_hv *hv);
+bool hvsi_has_reference_tsc(const struct hvs_hv *hv);
+/* What the page has to hold now; only with a reference TSC. Calls the embedder. */
+uint64_t hvsi_reference_tsc_offset(const struct hvs_hv *hv, uint32_t vp);
+/* The guest wrote the REFERENCE_TSC register. */
+void hvsi_place_reference_tsc(struct hvs_hv *hv, uint64_t value, uint64_t offset);
 
 #endif

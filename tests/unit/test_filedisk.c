@@ -15,6 +15,7 @@
 #include <liburing.h>
 #include <linux/loop.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define BLOCK 512u
@@ -91,7 +93,6 @@ static void io_free(struct io *io)
 
 static int init_error;
 static bool old_kernel;
-static int register_error;
 static int submit_error;
 static unsigned submit_failures;
 static void (*spoil)(struct io_uring_cqe *cqe);
@@ -110,13 +111,6 @@ int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct i
 	if (old_kernel)
 		p->features = 0;
 	return ret;
-}
-
-int io_uring_register_files(struct io_uring *ring, const int *files, unsigned count)
-{
-	if (register_error)
-		return -register_error;
-	return REAL(io_uring_register_files)(ring, files, count);
 }
 
 int io_uring_submit(struct io_uring *ring)
@@ -800,9 +794,6 @@ Test(filedisk, a_host_without_io_uring_is_told)
 	old_kernel = true;
 	refused(&cfg, ENOTSUP, "5.6");
 	old_kernel = false;
-	register_error = EMFILE;
-	refused(&cfg, EMFILE, "registered");
-	register_error = 0;
 	cr_assert_eq(open_files(), before, "a descriptor leaked");
 }
 
@@ -812,6 +803,26 @@ Test(filedisk, a_kernel_without_the_newest_flags_will_do)
 	make_file(MIB);
 	open_disk(0, 0);
 	cr_assert_eq(run_one(HVS_BLK_WRITE, 0, 4096, 2, 0), HVS_BLK_OK);
+}
+
+Test(filedisk, a_killed_process_leaves_no_lock)
+{
+	struct hvs_filedisk_config cfg = good_config();
+
+	make_file(MIB);
+	for (int i = 0; i < 20; i++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			open_disk(0, 0);
+			run_one(HVS_BLK_WRITE, 0, 64 * KIB, 3, 0);
+			raise(SIGKILL);
+		}
+		cr_assert_eq(waitpid(child, NULL, 0), child);
+		cr_assert_eq(hvs_filedisk_open(&cfg, &disk, NULL), 0);
+		hvs_filedisk_close(disk);
+		disk = NULL;
+	}
 }
 
 /* ---- block devices ---------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ dd if="$disk" of=/dev/null bs=1M iflag=direct count=64 2>/dev/null ||
 begin=$(cut -d. -f1 /proc/uptime)
 dd if=/dev/zero of="$disk" bs=1M oflag=direct count=64 2>/tmp/said && fail "all writes succeeded"
 grep -qE 'Input/output error|No space left|critical' /tmp/said || fail "dd said: $(cat /tmp/said)"
-echo "write error after $(($(cut -d. -f1 /proc/uptime) - begin)) s: $(grep -o ': [^:]*$' /tmp/said)"
+echo "write error after $(($(cut -d. -f1 /proc/uptime) - begin)) s: $(sed -n 's|^dd: .*: ||p' /tmp/said)"
 
 dd if="$disk" of=/dev/null bs=4k iflag=direct count=1 2>/dev/null || fail "disk lost after an error"
 
@@ -26,7 +26,7 @@ while dd if="$disk" of=/dev/null bs=4k skip=10240 iflag=direct count=1 2>/tmp/sa
 	[ $tries -lt 30 ] || fail "a disk that was cut short still reads its end"
 	sleep 0.5
 done
-echo "read error: $(grep -o ': [^:]*$' /tmp/said)"
+echo "read error: $(sed -n 's|^dd: .*: ||p' /tmp/said)"
 dd if="$disk" of=/dev/null bs=4k iflag=direct count=1 2>/dev/null || fail "disk lost after an error"
 
 dmesg | grep -E 'I/O error|Sense Key|Add. Sense|critical' | tail -n 8
