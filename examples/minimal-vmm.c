@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host side without KVM: plain memory, one VP, one disk. Everything that a VMM on another
- * hypervisor supplies is here; where its vCPU would exit, the guest end of libhvstack-guest calls.
+ * The host side without KVM: plain memory, one VP, a memory disk. Everything that a VMM on another
+ * hypervisor has to supply is here. A vCPU is played by guest.c, which calls what exits lead to.
  */
-#include <hvstack/guest/storage.h>
+#include "guest.h"
+
 #include <hvstack/hvstack.h>
 
 #include <stdio.h>
@@ -11,10 +12,9 @@
 #include <string.h>
 
 #define RAM_BYTES (8u << 20) /* from guest physical address 0 on */
+#define DISK_BYTES (1u << 20)
 
 struct vmm {
-	unsigned char *ram;
-	size_t used; /* bytes of it that the guest has allocated */
 	struct hvs_mem *mem;
 	struct hvs_hv *hv;
 	struct hvs_vmbus *bus;
@@ -22,16 +22,7 @@ struct vmm {
 	bool reset;
 };
 
-static int must(int err, const char *what)
-{
-	if (err < 0) {
-		fprintf(stderr, "%s: %s\n", what, strerror(-err));
-		exit(1);
-	}
-	return err;
-}
-
-/* [backend] What VMBus asks of the VMM: hvs_backend_ops. */
+/* [backend] what VMBus asks of the VMM */
 static int synic_post(void *be, uint32_t vp, uint8_t sint, const struct hvs_synic_msg *msg)
 {
 	return hvs_hv_post(((struct vmm *)be)->hv, vp, sint, msg);
@@ -52,10 +43,10 @@ static uint64_t now_ns(void *be)
 	return ((struct vmm *)be)->now_ns += 1000; /* a VMM reads a monotonic clock */
 }
 
-/* [hv] What the hypervisor interface asks of the VMM: hvs_hv_ops. */
+/* [hv] what the hypervisor interface asks of the VMM */
 static void interrupt(void *be, uint32_t vp, uint8_t sint, uint8_t vector)
 {
-	(void)be, (void)vp, (void)sint, (void)vector; /* a VMM injects vector; this guest polls */
+	(void)be, (void)vp, (void)sint, (void)vector; /* a VMM injects vector; our guest polls */
 }
 
 static uint16_t post_message(void *be, uint32_t id, uint32_t type, const void *payload, size_t len)
@@ -72,42 +63,82 @@ static void slot_free(void *be, uint32_t vp)
 {
 	hvs_vmbus_slot_free(((struct vmm *)be)->bus, vp);
 }
+
+/* [create] */
+static int create(struct vmm *vmm, void *ram, struct hvs_memdisk *disk)
+{
+	const struct hvs_hv_config hv_cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1,
+					     .hypercall_port = 0xe8, .signal_port = 0xe4};
+	const struct hvs_hv_ops hv_ops = {HVS_HV_OPS_INIT,
+					  .interrupt = interrupt,
+					  .now_ns = now_ns,
+					  .post_message = post_message,
+					  .signal_event = signal_event,
+					  .slot_free = slot_free};
+	const struct hvs_vmbus_config bus_cfg = {HVS_VMBUS_CONFIG_INIT, .vp_count = 1};
+	const struct hvs_backend_ops bus_ops = {HVS_BACKEND_OPS_INIT, .synic_post = synic_post,
+						.synic_signal = synic_signal, .wake = wake,
+						.now_ns = now_ns};
+	const struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT, .instance_id = {{1}}};
+	const struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT, .disk_id = {{2}}};
+	struct hvs_storvsp *ctl;
+	int err = hvs_mem_create(NULL, &vmm->mem);
+
+	if (!err)
+		err = hvs_mem_add(vmm->mem, 0, RAM_BYTES, ram, HVS_RDWR);
+	if (!err)
+		err = hvs_hv_create(&hv_cfg, vmm->mem, &hv_ops, vmm, &vmm->hv);
+	if (!err)
+		err = hvs_vmbus_create(&bus_cfg, vmm->mem, &bus_ops, vmm, &vmm->bus);
+	if (!err)
+		err = hvs_storvsp_create(vmm->bus, &ctl_cfg, &ctl);
+	if (!err)
+		err = hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, disk);
+	return err ? err : hvs_vmbus_start(vmm->bus);
+}
+
+/* [run] */
+static void run_worker(void *arg)
+{
+	struct vmm *vmm = arg;
+
+	(void)hvs_worker_dispatch(hvs_vmbus_main_worker(vmm->bus), 0, NULL);
+}
+
+static void on_reset(void *arg, int status)
+{
+	(void)status;
+	((struct vmm *)arg)->reset = true;
+}
+
+static void destroy(struct vmm *vmm)
+{
+	if (vmm->bus && hvs_vmbus_started(vmm->bus) &&
+	    hvs_vmbus_reset(vmm->bus, on_reset, vmm) == 0)
+		while (!vmm->reset)
+			run_worker(vmm);
+	hvs_vmbus_destroy(vmm->bus);
+	hvs_hv_destroy(vmm->hv);
+	hvs_mem_destroy(vmm->mem);
+}
 /* [end] */
 
-/* The guest: what would be exits of a vCPU. */
-static int rdmsr(void *pf, uint32_t msr, uint64_t *value)
+int main(void)
 {
-	return hvs_hv_msr_read(((struct vmm *)pf)->hv, 0, msr, value);
+	struct vmm vmm = {0};
+	unsigned char *ram = aligned_alloc(4096, RAM_BYTES);
+	struct hvs_memdisk disk = {
+		.data = calloc(1, DISK_BYTES), .len = DISK_BYTES, .block_size = 512};
+	int err = ram && disk.data ? create(&vmm, memset(ram, 0, RAM_BYTES), &disk) : -1;
+
+	if (!err)
+		err = guest_run(vmm.hv, ram, RAM_BYTES, run_worker, &vmm);
+	destroy(&vmm);
+	if (!err)
+		printf("the disk holds what the guest wrote: %s\n", (char *)disk.data);
+	else
+		fprintf(stderr, "failed: %d\n", err);
+	free(disk.data);
+	free(ram);
+	return err ? 1 : 0;
 }
-
-static int wrmsr(void *pf, uint32_t msr, uint64_t value)
-{
-	return hvs_hv_msr_write(((struct vmm *)pf)->hv, 0, msr, value, true);
-}
-
-static uint64_t hypercall(void *pf, uint64_t input, uint64_t in, uint64_t out)
-{
-	return hvs_hv_hypercall(((struct vmm *)pf)->hv, 0, input, in, out);
-}
-
-static void *alloc_pages(void *pf, size_t count, uint64_t *gpa)
-{
-	struct vmm *vmm = pf;
-
-	if (count > (RAM_BYTES - vmm->used) / 4096)
-		return NULL;
-	*gpa = vmm->used;
-	vmm->used += count * 4096;
-	return vmm->ram + *gpa;
-}
-
-static void free_pages(void *pf, void *pages, size_t count)
-{
-	(void)pf, (void)pages, (void)count;
-}
-
-static void run_worker(void *pf) /* the guest waits: now this thread is the I/O thread */
-{
-	(void)hvs_worker_dispatch(hvs_vmbus_main_worker(((struct vmm *)pf)->bus), 0, NULL);
-}
-

@@ -137,6 +137,14 @@ static int lock_file(const struct hvs_filedisk *disk, const char **why)
 	return fail(why, "the file can't be locked: its file system does not support locks", errno);
 }
 
+/* The kernel may hold the file a moment longer than its last completion was to be seen. */
+static void unlock_file(const struct hvs_filedisk *disk)
+{
+	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	(void)fcntl(disk->fd, F_OFD_SETLK, &lock);
+}
+
 /* Does a guest get along with it? A power of two times the logical block. */
 static bool sane_block(const struct hvs_filedisk *disk, uint64_t size)
 {
@@ -298,6 +306,7 @@ void hvs_filedisk_close(struct hvs_filedisk *disk)
 	event_free(disk->ring_event);
 	event_free(disk->retry_event);
 	io_uring_queue_exit(&disk->ring);
+	unlock_file(disk);
 	close(disk->fd);
 	free(disk);
 }

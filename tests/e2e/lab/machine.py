@@ -263,7 +263,7 @@ class Nested:
                 data += self._receive(out + err - len(data))
         except TimeoutError:
             self.healthy = False
-            raise LabError(f"no answer from L1 in {timeout} s, see {self._log}: {command}") from None
+            raise LabError(f"L1 silent for {timeout} s, see {self._log}: {command}") from None
         return status, data[:out].decode(errors="replace"), data[out:].decode(errors="replace")
 
     def _send(self, text, timeout):
