@@ -114,8 +114,7 @@ int main(void)
 	if (!err)
 		err = guest_run(g);
 	if (!err)
-		printf("1000 packets came back, with %llu interrupts\n",
-		       (unsigned long long)hvs_loopback_count(lb)->interrupts);
+		puts("1000 packets came back");
 	else
 		fprintf(stderr, "echo: %s\n", strerror(-err));
 	hvs_loopback_destroy(lb);

@@ -136,12 +136,18 @@ static void add_default_pins(struct kvm_irq_routing *table)
 	}
 }
 
-/* With KVM_CAP_SPLIT_IRQCHIP there are no pins in the kernel, and its table starts empty. */
-static bool has_pins(const struct hvs_kvm *kvm)
+/*
+ * Does the kernel have pins? 1: yes; 0: no, with KVM_CAP_SPLIT_IRQCHIP the VMM has them, and the
+ * kernel's table starts empty; or a negative errno.
+ */
+static int has_pins(const struct hvs_kvm *kvm)
 {
 	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_IOAPIC};
+	int err = hvsi_kvm_ioctl(kvm->cfg.vm_fd, KVM_GET_IRQCHIP, &chip);
 
-	return hvsi_kvm_ioctl(kvm->cfg.vm_fd, KVM_GET_IRQCHIP, &chip) == 0;
+	if (err == -ENXIO)
+		return 0;
+	return err < 0 ? err : 1;
 }
 
 /*
@@ -152,12 +158,15 @@ static int set_default_routing(struct hvs_kvm *kvm, uint32_t vp)
 {
 	const size_t entries = IOAPIC_PINS + PIC_PINS + (size_t)vp + 1;
 	struct kvm_irq_routing *table;
+	int pins = has_pins(kvm);
 	int err;
 
+	if (pins < 0)
+		return pins;
 	table = calloc(1, sizeof(*table) + entries * sizeof(table->entries[0]));
 	if (!table)
 		return -ENOMEM;
-	if (has_pins(kvm))
+	if (pins)
 		add_default_pins(table);
 	for (uint32_t i = 0; i <= vp; i++)
 		add_sint(table, FIRST_SINT_GSI + i, i);

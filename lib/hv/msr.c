@@ -68,7 +68,7 @@ static void place_hypercall_page(struct hvs_hv *hv, uint64_t value, bool long_mo
 	uint8_t HVSI_GUEST *p;
 
 	hv->hypercall = value;
-	if (!(value & HVSI_PAGE_ENABLE))
+	if (!(value & HVSI_PAGE_ENABLE) || !hv->cfg.hypercall_port) /* 0: not ours to fill */
 		return;
 	p = hvsi_mem_range(hv->mem, value & ~(uint64_t)(HVSI_PAGE - 1), HVSI_PAGE, HVS_RDWR);
 	if (!p || !atomic_load(&hv->guest_os_id)) {

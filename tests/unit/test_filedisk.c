@@ -26,9 +26,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BLOCK 512u
-#define KIB 1024u
-#define MIB (1024u * KIB)
+#define BLOCK 512ull
+#define KIB 1024ull
+#define MIB (1024 * KIB)
+
+/* Numbers that look random and are the same in every run (xorshift). */
+static unsigned number(void)
+{
+	static uint32_t state = 1;
+
+	state ^= state << 13;
+	state ^= state >> 17;
+	state ^= state << 5;
+	return state;
+}
 
 /* ---- requests --------------------------------------------------------------------------- */
 
@@ -67,8 +78,7 @@ static void io_init(struct io *io, enum hvs_blk_op op, uint64_t offset, uint64_t
 	cr_assert(iov != NULL && io->buf != NULL);
 	for (unsigned i = 0; i < pieces; i++) {
 		uint64_t left = len - pos;
-		uint64_t n =
-			i + 1 == pieces ? left : (uint64_t)rand() % (2 * left / (pieces - i) + 1);
+		uint64_t n = i + 1 == pieces ? left : number() % (2 * left / (pieces - i) + 1);
 
 		iov[i].iov_base = io->buf + pos;
 		iov[i].iov_len = n < left ? n : left; /* may be 0 */
@@ -153,7 +163,6 @@ static void setup(void)
 
 	cr_assert(mkdtemp(dir) != NULL);
 	snprintf(path, sizeof(path), "%s/disk", dir);
-	srand(1);
 	base = event_base_new();
 	watchdog = evtimer_new(base, too_late, NULL);
 	cr_assert(base != NULL && watchdog != NULL);
@@ -253,9 +262,9 @@ static bool random_io(struct io *io)
 {
 	static const enum hvs_blk_op ops[] = {HVS_BLK_READ, HVS_BLK_WRITE, HVS_BLK_READ,
 					      HVS_BLK_WRITE, HVS_BLK_FLUSH};
-	enum hvs_blk_op op = ops[(unsigned)rand() % 5];
-	unsigned first = (unsigned)rand() % MODEL_BLOCKS;
-	unsigned count = 1 + (unsigned)rand() % 64;
+	enum hvs_blk_op op = ops[number() % 5];
+	unsigned first = number() % MODEL_BLOCKS;
+	unsigned count = 1 + number() % 64;
 
 	if (op == HVS_BLK_FLUSH)
 		count = 0;
@@ -267,11 +276,11 @@ static bool random_io(struct io *io)
 	for (unsigned i = 0; i < count; i++)
 		busy[first + i] = true;
 	io_init(io, op, (uint64_t)first * BLOCK, (uint64_t)count * BLOCK,
-		count ? 1 + (unsigned)rand() % 9 : 0);
-	if (op == HVS_BLK_WRITE && rand() % 4 == 0)
+		count ? 1 + number() % 9 : 0);
+	if (op == HVS_BLK_WRITE && number() % 4 == 0)
 		io->req.flags = HVS_BLK_FUA;
 	for (unsigned i = 0; i < count * BLOCK; i++)
-		io->buf[i] = (uint8_t)rand();
+		io->buf[i] = (uint8_t)number();
 	io->then = model_done;
 	return true;
 }
@@ -292,7 +301,7 @@ static void compare_with_model(unsigned rounds, unsigned in_flight)
 			continue;
 		}
 		submit(&ios[i++]);
-		if (rand() % 3 == 0 || outstanding >= in_flight)
+		if (number() % 3 == 0 || outstanding >= in_flight)
 			hvs_filedisk_ops.commit(disk);
 	}
 	hvs_filedisk_ops.commit(disk);
@@ -325,10 +334,10 @@ Test(filedisk, random_io_matches_a_model_with_more_requests_than_queue_depth)
 /* Parts of what was asked for, interruptions, momentary shortage: in every combination. */
 static void spoil_at_random(struct io_uring_cqe *cqe)
 {
-	switch (rand() % 4) {
+	switch (number() % 4) {
 	case 0:
 		if (cqe->res > 1)
-			cqe->res = 1 + rand() % (cqe->res - 1);
+			cqe->res = 1 + (int)(number() % (unsigned)(cqe->res - 1));
 		break;
 	case 1:
 		cqe->res = -EAGAIN;
@@ -361,7 +370,7 @@ Test(filedisk, more_pieces_than_iov_max)
 		cr_assert(copy != NULL);
 		io_init(&io, HVS_BLK_WRITE, 4096, 2 * MIB, pieces);
 		for (unsigned i = 0; i < 2 * MIB; i++)
-			copy[i] = io.buf[i] = (uint8_t)rand();
+			copy[i] = io.buf[i] = (uint8_t)number();
 		run(&io, 1);
 		cr_assert_eq(io.status, HVS_BLK_OK);
 		io_free(&io);

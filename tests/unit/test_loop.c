@@ -66,11 +66,11 @@ int eventfd(unsigned count, int flags)
 	return fd;
 }
 
-ssize_t write(int fd, const void *buf, size_t len)
+ssize_t write(int fd, const void *buf, size_t n)
 {
 	if (fd >= 0 && fd < MAX_FDS && ours[fd])
 		atomic_fetch_add(&writes, 1);
-	return syscall(SYS_write, fd, buf, len);
+	return syscall(SYS_write, fd, buf, n);
 }
 
 static void make_loops(struct event_base *b)
@@ -212,9 +212,18 @@ Test(loop, a_wake_before_the_worker_is_known_is_not_lost)
 #define PRODUCERS 4
 #define UNITS 50000u
 
+/* Numbers that look random (xorshift). */
+static unsigned number(unsigned *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
 static void *produce(void *arg)
 {
-	unsigned seed = (unsigned)(uintptr_t)arg;
+	unsigned state = (unsigned)(uintptr_t)arg;
 
 	for (unsigned i = 0; i < UNITS; i++) {
 		struct hvs_worker *w = &workers[i % WORKERS];
@@ -223,10 +232,10 @@ static void *produce(void *arg)
 		atomic_fetch_add_explicit(&w->queued, 1, memory_order_relaxed);
 		hvs_loop_wake(loops[i % WORKERS]);
 		/* Back to back, a little later, and when the loop has gone to sleep. */
-		for (volatile int spin = rand_r(&seed) % 200; spin > 0; spin--)
+		for (volatile unsigned spin = number(&state) % 200; spin > 0; spin--)
 			;
-		if (rand_r(&seed) % 256 == 0)
-			usleep((useconds_t)rand_r(&seed) % 100);
+		if (number(&state) % 256 == 0)
+			usleep(number(&state) % 100);
 	}
 	return NULL;
 }

@@ -21,7 +21,7 @@ static void make(struct hvsi_work items[ITEMS])
 
 Test(work, pops_in_the_order_of_pushes)
 {
-	struct hvsi_work_queue q = {0};
+	struct hvsi_work_queue q = {.head = NULL};
 	struct hvsi_work w[ITEMS];
 
 	make(w);
@@ -38,7 +38,7 @@ Test(work, pops_in_the_order_of_pushes)
 
 Test(work, keeps_the_order_when_pushes_and_pops_mix)
 {
-	struct hvsi_work_queue q = {0};
+	struct hvsi_work_queue q = {.head = NULL};
 	struct hvsi_work w[ITEMS];
 
 	make(w);
@@ -60,7 +60,7 @@ Test(work, keeps_the_order_when_pushes_and_pops_mix)
 
 Test(work, a_queued_item_is_not_queued_twice)
 {
-	struct hvsi_work_queue q = {0};
+	struct hvsi_work_queue q = {.head = NULL};
 	struct hvsi_work w[ITEMS];
 
 	make(w);
@@ -77,7 +77,7 @@ Test(work, a_queued_item_is_not_queued_twice)
 
 Test(work, an_item_that_runs_can_be_posted_again)
 {
-	struct hvsi_work_queue q = {0};
+	struct hvsi_work_queue q = {.head = NULL};
 	struct hvsi_work w[ITEMS];
 
 	make(w);

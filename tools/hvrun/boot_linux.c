@@ -73,7 +73,7 @@ static int read_header(struct linux_image *image, const char *path, uint64_t fil
 	if (h->version < MIN_PROTOCOL || !(h->xloadflags & XLF_KERNEL_64) ||
 	    !(h->loadflags & LOADED_HIGH))
 		return report(HVRUN_USAGE, "--kernel %s: has no 64-bit entry point", path);
-	image->kernel_offset = (h->setup_sects ? h->setup_sects + 1u : 5u) * 512u;
+	image->kernel_offset = (h->setup_sects ? h->setup_sects + 1u : 5u) * UINT64_C(512);
 	if (image->kernel_offset >= file_bytes)
 		return report(HVRUN_USAGE, "--kernel %s: cut short", path);
 	image->kernel_bytes = file_bytes - image->kernel_offset;
@@ -106,7 +106,7 @@ static int place(struct linux_image *image, const struct options *opt)
 
 int linux_image_open(struct linux_image *image, const struct options *opt)
 {
-	uint64_t file_bytes;
+	uint64_t file_bytes = 0;
 	int status;
 
 	*image = (struct linux_image){.kernel_fd = -1, .initrd_fd = -1, .cmdline = opt->append};

@@ -9,7 +9,7 @@
 #include "report.h"
 #include "serial.h"
 
-#include <cpuid.h>
+#include <cpuid.h> /* the compiler's; NOLINT(readability-duplicate-include) */
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>

@@ -68,7 +68,7 @@ static bool parse_number(const char *text, const char *end, uint64_t max, uint64
 static int parse_memory(const char *arg, uint64_t *bytes)
 {
 	const size_t len = strlen(arg);
-	const char unit = len > 0 ? arg[len - 1] : '\0';
+	const int unit = len > 0 ? arg[len - 1] : '\0';
 	const unsigned shift = unit == 'G' ? 30 : 20;
 	uint64_t n;
 
