@@ -12,7 +12,8 @@ extern "C" {
 #include "vmbus/ring.h"
 }
 
-namespace {
+namespace
+{
 
 constexpr uint32_t kPage = 4096;
 constexpr uint32_t kRingBytes = 128 * 1024; /* what Linux's storvsc uses */
@@ -23,11 +24,12 @@ constexpr uint16_t kInband = 6;
 struct Ring {
 	Ring() : memory(new uint8_t[kRingBytes + 2 * kPage]())
 	{
-		uint8_t *at = memory.get() + (-reinterpret_cast<uintptr_t>(memory.get()) & (kPage - 1));
+		uint8_t *at =
+			memory.get() + (-reinterpret_cast<uintptr_t>(memory.get()) & (kPage - 1));
 		hvsi_ringmem mem = {};
 
-		mem.ctl = at;
-		mem.flat = at + kPage;
+		mem.ctl = hvsi_guest_from_host(at);
+		mem.flat = hvsi_guest_from_host(at + kPage);
 		mem.size = kRingBytes;
 		if (hvsi_ring_out_open(&out, &mem) < 0 || hvsi_ring_in_open(&in, &mem) < 0)
 			abort();

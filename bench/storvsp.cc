@@ -13,7 +13,8 @@
 #include <hvstack/guest/storage.h>
 #include <hvstack/hvstack.h>
 
-namespace {
+namespace
+{
 
 constexpr uint32_t kIoBytes = 4096;
 constexpr uint32_t kBlocks = kIoBytes / 512;
@@ -55,7 +56,8 @@ class Machine
 		    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk) < 0 ||
 		    hvs_loopback_start(lb, &guest) < 0 || hvs_guest_connect(guest, 0x50003) < 0 ||
 		    hvs_guest_request_offers(guest) != 1 ||
-		    hvs_guest_channel_open(guest, hvs_guest_offer_at(guest, 0), kRingBytes, &ch) < 0 ||
+		    hvs_guest_channel_open(guest, hvs_guest_offer_at(guest, 0), kRingBytes, &ch) <
+			    0 ||
 		    hvs_guest_stor_init(ch, 0x600, &max_transfer) < 0)
 			abort();
 	}

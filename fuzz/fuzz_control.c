@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define RAM_GPA 0x100000u
-#define RAM_BYTES (64u * 4096)
+#define RAM_BYTES ((size_t)64 * 4096)
 #define DISK_BYTES 65536u
 
 enum { POST, SIGNAL, RUN, WRITE_RAM, WRITE_MSR, READ_MSR, HYPERCALL, EMPTY_SLOT, ACTIONS };
@@ -66,10 +66,8 @@ static void act(struct input *in, struct hvs_loopback *lb, uint8_t *ram)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
-	struct hvs_loopback_config cfg = {HVS_LOOPBACK_CONFIG_INIT,
-					  .ram_bytes = RAM_BYTES,
-					  .max_gpadls = 4,
-					  .max_gpadl_pages = 256};
+	struct hvs_loopback_config cfg = {HVS_LOOPBACK_CONFIG_INIT, .ram_bytes = RAM_BYTES,
+					  .max_gpadls = 4, .max_gpadl_pages = 256};
 	struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT};
 	struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT};
 	static uint8_t disk[DISK_BYTES];

@@ -9,8 +9,8 @@
 
 #include <stdlib.h>
 
-#define PAGES 5u
-#define RING_PAGES 2u /* data; the rest of the memory is for the page ranges to name */
+#define PAGES ((size_t)5)
+#define RING_PAGES ((size_t)2) /* data; the rest of the memory is for the page ranges to name */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

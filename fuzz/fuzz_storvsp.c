@@ -14,7 +14,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
-	struct hvs_loopback_config cfg = {HVS_LOOPBACK_CONFIG_INIT, .ram_bytes = 64 * 4096};
+	struct hvs_loopback_config cfg = {HVS_LOOPBACK_CONFIG_INIT, .ram_bytes = (size_t)64 * 4096};
 	struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT};
 	struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT, .serial = "fuzz"};
 	static uint8_t disk[DISK_BYTES];

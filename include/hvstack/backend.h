@@ -30,14 +30,14 @@ struct hvs_log_record {
 /* How a guest broke the protocol. Numbers are stable. */
 enum hvs_fault_code {
 	HVS_FAULT_NONE = 0,
-	HVS_FAULT_RING_INDEX = 1,     /* ring index out of range or not a multiple of 8 */
-	HVS_FAULT_PACKET_HEADER = 2,  /* packet lengths contradict each other or the ring */
-	HVS_FAULT_PACKET_TYPE = 3,    /* packet type this side never receives */
-	HVS_FAULT_PACKET_SIZE = 4,    /* packet larger than the device accepts */
-	HVS_FAULT_PACKET_RANGES = 5,  /* page ranges of a packet malformed or outside RAM */
-	HVS_FAULT_MESSAGE = 6,        /* control message malformed or not allowed now */
-	HVS_FAULT_GPADL = 7,          /* GPADL malformed, over a limit or outside RAM */
-	HVS_FAULT_DEVICE = 8,         /* a device protocol was violated */
+	HVS_FAULT_RING_INDEX = 1,    /* ring index out of range or not a multiple of 8 */
+	HVS_FAULT_PACKET_HEADER = 2, /* packet lengths contradict each other or the ring */
+	HVS_FAULT_PACKET_TYPE = 3,   /* packet type this side never receives */
+	HVS_FAULT_PACKET_SIZE = 4,   /* packet larger than the device accepts */
+	HVS_FAULT_PACKET_RANGES = 5, /* page ranges of a packet malformed or outside RAM */
+	HVS_FAULT_MESSAGE = 6,       /* control message malformed or not allowed now */
+	HVS_FAULT_GPADL = 7,         /* GPADL malformed, over a limit or outside RAM */
+	HVS_FAULT_DEVICE = 8,        /* a device protocol was violated */
 };
 
 /*
@@ -94,8 +94,9 @@ struct hvs_backend_ops {
 	/* Monotonic clock, nanoseconds; should stop while the VM is paused. */
 	uint64_t (*now_ns)(void *be);
 
-	void (*log)(void *be, const struct hvs_log_record *record);             /* optional */
-	void (*guest_fault)(void *be, const struct hvs_guest_fault *fault);     /* optional */
+	/* Optional. Together at most 50 calls a second: what a guest does can't flood a log. */
+	void (*log)(void *be, const struct hvs_log_record *record);
+	void (*guest_fault)(void *be, const struct hvs_guest_fault *fault);
 };
 #define HVS_BACKEND_OPS_INIT .size = (uint32_t)sizeof(struct hvs_backend_ops)
 

@@ -24,13 +24,13 @@ enum hvs_blk_op {
 enum hvs_blk_status {
 	HVS_BLK_OK = 0,
 	HVS_BLK_IO_ERROR = 1,
-	HVS_BLK_RANGE = 2,     /* beyond the end: the disk became smaller */
+	HVS_BLK_RANGE = 2, /* beyond the end: the disk became smaller */
 	HVS_BLK_READ_ONLY = 3,
-	HVS_BLK_NO_SPACE = 4,  /* the back end cannot store more */
-	HVS_BLK_GONE = 5,      /* the back end is not there any more */
+	HVS_BLK_NO_SPACE = 4, /* the back end cannot store more */
+	HVS_BLK_GONE = 5,     /* the back end is not there any more */
 };
 
-#define HVS_BLK_FUA 0x1u /* durable before completion; only with HVS_BLK_HAS_FUA */
+#define HVS_BLK_FUA 0x1u /* durable before completion; only with HVS_BLK_INFO_FUA */
 
 /* One request. Library-owned; may grow at the end. */
 struct hvs_blk_req {
@@ -40,11 +40,11 @@ struct hvs_blk_req {
 	uint64_t len;            /* bytes, a multiple of block_size; sum of iov; 0 for FLUSH */
 	const struct iovec *iov; /* guest memory: it changes under you */
 	unsigned iovcnt;
-	void *backend_priv[2];   /* free for the back end until it completes the request */
+	void *backend_priv[2]; /* free for the back end until it completes the request */
 };
 
 #define HVS_BLK_INFO_READ_ONLY 0x1u
-#define HVS_BLK_INFO_FUA 0x2u       /* HVS_BLK_FUA is honoured */
+#define HVS_BLK_INFO_FUA 0x2u        /* HVS_BLK_FUA is honoured */
 #define HVS_BLK_INFO_WRITE_BACK 0x4u /* writes are durable only after FLUSH (or with FUA) */
 
 /* The library zeroes it and sets size; the back end fills it in. */

@@ -29,7 +29,7 @@ struct hvs_open_params {
 	uint32_t target_vp;       /* VP the guest wants interrupted; UINT32_MAX: none, it polls */
 	uint32_t send_ring_bytes; /* data area, host to guest */
 	uint32_t recv_ring_bytes;
-	uint8_t user_data[120];   /* private copy */
+	uint8_t user_data[120]; /* private copy */
 };
 
 struct hvs_vsp_ops {
@@ -48,8 +48,9 @@ struct hvs_vsp_ops {
 	 * The guest may have sent something, room for a refused send may have appeared, or
 	 * hvs_channel_kick() was called. Handle at most about `budget` packets.
 	 *
-	 * Return true when more is to be done now and the budget ended it; false when the ring is
-	 * empty or when the device will call hvs_channel_kick() itself.
+	 * Return true when more is to be done now and the budget ended it; false when
+	 * hvs_channel_recv() has returned 0, or when the device will call hvs_channel_kick()
+	 * itself: what it leaves in the ring is not announced again.
 	 */
 	bool (*ready)(struct hvs_channel *ch, void *ctx, unsigned budget);
 
@@ -69,13 +70,13 @@ struct hvs_vsp_ops {
 
 struct hvs_offer {
 	uint32_t size;
-	uint32_t flags;            /* HVS_OFFER_*, as sent to the guest */
-	struct hvs_guid class_id;  /* interface GUID: which driver binds */
+	uint32_t flags;              /* HVS_OFFER_*, as sent to the guest */
+	struct hvs_guid class_id;    /* interface GUID: which driver binds */
 	struct hvs_guid instance_id; /* unique per bus, stable over reboot and restore */
-	uint8_t user_data[120];    /* class specific */
-	uint32_t max_packet_bytes; /* largest packet accepted from the guest; 0: 4096 */
-	uint32_t reserved;         /* 0 */
-	struct hvs_worker *worker; /* NULL: the main worker */
+	uint8_t user_data[120];      /* class specific */
+	uint32_t max_packet_bytes;   /* largest packet accepted from the guest; 0: 4096 */
+	uint32_t reserved;           /* 0 */
+	struct hvs_worker *worker;   /* NULL: the main worker */
 };
 #define HVS_OFFER_INIT .size = (uint32_t)sizeof(struct hvs_offer)
 
@@ -101,9 +102,9 @@ enum hvs_packet_type {
 struct hvs_packet {
 	enum hvs_packet_type type;
 	bool wants_completion;
-	uint32_t len;       /* payload bytes, a multiple of 8: the guest's padding is included */
-	uint64_t xid;       /* transaction id: opaque, echo it in the completion */
-	const void *data;   /* payload, aligned to 8 */
+	uint32_t len;     /* payload bytes, a multiple of 8: the guest's padding is included */
+	uint64_t xid;     /* transaction id: opaque, echo it in the completion */
+	const void *data; /* payload, aligned to 8 */
 	const struct hvs_extents *extents; /* NULL unless type is HVS_PACKET_GPA_DIRECT */
 };
 
@@ -145,8 +146,8 @@ HVS_API void hvs_channel_kick(struct hvs_channel *ch);
 HVS_API void hvs_channel_closed(struct hvs_channel *ch);
 
 /*
- * The guest broke the device's own protocol beyond repair: count it, report it, and stop the
- * channel until the guest closes it. where is a static string. [worker]
+ * The guest broke the device's own protocol beyond repair: report it, and stop the channel
+ * until the guest closes it. where is a static string. [worker]
  */
 HVS_API void hvs_channel_fault(struct hvs_channel *ch, const char *where);
 

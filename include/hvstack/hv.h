@@ -101,8 +101,8 @@ struct hvs_hv_config {
 	 */
 	uint16_t hypercall_port;
 	uint16_t signal_port;
-	uint64_t tsc_hz;   /* guest TSC; 0: do not tell the guest */
-	uint64_t apic_hz;  /* APIC timer; 0: do not tell the guest. Both or none */
+	uint64_t tsc_hz;  /* guest TSC; 0: do not tell the guest */
+	uint64_t apic_hz; /* APIC timer; 0: do not tell the guest. Both or none */
 	/* Bits the embedder's hypervisor implements by itself, added to CPUID 0x40000003 EAX and
 	 * EDX, for example synthetic timers. 0: none. */
 	uint32_t extra_privileges;
@@ -140,8 +140,8 @@ HVS_API HVS_NODISCARD int hvs_hv_msr_write(struct hvs_hv *hv, uint32_t vp, uint3
  * addresses of the parameter blocks, or with the fast bit the first two parameters. Returns the
  * hypercall result value. On the thread that runs the VP.
  */
-HVS_API uint64_t hvs_hv_hypercall(struct hvs_hv *hv, uint32_t vp, uint64_t input,
-				  uint64_t param_in, uint64_t param_out);
+HVS_API uint64_t hvs_hv_hypercall(struct hvs_hv *hv, uint32_t vp, uint64_t input, uint64_t param_in,
+				  uint64_t param_out);
 
 /*
  * With HVS_HV_EXTERNAL_SINTS: the guest changed SCONTROL, SIEFP or SIMP of vp; values as in the

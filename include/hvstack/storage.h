@@ -35,10 +35,10 @@ HVS_API HVS_NODISCARD int hvs_storvsp_create(struct hvs_vmbus *bus,
 
 struct hvs_disk_config {
 	uint32_t size;
-	uint32_t lun;             /* 0..63; all disks are on path 0, target 0 */
-	struct hvs_guid disk_id;  /* VPD page 83h: unique for ever; a copy needs a new one */
-	char serial[33];          /* printable ASCII, NUL-terminated; "": no VPD page 80h */
-	uint8_t reserved[7];      /* 0 */
+	uint32_t lun;            /* 0..63; all disks are on path 0, target 0 */
+	struct hvs_guid disk_id; /* VPD page 83h: unique for ever; a copy needs a new one */
+	char serial[33];         /* printable ASCII, NUL-terminated; "": no VPD page 80h */
+	uint8_t reserved[7];     /* 0 */
 };
 #define HVS_DISK_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_disk_config)
 

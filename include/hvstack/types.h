@@ -2,7 +2,8 @@
 /*
  * Types shared by all headers, and the conventions that hold for all of them.
  *
- *   [any]     may be called from any thread; never blocks, never calls back
+ *   [any]     may be called from any thread; never blocks. Calls back at most
+ *             hvs_backend_ops.wake and hvs_hv_ops.interrupt
  *   [worker]  may be called only while the owning worker is being dispatched, that is, from one
  *             of its callbacks, or before hvs_vmbus_start()
  *   return    0 or positive: success; negative errno value: failure. errno itself is not touched

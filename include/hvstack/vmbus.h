@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define HVS_VMBUS_SINT 2u             /* the only SINT VMBus uses */
+#define HVS_VMBUS_SINT 2u /* the only SINT VMBus uses */
 #define HVS_VMBUS_MESSAGE_CONNECTION 1u
 #define HVS_VMBUS_EVENT_CONNECTION 2u
 #define HVS_VMBUS_MULTICLIENT_CONNECTION 4u /* message port for clients of version 5.0 and later */
@@ -38,15 +38,16 @@ HVS_API HVS_NODISCARD int hvs_vmbus_create(const struct hvs_vmbus_config *cfg, s
 					   const struct hvs_backend_ops *ops, void *be,
 					   struct hvs_vmbus **out);
 
-/* From now on the guest may connect. 0, -EBUSY (started already). */
+/* From now on the guest may connect. 0, -EINVAL (NULL), -EBUSY (started already). */
 HVS_API HVS_NODISCARD int hvs_vmbus_start(struct hvs_vmbus *bus);
 
 /*
  * The virtual machine is being reset or shut down and its VPs do not run: close every channel,
  * forget all GPADLs and the connection. done runs on the main worker when the last request of
- * every device is back; the guest may then connect anew, or the bus be destroyed.
+ * every device is back; the guest may then connect anew, or, once the workers have returned from
+ * hvs_worker_dispatch(), the bus be destroyed.
  *
- * 0, -EBUSY (a reset is under way). [any]
+ * 0, -EINVAL (NULL), -EBUSY (a reset is under way). [any]
  */
 HVS_API HVS_NODISCARD int hvs_vmbus_reset(struct hvs_vmbus *bus, hvs_done_fn done, void *arg);
 

@@ -21,7 +21,7 @@ HVS_API struct hvs_worker *hvs_vmbus_main_worker(struct hvs_vmbus *bus);
  * One more worker for devices of this bus; freed with the bus. worker_priv is handed to
  * hvs_backend_ops.wake. Before hvs_vmbus_start() only.
  *
- * 0, -EBUSY (the bus has started), -ENOMEM.
+ * 0, -EINVAL (NULL), -EBUSY (the bus has started), -ENOMEM.
  */
 HVS_API HVS_NODISCARD int hvs_worker_create(struct hvs_vmbus *bus, void *worker_priv,
 					    struct hvs_worker **out);

@@ -40,19 +40,19 @@ static void hypercall_code(const struct hvs_hv_config *cfg, bool long_mode, uint
 	const uint8_t signal_port = (uint8_t)cfg->signal_port;
 	const uint8_t slow[] = {0xe6, hypercall_port, 0xc3};
 	const uint8_t fast[] = {
-		0xf3, 0x0f, 0x1e, 0xfa,                   /* endbr64 */
-		0x48, 0x81, 0xf9, 0x5d, 0x00, 0x01, 0x00, /* cmp rcx, 0x1005d */
-		0x75, 0x14,                               /* jne slow */
-		0x49, 0x89, 0xd2,                         /* mov r10, rdx */
-		0x49, 0xc1, 0xea, 0x20,                   /* shr r10, 32 */
-		0x75, 0x0b,                               /* jnz slow */
-		0x45, 0x31, 0xdb,                         /* xor r11d, r11d */
-		0x89, 0xd0,                               /* mov eax, edx */
-		0xe7, signal_port,                        /* out signal_port, eax */
-		0x4c, 0x89, 0xd8,                         /* mov rax, r11 */
-		0xc3,                                     /* ret */
-		0xe6, hypercall_port,                     /* slow: out hypercall_port, al */
-		0xc3,                                     /* ret */
+		0xf3, 0x0f,           0x1e, 0xfa,                   /* endbr64 */
+		0x48, 0x81,           0xf9, 0x5d, 0x00, 0x01, 0x00, /* cmp rcx, 0x1005d */
+		0x75, 0x14,                                         /* jne slow */
+		0x49, 0x89,           0xd2,                         /* mov r10, rdx */
+		0x49, 0xc1,           0xea, 0x20,                   /* shr r10, 32 */
+		0x75, 0x0b,                                         /* jnz slow */
+		0x45, 0x31,           0xdb,                         /* xor r11d, r11d */
+		0x89, 0xd0,                                         /* mov eax, edx */
+		0xe7, signal_port,                                  /* out signal_port, eax */
+		0x4c, 0x89,           0xd8,                         /* mov rax, r11 */
+		0xc3,                                               /* ret */
+		0xe6, hypercall_port, /* slow: out hypercall_port, al */
+		0xc3,                 /* ret */
 	};
 
 	if (long_mode && signal_port)
@@ -68,13 +68,15 @@ static void place_hypercall_page(struct hvs_hv *hv, uint64_t value, bool long_mo
 	uint8_t HVSI_GUEST *p;
 
 	hv->hypercall = value;
-	if (!(value & HVSI_PAGE_ENABLE) || !hv->cfg.hypercall_port) /* 0: not ours to fill */
+	if (!(value & HVSI_PAGE_ENABLE))
 		return;
 	p = hvsi_mem_range(hv->mem, value & ~(uint64_t)(HVSI_PAGE - 1), HVSI_PAGE, HVS_RDWR);
 	if (!p || !atomic_load(&hv->guest_os_id)) {
 		hv->hypercall &= ~(uint64_t)HVSI_PAGE_ENABLE;
 		return;
 	}
+	if (!hv->cfg.hypercall_port)
+		return; /* the hypervisor's to fill */
 	memset(page, 0xcc, sizeof(page));
 	hypercall_code(&hv->cfg, long_mode, page);
 	hvsi_guest_write(p, page, sizeof(page));
@@ -117,8 +119,8 @@ static int other_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *va
 	}
 }
 
-static int other_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value,
-		       bool long_mode, uint64_t tsc_offset)
+static int other_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value, bool long_mode,
+		       uint64_t tsc_offset)
 {
 	switch (msr) {
 	case HVSI_MSR_GUEST_OS_ID:

@@ -12,9 +12,9 @@
 #include <errno.h>
 
 #define SLOT_BYTES 256u
-#define SLOT_SIZE 4u    /* u8: payload bytes */
-#define SLOT_FLAGS 5u   /* u8: bit 0, more messages wait: write end-of-message */
-#define SLOT_SENDER 8u  /* u64 */
+#define SLOT_SIZE 4u   /* u8: payload bytes */
+#define SLOT_FLAGS 5u  /* u8: bit 0, more messages wait: write end-of-message */
+#define SLOT_SENDER 8u /* u64 */
 #define SLOT_PAYLOAD 16u
 #define EVENT_FLAGS_BYTES 256u
 #define EVENT_FLAGS 2048u
@@ -47,7 +47,8 @@ static void place(const struct hvs_hv *hv, struct hvsi_synic *s, _Atomic(uintptr
 	uint8_t HVSI_GUEST *now = NULL;
 
 	if ((s->scontrol & 1) && (msr & HVSI_PAGE_ENABLE))
-		now = hvsi_mem_range(hv->mem, msr & ~(uint64_t)(HVSI_PAGE - 1), HVSI_PAGE, HVS_RDWR);
+		now = hvsi_mem_range(hv->mem, msr & ~(uint64_t)(HVSI_PAGE - 1), HVSI_PAGE,
+				     HVS_RDWR);
 	if (now == old)
 		return;
 	if (now)
@@ -195,7 +196,7 @@ int hvs_hv_post(struct hvs_hv *hv, uint32_t vp, uint8_t sint, const struct hvs_s
 	hvsi_gate_enter(&s->gate);
 	page = page_of(&s->message_page);
 	if (page && sint_open(hv, s, sint, &reg))
-		err = fill_slot(page + sint * SLOT_BYTES, msg);
+		err = fill_slot(page + (size_t)sint * SLOT_BYTES, msg);
 	hvsi_gate_leave(&s->gate);
 
 	if (!err)
@@ -219,7 +220,7 @@ void hvs_hv_signal(struct hvs_hv *hv, uint32_t vp, uint8_t sint, uint16_t flag)
 	if (page && sint_open(hv, s, sint, &reg)) {
 		uint32_t bit = 1u << flag % 32;
 
-		page += sint * EVENT_FLAGS_BYTES + flag / 32 * 4u;
+		page += (size_t)sint * EVENT_FLAGS_BYTES + flag / 32 * 4u;
 		fire = !(hvsi_guest_or32(page, bit) & bit);
 	}
 	hvsi_gate_leave(&s->gate);

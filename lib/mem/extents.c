@@ -170,7 +170,8 @@ static uint8_t HVSI_GUEST *cursor_next(struct cursor *c, uint32_t want, enum hvs
 	return p;
 }
 
-static int copy(const struct hvs_extents *e, uint32_t off, uint8_t *buf, uint32_t len, bool to_guest)
+static int copy(const struct hvs_extents *e, uint32_t off, uint8_t *buf, uint32_t len,
+		bool to_guest)
 {
 	struct cursor c;
 
@@ -181,8 +182,7 @@ static int copy(const struct hvs_extents *e, uint32_t off, uint8_t *buf, uint32_
 	c = cursor_at(e, off);
 	while (len) {
 		uint32_t run;
-		uint8_t HVSI_GUEST *p =
-			cursor_next(&c, len, to_guest ? HVS_WRITE : HVS_READ, &run);
+		uint8_t HVSI_GUEST *p = cursor_next(&c, len, to_guest ? HVS_WRITE : HVS_READ, &run);
 
 		if (!p)
 			return -EFAULT;
@@ -223,7 +223,7 @@ static size_t map_size(unsigned class)
 
 void hvsi_map_pool_fini(struct hvsi_map_pool *pool)
 {
-	for (unsigned class = 0; class < HVSI_MAP_CLASSES; class++) {
+	for (unsigned class = 0; class < HVSI_MAP_CLASSES; class ++) {
 		while (pool->free[class]) {
 			struct hvs_map *m = pool->free[class];
 

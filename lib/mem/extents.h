@@ -13,7 +13,7 @@
 
 #define HVSI_MAP_CLASSES 12
 
-/* Maps for one worker, reused: none is allocated once the pool has seen its load. */
+/* Maps of one channel, reused: none is allocated once the pool has seen its load. */
 struct hvsi_map_pool {
 	const struct hvs_allocator *alloc;
 	struct hvs_map *free[HVSI_MAP_CLASSES];

@@ -11,7 +11,8 @@ struct hvsi_list {
 	struct hvsi_list *prev;
 };
 
-#define hvsi_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define hvsi_container_of(ptr, type, member)                                                       \
+	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void hvsi_list_init(struct hvsi_list *l)
 {

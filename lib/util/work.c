@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "util/work.h"
 
-
 bool hvsi_work_push(struct hvsi_work_queue *q, struct hvsi_work *w)
 {
 	struct hvsi_work *top;

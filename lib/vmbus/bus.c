@@ -15,6 +15,7 @@
 #define DEFAULT_MAX_GPADLS 4096u
 #define DEFAULT_MAX_GPADL_PAGES 131072u
 #define LOG_BYTES 256u
+#define REPORTS_PER_SECOND 50u
 
 /* ---- main worker ------------------------------------------------------------------------------ */
 
@@ -228,6 +229,16 @@ void hvs_vmbus_destroy(struct hvs_vmbus *bus)
 
 /* ---- telling the embedder --------------------------------------------------------------------- */
 
+/* Two threads that begin a second together may let a few more through. */
+static bool may_report(struct hvs_vmbus *bus)
+{
+	uint64_t second = bus->ops.now_ns(bus->be) / 1000000000u;
+
+	if (atomic_exchange(&bus->report_second, second) != second)
+		atomic_store(&bus->report_count, 0);
+	return atomic_fetch_add(&bus->report_count, 1) < REPORTS_PER_SECOND;
+}
+
 void hvsi_log(struct hvs_vmbus *bus, enum hvs_log_level level, const char *module,
 	      uint32_t channel_id, const char *format, ...)
 {
@@ -236,7 +247,7 @@ void hvsi_log(struct hvs_vmbus *bus, enum hvs_log_level level, const char *modul
 		.level = level, .module = module, .channel_id = channel_id, .text = text};
 	va_list ap;
 
-	if (!bus->ops.log || level > bus->cfg.log_level)
+	if (!bus->ops.log || level > bus->cfg.log_level || !may_report(bus))
 		return;
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
@@ -249,7 +260,7 @@ void hvsi_fault(struct hvs_vmbus *bus, uint32_t channel_id, enum hvs_fault_code 
 {
 	struct hvs_guest_fault f = {.channel_id = channel_id, .code = code, .where = where};
 
-	if (bus->ops.guest_fault)
+	if (bus->ops.guest_fault && may_report(bus))
 		bus->ops.guest_fault(bus->be, &f);
 }
 

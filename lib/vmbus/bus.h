@@ -101,9 +101,9 @@ struct hvsi_gpadls {
 };
 
 struct hvsi_gpadl *hvsi_gpadl_find(struct hvs_vmbus *bus, uint32_t id);
-void hvsi_gpadl_header(struct hvs_vmbus *bus, const void *msg, size_t len);
-void hvsi_gpadl_body(struct hvs_vmbus *bus, const void *msg, size_t len);
-void hvsi_gpadl_teardown(struct hvs_vmbus *bus, const void *msg, size_t len);
+void hvsi_gpadl_header(struct hvs_vmbus *bus, const void *bytes, size_t len);
+void hvsi_gpadl_body(struct hvs_vmbus *bus, const void *bytes, size_t len);
+void hvsi_gpadl_teardown(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_gpadl_get(struct hvsi_gpadl *g);
 void hvsi_gpadl_put(struct hvsi_gpadl *g);
 /* All of them; none may be in use. */
@@ -158,8 +158,8 @@ struct hvs_channel {
 	/* Between the two workers. */
 	atomic_uint ctl;
 	atomic_uint done;
-	int open_error;          /* valid with HVSI_DONE_OPEN */
-	atomic_uint modify_vp;   /* valid with HVSI_CTL_MODIFY */
+	int open_error;        /* valid with HVSI_DONE_OPEN */
+	atomic_uint modify_vp; /* valid with HVSI_CTL_MODIFY */
 	struct hvsi_work ctl_work;
 
 	/* Channel's worker. */
@@ -172,6 +172,7 @@ struct hvs_channel {
 	bool faulted;
 	uint32_t target_vp;
 	unsigned received; /* packets in this run */
+	bool drained;      /* the device has seen the ring empty in this run */
 	struct hvsi_ring_in in;
 	struct hvsi_ring_out out;
 	struct hvsi_map_pool maps;
@@ -194,10 +195,10 @@ struct hvs_device {
 void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev);
 
 /* Main worker: guest's messages. */
-void hvsi_chan_open(struct hvs_vmbus *bus, const void *msg, size_t len);
-void hvsi_chan_close(struct hvs_vmbus *bus, const void *msg, size_t len);
-void hvsi_chan_released(struct hvs_vmbus *bus, const void *msg, size_t len);
-void hvsi_chan_modify(struct hvs_vmbus *bus, const void *msg, size_t len);
+void hvsi_chan_open(struct hvs_vmbus *bus, const void *bytes, size_t len);
+void hvsi_chan_close(struct hvs_vmbus *bus, const void *bytes, size_t len);
+void hvsi_chan_released(struct hvs_vmbus *bus, const void *bytes, size_t len);
+void hvsi_chan_modify(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_offer(struct hvs_channel *ch, uint32_t relid);
 /* Begin to bring it to RELEASED; hvsi_conn_channel_released() is called when it is there. */
 void hvsi_chan_disconnect(struct hvs_channel *ch);
@@ -227,8 +228,8 @@ struct hvsi_conn {
 	enum hvsi_conn_state state;
 	enum hvsi_conn_next next;
 	bool offers_sent;
-	_Atomic(uint32_t) version; /* 0: not connected */
-	uint32_t message_vp;       /* where messages to the guest go */
+	_Atomic(uint32_t) version;                /* 0: not connected */
+	uint32_t message_vp;                      /* where messages to the guest go */
 	struct hvsi_msg_initiate_contact contact; /* the last one */
 	uint32_t contact_connection;              /* connection id it came through */
 	struct hvsi_outmsg version_response;
@@ -282,13 +283,17 @@ struct hvs_vmbus {
 	atomic_bool resetting;    /* from hvs_vmbus_reset() until it is done */
 	atomic_bool reset_wanted; /* the main worker has not begun with it yet */
 
+	/* A guest can't flood the embedder with records: so many a second. */
+	_Atomic(uint64_t) report_second;
+	atomic_uint report_count;
+
 	struct hvsi_list outq;
 	struct hvsi_conn conn;
 	struct hvsi_gpadls gpadls;
 	struct hvs_device *devices;
 	uint32_t device_count;
 	/* Index is the relid. */
-	struct hvs_channel *offered[HVSI_MAX_RELID + 1];       /* on this connection; main worker */
+	struct hvs_channel *offered[HVSI_MAX_RELID + 1]; /* on this connection; main worker */
 	_Atomic(struct hvs_channel *) open[HVSI_MAX_RELID + 1]; /* any thread */
 };
 
@@ -298,11 +303,11 @@ static inline struct hvs_channel *hvsi_bus_channel(struct hvs_vmbus *bus, uint32
 	return relid <= HVSI_MAX_RELID ? bus->offered[relid] : NULL;
 }
 
-__attribute__((format(printf, 5, 6))) void hvsi_log(struct hvs_vmbus *bus,
-						     enum hvs_log_level level, const char *module,
-						     uint32_t channel_id, const char *format, ...);
+__attribute__((format(printf, 5, 6))) void hvsi_log(struct hvs_vmbus *bus, enum hvs_log_level level,
+						    const char *module, uint32_t channel_id,
+						    const char *format, ...);
 
-/* Count and report a violation of the protocol by the guest. */
+/* Report a violation of the protocol by the guest. */
 void hvsi_fault(struct hvs_vmbus *bus, uint32_t channel_id, enum hvs_fault_code code,
 		const char *where);
 

@@ -85,8 +85,8 @@ static void enlist(struct hvs_channel *ch)
 	struct hvs_vmbus *bus = ch->dev->bus;
 
 	atomic_store(&bus->open[ch->relid], ch);
-	ch->doorbell = bus->ops.doorbell_add &&
-		       bus->ops.doorbell_add(bus->be, ch->connection_id, ch) == 0;
+	ch->doorbell =
+		bus->ops.doorbell_add && bus->ops.doorbell_add(bus->be, ch->connection_id, ch) == 0;
 }
 
 static void delist(struct hvs_channel *ch)
@@ -261,19 +261,19 @@ static struct hvs_channel *channel_of(struct hvs_vmbus *bus, const void *bytes,
 	return NULL;
 }
 
-void hvsi_chan_close(struct hvs_vmbus *bus, const void *msg, size_t len)
+void hvsi_chan_close(struct hvs_vmbus *bus, const void *bytes, size_t len)
 {
-	struct hvs_channel *ch =
-		channel_of(bus, msg, HVSI_CHAN_OPEN, "CLOSECHANNEL of a channel that is not open");
+	struct hvs_channel *ch = channel_of(bus, bytes, HVSI_CHAN_OPEN,
+					    "CLOSECHANNEL of a channel that is not open");
 
 	(void)len;
 	if (ch)
 		begin_close(ch);
 }
 
-void hvsi_chan_released(struct hvs_vmbus *bus, const void *msg, size_t len)
+void hvsi_chan_released(struct hvs_vmbus *bus, const void *bytes, size_t len)
 {
-	struct hvs_channel *ch = channel_of(bus, msg, HVSI_CHAN_CLOSED,
+	struct hvs_channel *ch = channel_of(bus, bytes, HVSI_CHAN_CLOSED,
 					    "RELID_RELEASED of a channel that is not closed");
 
 	(void)len;
@@ -350,4 +350,3 @@ void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev)
 	hvsi_work_init(&ch->done_work, run_done);
 	hvsi_chan_io_init(ch);
 }
-

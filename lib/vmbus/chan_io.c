@@ -94,7 +94,8 @@ static int open_device(struct hvs_channel *ch)
 	ch->ctx = NULL;
 	hvsi_map_pool_init(&ch->maps, &ch->dev->bus->cfg.alloc);
 	if (hvsi_ring_in_open(&ch->in, &in) < 0 || hvsi_ring_out_open(&ch->out, &out) < 0) {
-		hvsi_fault(ch->dev->bus, ch->relid, HVS_FAULT_RING_INDEX, "opened with bad indexes");
+		hvsi_fault(ch->dev->bus, ch->relid, HVS_FAULT_RING_INDEX,
+			   "opened with bad indexes");
 		return -EPROTO;
 	}
 	err = ch->dev->ops.open(ch->dev->priv, ch, &ch->params, &ch->ctx);
@@ -151,6 +152,7 @@ static unsigned run_io(struct hvsi_work *work, unsigned budget)
 	if (!ch->accepted || (!ch->started && !ch->closing))
 		return 1;
 	ch->received = 0;
+	ch->drained = false;
 	if (!usable(ch)) {
 		ch->dev->ops.ready(ch, ch->ctx, budget);
 		return 1;
@@ -161,7 +163,7 @@ static unsigned run_io(struct hvsi_work *work, unsigned budget)
 	if (!usable(ch))
 		return ch->received + 1;
 	/* A device that leaves packets in the ring kicks itself; the guest need not signal. */
-	if (!again && ch->in.next == ch->in.end)
+	if (!again && ch->drained)
 		again = !hvsi_ring_in_sleep(&ch->in);
 	if (again)
 		hvsi_worker_post(ch->worker, &ch->io_work);
@@ -200,8 +202,10 @@ int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 	got = hvsi_ring_read(&ch->in, &desc, ch->staging, ch->dev->offer.max_packet_bytes);
 	switch (got) {
 	case 0:
+		ch->drained = true;
 		return 0;
 	case 1:
+		ch->drained = false;
 		break;
 	case -EMSGSIZE:
 		return fault(ch, HVS_FAULT_PACKET_SIZE, "packet larger than the device accepts");
@@ -219,8 +223,8 @@ int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 	return 1;
 }
 
-static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc,
-		const struct iovec *iov, unsigned iovcnt)
+static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc, const struct iovec *iov,
+		unsigned iovcnt)
 {
 	int err;
 

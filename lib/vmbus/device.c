@@ -19,7 +19,8 @@ static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hv
 		return -EINVAL;
 	if (!offer->max_packet_bytes)
 		offer->max_packet_bytes = DEFAULT_MAX_PACKET;
-	if (offer->max_packet_bytes < HVSI_RING_DESCRIPTOR || offer->max_packet_bytes > LARGEST_PACKET)
+	if (offer->max_packet_bytes < HVSI_RING_DESCRIPTOR ||
+	    offer->max_packet_bytes > LARGEST_PACKET)
 		return -EINVAL;
 	if (atomic_load(&bus->started))
 		return -EBUSY;

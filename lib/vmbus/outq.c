@@ -24,8 +24,7 @@ void hvsi_outq_add(struct hvs_vmbus *bus, struct hvsi_outmsg *m)
 bool hvsi_outq_pump(struct hvs_vmbus *bus)
 {
 	while (!hvsi_list_empty(&bus->outq)) {
-		struct hvsi_outmsg *m =
-			hvsi_container_of(bus->outq.next, struct hvsi_outmsg, node);
+		struct hvsi_outmsg *m = hvsi_container_of(bus->outq.next, struct hvsi_outmsg, node);
 		struct hvs_synic_msg msg = {.type = HVSI_SYNIC_TYPE_VMBUS};
 
 		msg.payload_len = (uint8_t)m->build(m, msg.payload);

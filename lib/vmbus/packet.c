@@ -16,7 +16,7 @@ static enum hvs_fault_code parse_ranges(const struct hvsi_descriptor *desc, cons
 					struct hvs_extents *extents)
 {
 	const size_t first = HVSI_RING_DESCRIPTOR + sizeof(struct gpa_direct_header);
-	const size_t end = desc->header_len8 * 8u;
+	const size_t end = (size_t)desc->header_len8 * 8;
 	struct gpa_direct_header h;
 
 	if (end < first)

@@ -84,7 +84,8 @@ struct hvsi_msg_open {
 	struct hvs_le32 open_id;
 	struct hvs_le32 gpadl_id;
 	struct hvs_le32 target_vp;
-	struct hvs_le32 downstream_page; /* pages before it: guest to host; from it: host to guest */
+	struct hvs_le32
+		downstream_page; /* pages before it: guest to host; from it: host to guest */
 	uint8_t user_data[120];
 };
 _Static_assert(sizeof(struct hvsi_msg_open) == 148, "protocol: OPENCHANNEL");

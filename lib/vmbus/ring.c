@@ -275,12 +275,12 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 		hvsi_guest_store32(m->ctl + CTL_PENDING_SEND_SZ, 0);
 	}
 
-	d = (struct wire_descriptor){
-		.type = hvsi_le16(desc->type),
-		.header_len8 = hvsi_le16((uint16_t)((sizeof(d) + header_len) / 8)),
-		.len8 = hvsi_le16((uint16_t)(len / 8)),
-		.flags = hvsi_le16(desc->flags),
-		.xid = hvsi_le64(desc->xid)};
+	d = (struct wire_descriptor){.type = hvsi_le16(desc->type),
+				     .header_len8 =
+					     hvsi_le16((uint16_t)((sizeof(d) + header_len) / 8)),
+				     .len8 = hvsi_le16((uint16_t)(len / 8)),
+				     .flags = hvsi_le16(desc->flags),
+				     .xid = hvsi_le64(desc->xid)};
 	at = copy_in(m, out->next, &d, sizeof(d));
 	at = copy_in(m, at, header, (uint32_t)header_len);
 	for (unsigned i = 0; i < iovcnt; i++)

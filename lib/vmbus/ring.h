@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <sys/uio.h>
 
-#define HVSI_RING_TRAILER 8u    /* after each packet: u32 0, u32 offset where the packet began */
+#define HVSI_RING_TRAILER 8u /* after each packet: u32 0, u32 offset where the packet began */
 #define HVSI_RING_DESCRIPTOR 16u
 
 struct hvsi_ringmem {

@@ -26,7 +26,8 @@ void hvsi_guest_channel_free(struct hvs_guest_channel *ch)
 	hvsi_list_remove(&ch->node);
 	if (ch->rings)
 		g->ops.free_pages(g->pf, ch->rings, ch->ring_pages);
-	hvsi_free(&g->alloc, ch->staging, STAGING);
+	hvsi_free(&g->alloc, ch->received, STAGING);
+	hvsi_free(&g->alloc, ch->ranges, STAGING);
 	hvsi_free(&g->alloc, ch, sizeof(*ch));
 }
 
@@ -65,12 +66,12 @@ int hvs_guest_channel_open(struct hvs_guest *g, const struct hvs_guest_offer *of
 	ch->guest = g;
 	ch->relid = offer->relid;
 	ch->connection_id = offer->connection_id;
-	ch->ring_pages = 2 * (ring_bytes / PAGE + 1);
-	ch->staging_len = STAGING;
-	ch->staging = hvsi_alloc(&g->alloc, STAGING);
+	ch->ring_pages = 2 * ((size_t)ring_bytes / PAGE + 1);
+	ch->received = hvsi_alloc(&g->alloc, STAGING);
+	ch->ranges = hvsi_alloc(&g->alloc, STAGING);
 	ch->rings = g->ops.alloc_pages(g->pf, ch->ring_pages, &gpa);
 	err = -ENOMEM;
-	if (!ch->staging || !ch->rings)
+	if (!ch->received || !ch->ranges || !ch->rings)
 		goto fail_free;
 
 	mem = view(ch->rings, ring_bytes);
@@ -138,9 +139,9 @@ int hvs_guest_send(struct hvs_guest_channel *ch, uint64_t xid, bool wants_comple
 		if (buffer->len / PAGE + 2 > (STAGING - 16) / 8)
 			return -EMSGSIZE;
 		desc.type = HVS_PACKET_GPA_DIRECT;
-		header_len = range_header(ch->staging, buffer);
+		header_len = range_header(ch->ranges, buffer);
 	}
-	return hvsi_ring_write(&ch->out, &desc, ch->staging, header_len, iov, iovcnt);
+	return hvsi_ring_write(&ch->out, &desc, ch->ranges, header_len, iov, iovcnt);
 }
 
 static void signal_host(struct hvs_guest_channel *ch)
@@ -162,7 +163,7 @@ void hvs_guest_flush(struct hvs_guest_channel *ch)
 int hvs_guest_recv(struct hvs_guest_channel *ch, struct hvs_guest_packet *pkt)
 {
 	struct hvsi_descriptor desc;
-	int got = hvsi_ring_read(&ch->in, &desc, ch->staging, ch->staging_len);
+	int got = hvsi_ring_read(&ch->in, &desc, ch->received, STAGING);
 
 	if (got < 0)
 		return -EPROTO;
@@ -178,7 +179,7 @@ int hvs_guest_recv(struct hvs_guest_channel *ch, struct hvs_guest_packet *pkt)
 					 .wants_completion = desc.flags & 1,
 					 .len = (desc.len8 - desc.header_len8) * 8u,
 					 .xid = desc.xid,
-					 .data = ch->staging + desc.header_len8 * 8u};
+					 .data = ch->received + (size_t)desc.header_len8 * 8};
 	return 1;
 }
 

@@ -21,8 +21,7 @@
 #define VECTOR 0xf3u
 #define CALL_POST_MESSAGE 0x5cu
 
-
-#define SLOT(page) ((page) + HVS_VMBUS_SINT * 256u)
+#define SLOT(page) ((page) + (size_t)HVS_VMBUS_SINT * 256)
 #define SLOT_SIZE 4
 #define SLOT_FLAGS 5
 #define SLOT_PAYLOAD 16
@@ -309,8 +308,8 @@ int hvs_guest_gpadl_teardown(struct hvs_guest *g, uint32_t relid, uint32_t id)
 
 /* ---- life cycle ------------------------------------------------------------------------------- */
 
-int hvs_guest_create(const struct hvs_allocator *alloc, const struct hvs_guest_ops *ops_in, void *pf,
-		     struct hvs_guest **out)
+int hvs_guest_create(const struct hvs_allocator *alloc, const struct hvs_guest_ops *ops_in,
+		     void *pf, struct hvs_guest **out)
 {
 	struct hvs_allocator a;
 	struct hvs_guest_ops ops;

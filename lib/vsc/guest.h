@@ -40,9 +40,9 @@ struct hvs_guest_channel {
 	uint32_t connection_id;
 	uint32_t gpadl;
 	uint8_t *rings;
-	size_t ring_pages; /* both rings, control pages included */
-	uint8_t *staging;
-	size_t staging_len;
+	size_t ring_pages;        /* both rings, control pages included */
+	uint8_t *received;        /* the last packet */
+	uint8_t *ranges;          /* page ranges of the packet being sent */
 	struct hvsi_ring_out out; /* guest to host */
 	struct hvsi_ring_in in;
 	unsigned events;

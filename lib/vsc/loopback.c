@@ -12,6 +12,7 @@
 #define PAGE 4096u
 #define RAM_GPA 0x100000u
 #define DEFAULT_RAM (16u << 20)
+#define MAX_WORKERS 16u
 #define TICK_NS 2000000u /* time passes only when there is nothing to do */
 
 struct hvs_loopback {
@@ -26,6 +27,8 @@ struct hvs_loopback {
 	size_t pages;
 	uint64_t now_ns;
 	bool reset_done;
+	struct hvs_worker *workers[MAX_WORKERS]; /* that were ever woken */
+	size_t worker_count;
 	struct hvs_loopback_counters counters;
 };
 
@@ -43,9 +46,15 @@ static void synic_signal(void *be, uint32_t vp, uint8_t sint, uint16_t flag)
 
 static void wake(void *be, struct hvs_worker *worker, void *worker_priv)
 {
-	(void)worker;
+	struct hvs_loopback *lb = be;
+	size_t i = 0;
+
 	(void)worker_priv;
-	((struct hvs_loopback *)be)->counters.wakes++;
+	lb->counters.wakes++;
+	while (i < lb->worker_count && lb->workers[i] != worker)
+		i++;
+	if (i == lb->worker_count && i < MAX_WORKERS)
+		lb->workers[lb->worker_count++] = worker;
 }
 
 static uint64_t now_ns(void *be)
@@ -91,7 +100,14 @@ static void slot_free(void *be, uint32_t vp)
 
 void hvs_loopback_run(struct hvs_loopback *lb)
 {
-	(void)hvs_worker_dispatch(hvs_vmbus_main_worker(lb->bus), 0, NULL);
+	uint64_t wakes;
+
+	do {
+		wakes = lb->counters.wakes;
+		(void)hvs_worker_dispatch(hvs_vmbus_main_worker(lb->bus), 0, NULL);
+		for (size_t i = 0; i < lb->worker_count; i++)
+			(void)hvs_worker_dispatch(lb->workers[i], 0, NULL);
+	} while (lb->counters.wakes != wakes);
 }
 
 /* ---- guest: what its end asks of the machine -------------------------------------------------- */
@@ -177,17 +193,12 @@ static int make_host(struct hvs_loopback *lb)
 					  .post_message = post_message,
 					  .signal_event = signal_event,
 					  .slot_free = slot_free};
-	const struct hvs_hv_config hv_cfg = {HVS_HV_CONFIG_INIT,
-					     .vp_count = 1,
-					     .hypercall_port = 0xe8,
-					     .signal_port = 0xe4,
+	const struct hvs_hv_config hv_cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1,
+					     .hypercall_port = 0xe8, .signal_port = 0xe4,
 					     .alloc = lb->cfg.alloc};
-	const struct hvs_backend_ops ops = {HVS_BACKEND_OPS_INIT,
-					    .synic_post = synic_post,
-					    .synic_signal = synic_signal,
-					    .wake = wake,
-					    .now_ns = now_ns,
-					    .guest_fault = guest_fault};
+	const struct hvs_backend_ops ops = {
+		HVS_BACKEND_OPS_INIT, .synic_post = synic_post, .synic_signal = synic_signal,
+		.wake = wake,         .now_ns = now_ns,         .guest_fault = guest_fault};
 	const struct hvs_vmbus_config cfg = {HVS_VMBUS_CONFIG_INIT,
 					     .vp_count = 1,
 					     .max_version = lb->cfg.max_version,
@@ -238,12 +249,9 @@ int hvs_loopback_create(const struct hvs_loopback_config *cfg_in, struct hvs_loo
 
 int hvs_loopback_start(struct hvs_loopback *lb, struct hvs_guest **out)
 {
-	const struct hvs_guest_ops ops = {HVS_GUEST_OPS_INIT,
-					  .msr_read = msr_read,
-					  .msr_write = msr_write,
-					  .hypercall = hypercall,
-					  .alloc_pages = alloc_pages,
-					  .free_pages = free_pages,
+	const struct hvs_guest_ops ops = {HVS_GUEST_OPS_INIT,         .msr_read = msr_read,
+					  .msr_write = msr_write,     .hypercall = hypercall,
+					  .alloc_pages = alloc_pages, .free_pages = free_pages,
 					  .wait = wait_for_host};
 	int err = hvs_vmbus_start(lb->bus);
 
@@ -267,8 +275,7 @@ void hvs_loopback_destroy(struct hvs_loopback *lb)
 	if (!lb)
 		return;
 	a = lb->cfg.alloc;
-	if (lb->bus && hvs_vmbus_started(lb->bus) &&
-	    hvs_vmbus_reset(lb->bus, reset_done, lb) == 0)
+	if (lb->bus && hvs_vmbus_started(lb->bus) && hvs_vmbus_reset(lb->bus, reset_done, lb) == 0)
 		while (!lb->reset_done)
 			hvs_loopback_run(lb);
 	hvs_guest_destroy(lb->guest);

@@ -15,7 +15,7 @@
 static int64_t control(struct hvs_guest_channel *ch, struct hvsi_vstor_packet *p)
 {
 	struct iovec iov = {.iov_base = p, .iov_len = sizeof(*p)};
-	struct hvs_guest_packet pkt;
+	struct hvs_guest_packet pkt = {0};
 	int got;
 
 	p->flags = hvsi_le32(COMPLETION_REQUESTED);
@@ -32,7 +32,8 @@ static int64_t control(struct hvs_guest_channel *ch, struct hvsi_vstor_packet *p
 	return hvsi_get32(p->status);
 }
 
-int hvs_guest_stor_init(struct hvs_guest_channel *ch, uint16_t version, uint32_t *max_transfer_bytes)
+int hvs_guest_stor_init(struct hvs_guest_channel *ch, uint16_t version,
+			uint32_t *max_transfer_bytes)
 {
 	struct hvsi_vstor_packet p = {.operation = hvsi_le32(HVSI_VSTOR_BEGIN_INITIALIZATION)};
 	int64_t got = control(ch, &p);
@@ -51,14 +52,15 @@ int hvs_guest_stor_init(struct hvs_guest_channel *ch, uint16_t version, uint32_t
 		*max_transfer_bytes = hvsi_get32(p.u.properties.max_transfer_bytes);
 	}
 	if (!got) {
-		p = (struct hvsi_vstor_packet){
-			.operation = hvsi_le32(HVSI_VSTOR_END_INITIALIZATION)};
+		p = (struct hvsi_vstor_packet){.operation =
+						       hvsi_le32(HVSI_VSTOR_END_INITIALIZATION)};
 		got = control(ch, &p);
 	}
 	return got > 0 ? -EREMOTEIO : (int)got;
 }
 
-int hvs_guest_stor_submit(struct hvs_guest_channel *ch, uint64_t xid, const struct hvs_guest_scsi *cmd)
+int hvs_guest_stor_submit(struct hvs_guest_channel *ch, uint64_t xid,
+			  const struct hvs_guest_scsi *cmd)
 {
 	struct hvsi_vstor_packet p = {.operation = hvsi_le32(HVSI_VSTOR_EXECUTE_SRB),
 				      .flags = hvsi_le32(COMPLETION_REQUESTED)};
@@ -106,7 +108,7 @@ int hvs_guest_stor_reap(struct hvs_guest_channel *ch, uint64_t *xid,
 int hvs_guest_stor_execute(struct hvs_guest_channel *ch, const struct hvs_guest_scsi *cmd,
 			   struct hvs_guest_scsi_result *result)
 {
-	struct hvs_guest_packet pkt;
+	struct hvs_guest_packet pkt = {0};
 	int got = hvs_guest_stor_submit(ch, 1, cmd);
 
 	if (!got)

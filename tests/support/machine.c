@@ -8,8 +8,8 @@ struct machine machine_up(const struct machine_options *opt)
 	static const struct machine_options usual;
 	const struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT,
 						   .instance_id = {{1, 2, 3, 4}}};
-	const struct hvs_disk_config disk_cfg = {
-		HVS_DISK_CONFIG_INIT, .disk_id = {{5, 6, 7, 8}}, .serial = "HVS-TEST"};
+	const struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT, .disk_id = {{5, 6, 7, 8}},
+						 .serial = "HVS-TEST"};
 	struct hvs_loopback_config lb_cfg;
 	struct machine m = {0};
 
@@ -21,10 +21,8 @@ struct machine machine_up(const struct machine_options *opt)
 	/* On the heap: the back end keeps the pointer, and struct machine is copied. */
 	m.memdisk = malloc(sizeof(*m.memdisk));
 	cr_assert(m.disk && m.memdisk);
-	*m.memdisk = (struct hvs_memdisk){.data = m.disk,
-					  .len = DISK_BYTES,
-					  .block_size = 512,
-					  .flags = opt->disk_flags};
+	*m.memdisk = (struct hvs_memdisk){
+		.data = m.disk, .len = DISK_BYTES, .block_size = 512, .flags = opt->disk_flags};
 	cr_assert_eq(hvs_loopback_create(&lb_cfg, &m.lb), 0);
 	cr_assert_eq(hvs_storvsp_create(hvs_loopback_bus(m.lb), &ctl_cfg, &m.ctl), 0);
 	cr_assert_eq(hvs_storvsp_attach(m.ctl, &disk_cfg,

@@ -31,7 +31,7 @@ struct machine {
 /* What a test may want different from the usual machine. */
 struct machine_options {
 	struct hvs_loopback_config loopback;
-	uint32_t disk_flags;              /* HVS_BLK_INFO_* */
+	uint32_t disk_flags;               /* HVS_BLK_INFO_* */
 	const struct hvs_blk_ops *blk_ops; /* instead of the memory disk */
 	void *blk_priv;
 	bool leave_closed; /* connected, offers known, channel not open */

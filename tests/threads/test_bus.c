@@ -190,8 +190,8 @@ static void disk_submit(void *priv, struct hvs_blk_req *req)
 	pthread_mutex_unlock(&disk.mutex);
 }
 
-static const struct hvs_blk_ops disk_ops = {
-	HVS_BLK_OPS_INIT, .get_info = disk_info, .submit = disk_submit};
+static const struct hvs_blk_ops disk_ops = {HVS_BLK_OPS_INIT, .get_info = disk_info,
+					    .submit = disk_submit};
 
 static void transfer(const struct hvs_blk_req *req)
 {
@@ -307,13 +307,10 @@ static void exchange(struct hvs_guest_channel *ch, uint8_t *buf[DEPTH], const ui
 
 static void guest(void)
 {
-	const struct hvs_guest_ops ops = {HVS_GUEST_OPS_INIT,
-					  .msr_read = msr_read,
-					  .msr_write = msr_write,
-					  .hypercall = hypercall,
-					  .alloc_pages = alloc_pages,
-					  .free_pages = free_pages,
-					  .wait = give_way};
+	const struct hvs_guest_ops ops = {
+		HVS_GUEST_OPS_INIT,     .msr_read = msr_read,       .msr_write = msr_write,
+		.hypercall = hypercall, .alloc_pages = alloc_pages, .free_pages = free_pages,
+		.wait = give_way};
 	struct hvs_guest_channel *ch;
 	struct hvs_guest *g;
 	uint8_t *buf[DEPTH];
@@ -344,6 +341,12 @@ static void guest(void)
 
 static atomic_bool trouble_over;
 
+static void write_msr(uint32_t msr, uint64_t value)
+{
+	if (hvs_hv_msr_write(vmm.hv, 1, msr, value, true) != 0)
+		abort();
+}
+
 static void *trouble(void *arg)
 {
 	const uint8_t nonsense[16] = {200};
@@ -354,16 +357,17 @@ static void *trouble(void *arg)
 	if (!alloc_pages(NULL, 2, &gpa))
 		abort();
 	while (!atomic_load(&trouble_over)) {
-		(void)hvs_hv_msr_write(vmm.hv, 1, 0x40000082, gpa | 1, true);
-		(void)hvs_hv_msr_write(vmm.hv, 1, 0x40000083, (gpa + PAGE) | 1, true);
-		(void)hvs_hv_msr_write(vmm.hv, 1, 0x40000092, 0x30, true);
-		(void)hvs_hv_msr_read(vmm.hv, 1, 0x40000020, &value);
+		write_msr(0x40000082, gpa | 1);
+		write_msr(0x40000083, (gpa + PAGE) | 1);
+		write_msr(0x40000092, 0x30);
+		if (hvs_hv_msr_read(vmm.hv, 1, 0x40000020, &value) != 0)
+			abort();
 		hvs_vmbus_signal_event(vmm.bus, atomic_load(&vmm.connection_id), 0);
 		hvs_vmbus_signal_event(vmm.bus, 0x2fff, 0);
 		hvs_vmbus_post_message(vmm.bus, 1, 1, nonsense, sizeof(nonsense));
-		(void)hvs_hv_msr_write(vmm.hv, 1, 0x40000084, 0, true);
-		(void)hvs_hv_msr_write(vmm.hv, 1, 0x40000082, 0, true);
-		(void)hvs_hv_msr_write(vmm.hv, 1, 0x40000083, 0, true);
+		write_msr(0x40000084, 0);
+		write_msr(0x40000082, 0);
+		write_msr(0x40000083, 0);
 		sched_yield();
 	}
 	return NULL;
@@ -387,10 +391,8 @@ static void make_vmm(void)
 					  .signal_event = signal_event,
 					  .slot_free = slot_free};
 	const struct hvs_hv_config hv_cfg = {HVS_HV_CONFIG_INIT, .vp_count = 2};
-	const struct hvs_backend_ops ops = {HVS_BACKEND_OPS_INIT,
-					    .synic_post = synic_post,
-					    .synic_signal = synic_signal,
-					    .wake = wake,
+	const struct hvs_backend_ops ops = {HVS_BACKEND_OPS_INIT, .synic_post = synic_post,
+					    .synic_signal = synic_signal, .wake = wake,
 					    .now_ns = now_ns};
 	const struct hvs_vmbus_config cfg = {HVS_VMBUS_CONFIG_INIT, .vp_count = 2};
 	struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT};
@@ -406,7 +408,8 @@ static void make_vmm(void)
 	    hvs_vmbus_create(&cfg, vmm.mem, &ops, NULL, &vmm.bus) != 0 ||
 	    hvs_worker_create(vmm.bus, &vmm.disk_runner, &ctl_cfg.worker) != 0 ||
 	    hvs_storvsp_create(vmm.bus, &ctl_cfg, &ctl) != 0 ||
-	    hvs_storvsp_attach(ctl, &disk_cfg, &disk_ops, NULL) != 0 || hvs_vmbus_start(vmm.bus) != 0)
+	    hvs_storvsp_attach(ctl, &disk_cfg, &disk_ops, NULL) != 0 ||
+	    hvs_vmbus_start(vmm.bus) != 0)
 		abort();
 	runner_start(&vmm.main_runner, hvs_vmbus_main_worker(vmm.bus));
 	runner_start(&vmm.disk_runner, ctl_cfg.worker);

@@ -71,7 +71,7 @@ Test(hypercall, post_message_refusals)
 		unsigned posts = t->posts;
 		uint64_t block = cases[i].gpa & ~7ull;
 
-		if (block >= HV_RAM && block + 256 <= HV_ROM)
+		if (block >= HV_RAM && block <= HV_ROM - 256)
 			put_block(t, block, 1, 1, cases[i].size);
 		cr_assert_eq(hvs_hv_hypercall(t->hv, 0, cases[i].input, cases[i].gpa, 0),
 			     cases[i].expected, "case %zu", i);

@@ -118,11 +118,9 @@ static int open_disk(struct machine *machine, const struct disk_option *disk)
 {
 	struct hyperv *hyperv = machine->hyperv;
 	/* hvstack { */
-	const struct hvs_filedisk_config cfg = {HVS_FILEDISK_CONFIG_INIT,
-						.path = disk->path,
-						.base = machine->base,
-						.flags = disk->read_only ? HVS_FILEDISK_READ_ONLY
-									 : 0};
+	const struct hvs_filedisk_config cfg = {
+		HVS_FILEDISK_CONFIG_INIT, .path = disk->path, .base = machine->base,
+		.flags = disk->read_only ? HVS_FILEDISK_READ_ONLY : 0};
 	const char *why;
 
 	if (hvs_filedisk_open(&cfg, &hyperv->disks[hyperv->disk_count], &why) < 0)
@@ -148,8 +146,8 @@ static int add_disks(struct machine *machine, const struct options *opt)
 	int err = hvs_storvsp_create(hvs_kvm_bus(hyperv->kvm), &ctl_cfg, &ctl);
 
 	for (uint32_t i = 0; !err && i < hyperv->disk_count; i++) {
-		struct hvs_disk_config cfg = {
-			HVS_DISK_CONFIG_INIT, .lun = i, .disk_id = first_disk_id};
+		struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .lun = i,
+					      .disk_id = first_disk_id};
 
 		cfg.disk_id.b[15] = (uint8_t)i;
 		err = hvs_storvsp_attach(ctl, &cfg, &hvs_filedisk_ops, hyperv->disks[i]);

@@ -94,9 +94,6 @@ static int system_event(struct vcpu *vcpu)
 		return HVRUN_POWERED_OFF;
 	case KVM_SYSTEM_EVENT_RESET: /* the guest used the Hyper-V reset MSR */
 		return HVRUN_REBOOTED;
-	case KVM_SYSTEM_EVENT_CRASH:
-		machine_guest_crashed(vcpu->machine);
-		return MACHINE_RUNNING;
 	default:
 		return report(HVRUN_VMM_ERROR, "vCPU %u: unexpected system event %u", vcpu->index,
 			      vcpu->run->system_event.type);

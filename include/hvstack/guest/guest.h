@@ -67,19 +67,21 @@ struct hvs_guest_offer {
 	uint8_t user_data[120];
 };
 
-/* REQUESTOFFERS, and wait for all of them. Returns their number, or -ETIMEDOUT, -EIO. */
+/*
+ * REQUESTOFFERS, and wait for all of them; the first 64 are kept. Returns how many those are, or
+ * -ETIMEDOUT, -EIO.
+ */
 HVS_API HVS_NODISCARD int hvs_guest_request_offers(struct hvs_guest *g);
 /* Offer number index; NULL: there are not that many. Valid until the next request or unload. */
 HVS_API const struct hvs_guest_offer *hvs_guest_offer_at(const struct hvs_guest *g, unsigned index);
 
 /*
  * Share len bytes of consecutive pages from gpa on (both multiples of 4096).
- * Returns 0 and the GPADL's number in *id, -EREMOTEIO (the host refused), -ETIMEDOUT, -EIO.
+ * Returns 0 and the GPADL's number in *id, -EINVAL (no page, or over 8190), -EREMOTEIO (the host refused), -ETIMEDOUT, -EIO.
  */
 HVS_API HVS_NODISCARD int hvs_guest_gpadl_create(struct hvs_guest *g, uint32_t relid, uint64_t gpa,
 						 uint32_t len, uint32_t *id);
-HVS_API int hvs_guest_gpadl_teardown(struct hvs_guest *g, uint32_t relid,
-						   uint32_t id);
+HVS_API int hvs_guest_gpadl_teardown(struct hvs_guest *g, uint32_t relid, uint32_t id);
 
 /*
  * Open a channel with rings of ring_bytes of data each way (a multiple of 4096).

@@ -18,20 +18,20 @@ struct hvs_loopback;
 
 struct hvs_loopback_config {
 	uint32_t size;
-	uint32_t max_version;      /* hvs_vmbus_config.max_version */
-	uint32_t max_gpadls;       /* hvs_vmbus_config.max_gpadls */
-	uint32_t max_gpadl_pages;  /* hvs_vmbus_config.max_gpadl_pages */
-	size_t ram_bytes;          /* a multiple of 4096; 0: 16 MiB */
+	uint32_t max_version;       /* hvs_vmbus_config.max_version */
+	uint32_t max_gpadls;        /* hvs_vmbus_config.max_gpadls */
+	uint32_t max_gpadl_pages;   /* hvs_vmbus_config.max_gpadl_pages */
+	size_t ram_bytes;           /* a multiple of 4096; 0: 16 MiB */
 	struct hvs_allocator alloc; /* for everything; all NULL: malloc */
 };
 #define HVS_LOOPBACK_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_loopback_config)
 
 struct hvs_loopback_counters {
-	uint64_t interrupts;    /* host to guest */
-	uint64_t hypercalls;    /* guest to host */
-	uint64_t faults;        /* protocol violations reported */
-	uint32_t last_fault;    /* enum hvs_fault_code */
-	uint64_t wakes;         /* of workers */
+	uint64_t interrupts; /* host to guest */
+	uint64_t hypercalls; /* guest to host */
+	uint64_t faults;     /* protocol violations reported */
+	uint32_t last_fault; /* enum hvs_fault_code */
+	uint64_t wakes;      /* of workers */
 };
 
 /* cfg may be NULL. 0, -EINVAL, -ENOTSUP, -ENOMEM. */
@@ -44,10 +44,13 @@ HVS_API struct hvs_vmbus *hvs_loopback_bus(struct hvs_loopback *lb);
 HVS_API struct hvs_mem *hvs_loopback_mem(struct hvs_loopback *lb);
 HVS_API struct hvs_hv *hvs_loopback_hv(struct hvs_loopback *lb);
 
-/* Start the bus and make the guest end. Offer devices before. 0, or as hvs_guest_create(). */
+/*
+ * Start the bus and make the guest end. Offer devices before. 0, -EBUSY (started already), or as
+ * hvs_guest_create().
+ */
 HVS_API HVS_NODISCARD int hvs_loopback_start(struct hvs_loopback *lb, struct hvs_guest **out);
 
-/* Let the host run until it is idle. */
+/* Let the host run, all its workers, until it is idle. */
 HVS_API void hvs_loopback_run(struct hvs_loopback *lb);
 
 HVS_API const struct hvs_loopback_counters *hvs_loopback_count(const struct hvs_loopback *lb);

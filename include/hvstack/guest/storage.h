@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-#define HVS_GUEST_STOR_IN 1   /* the device sends data */
-#define HVS_GUEST_STOR_OUT 0  /* the device takes data */
+#define HVS_GUEST_STOR_IN 1  /* the device sends data */
+#define HVS_GUEST_STOR_OUT 0 /* the device takes data */
 #define HVS_GUEST_STOR_NONE 2
 
 struct hvs_guest_scsi {

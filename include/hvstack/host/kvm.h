@@ -49,13 +49,13 @@ enum hvs_kvm_synic {
 
 struct hvs_kvm_config {
 	uint32_t size;
-	int vm_fd;               /* stays the VMM's; needs an in-kernel irqchip */
-	uint32_t vcpu_count;     /* vCPU indexes are VP indexes, and APIC ids in the user way */
+	int vm_fd;           /* stays the VMM's; needs an in-kernel irqchip */
+	uint32_t vcpu_count; /* vCPU indexes are VP indexes, and APIC ids in the user way */
 	enum hvs_kvm_synic synic;
 	struct event_base *base; /* the VMM runs it on one thread; must outlive the hvs_kvm */
 	enum hvs_log_level log_level;
-	void (*log)(void *arg, const struct hvs_log_record *record);              /* optional */
-	void (*guest_fault)(void *arg, const struct hvs_guest_fault *fault);      /* optional */
+	void (*log)(void *arg, const struct hvs_log_record *record);         /* optional */
+	void (*guest_fault)(void *arg, const struct hvs_guest_fault *fault); /* optional */
 	/* The guest reported a crash (Hyper-V crash MSRs); a notification, on the thread of the
 	 * vCPU: the guest goes on, for example to write a dump. Optional. */
 	void (*crash)(void *arg, uint32_t vp, const struct hvs_hv_crash *crash);

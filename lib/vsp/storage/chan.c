@@ -114,8 +114,8 @@ static void fill_completion(struct hvsi_stor_request *r)
 	r->reply = (struct hvsi_vstor_packet){.operation = hvsi_le32(HVSI_VSTOR_COMPLETE_IO),
 					      .status = hvsi_le32(nt_status(res->srb_status))};
 	srb->length = hvsi_le16(sizeof(*srb));
-	srb->srb_status = (uint8_t)(res->srb_status |
-				    (res->sense_len ? HVSI_SRB_AUTOSENSE_VALID : 0));
+	srb->srb_status =
+		(uint8_t)(res->srb_status | (res->sense_len ? HVSI_SRB_AUTOSENSE_VALID : 0));
 	srb->scsi_status = res->scsi_status;
 	srb->cdb_len = HVSI_CDB_BYTES;
 	srb->sense_len = res->sense_len;
@@ -129,8 +129,7 @@ static bool send_reply(struct hvsi_stor_request *r)
 	struct iovec iov = {.iov_base = &r->reply, .iov_len = r->reply_len};
 
 	/* A channel that is faulted or closing gets no answers. */
-	if (r->wants_completion &&
-	    hvs_channel_complete(r->chan->ch, r->xid, &iov, 1) == -EAGAIN)
+	if (r->wants_completion && hvs_channel_complete(r->chan->ch, r->xid, &iov, 1) == -EAGAIN)
 		return false;
 	request_put(r);
 	return true;
@@ -177,7 +176,8 @@ static void touch(struct hvsi_stor_chan *c, const struct hvsi_disk *disk)
 
 static void take_done(struct hvsi_stor_chan *c)
 {
-	struct hvsi_stor_request *r = atomic_exchange_explicit(&c->done, NULL, memory_order_acquire);
+	struct hvsi_stor_request *r =
+		atomic_exchange_explicit(&c->done, NULL, memory_order_acquire);
 
 	while (r) {
 		struct hvsi_stor_request *next = r->next;
@@ -402,9 +402,6 @@ static void chan_destroy(void *dev)
 }
 
 const struct hvs_vsp_ops hvsi_storvsp_chan_ops = {
-	HVS_VSP_OPS_INIT,
-	.open = chan_open,
-	.ready = chan_ready,
-	.close = chan_close,
-	.destroy = chan_destroy,
+	HVS_VSP_OPS_INIT,    .open = chan_open,       .ready = chan_ready,
+	.close = chan_close, .destroy = chan_destroy,
 };

@@ -77,8 +77,7 @@ static bool serial_ok(const struct hvs_disk_config *cfg)
 
 static bool info_ok(const struct hvs_blk_info *info)
 {
-	const uint32_t known =
-		HVS_BLK_INFO_READ_ONLY | HVS_BLK_INFO_FUA | HVS_BLK_INFO_WRITE_BACK;
+	const uint32_t known = HVS_BLK_INFO_READ_ONLY | HVS_BLK_INFO_FUA | HVS_BLK_INFO_WRITE_BACK;
 	uint32_t ratio;
 
 	if ((info->block_size != 512 && info->block_size != 4096) || info->flags & ~known ||

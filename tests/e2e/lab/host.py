@@ -18,6 +18,7 @@ LAB = REPO / "build" / "lab"
 TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
+    "cc": "build-essential",
     "busybox": "busybox-static",
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",

@@ -195,6 +195,18 @@ def work_image(root):
     return final
 
 
+def keep_kvm():
+    """L1's little helper, compiled. Cached."""
+    source = E2E / "nested/keep-kvm.c"
+    final = host.LAB / f"keep-kvm-{host.digest(source)}"
+    if not final.exists():
+        host.need("cc")
+        scratch = final.with_suffix(".tmp")
+        sh("cc", "-O1", "-static", "-o", scratch, source)
+        scratch.rename(final)
+    return final
+
+
 def nested_initramfs(kernel, modules, programs, guests):
     """L1's whole user land. `guests` are the files its guests boot from: {name: Path}."""
     host.need("busybox")
