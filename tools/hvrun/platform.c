@@ -2,8 +2,7 @@
 /*
  * ACPI power management block (power-off and a timer), reset ports, real-time clock.
  *
- * Nothing here raises an interrupt: the guest learns of a wish to shut down through the Hyper-V
- * shutdown service.
+ * Nothing here raises an interrupt: there is no power button to press.
  */
 #include "platform.h"
 
