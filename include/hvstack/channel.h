@@ -61,7 +61,8 @@ struct hvs_vsp_ops {
 	 */
 	void (*close)(struct hvs_channel *ch, void *ctx);
 
-	/* The bus is being destroyed: free dev. Nothing follows. Optional. */
+	/* The device was removed, or the bus is being destroyed: free dev. Nothing follows.
+	 * Optional. */
 	void (*destroy)(void *dev);
 };
 #define HVS_VSP_OPS_INIT .size = (uint32_t)sizeof(struct hvs_vsp_ops)
@@ -81,14 +82,27 @@ struct hvs_offer {
 #define HVS_OFFER_INIT .size = (uint32_t)sizeof(struct hvs_offer)
 
 /*
- * Offer a device. ops and offer are copied; dev is handed to open(). Before hvs_vmbus_start().
+ * Offer a device. ops and offer are copied; dev is handed to open(). A guest that is connected is
+ * told at once, or, if it takes the place of a device with the same instance_id that was removed,
+ * when the guest has let go of that one. [main worker]: before hvs_vmbus_start(), or not at the same time as
+ * hvs_worker_dispatch() of the main worker on another thread.
  *
- * 0, -EINVAL, -ENOTSUP (unknown members set), -EEXIST (instance_id is taken), -EBUSY (started),
- * -ENOSPC (2,047 channels exist), -ENOMEM.
+ * 0, -EINVAL, -ENOTSUP (unknown members set), -EEXIST (instance_id is taken), -ENOSPC (2,047
+ * channels exist), -ENOMEM.
  */
 HVS_API HVS_NODISCARD int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer,
 					   const struct hvs_vsp_ops *ops, void *dev,
 					   struct hvs_device **out);
+
+/*
+ * Take a device away, whatever its guest driver does with it: the channel is closed, the guest
+ * told. done (may be NULL) runs on the main worker when no callback of the device will be called
+ * any more but destroy(), which follows when the guest has let go; d must not be used after this
+ * call. [main worker]
+ *
+ * 0, -EINVAL (NULL), -EBUSY (it is on its way out already).
+ */
+HVS_API HVS_NODISCARD int hvs_device_rescind(struct hvs_device *d, hvs_done_fn done, void *arg);
 
 /* ---- receiving ------------------------------------------------------------------------- */
 

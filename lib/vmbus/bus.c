@@ -102,11 +102,14 @@ uint16_t hvs_vmbus_signal_event(struct hvs_vmbus *bus, uint32_t connection_id, u
 	(void)flag; /* a channel has one event: every known guest passes 0 */
 	if (connection_id == HVS_VMBUS_EVENT_CONNECTION)
 		return HVS_HV_STATUS_SUCCESS; /* only versions before 2.4 mean something by it */
-	ch = relid <= HVSI_MAX_RELID ? atomic_load(&bus->open[relid]) : NULL;
-	if (!ch)
+	if (relid > HVSI_MAX_RELID)
 		return HVS_HV_STATUS_INVALID_CONNECTION_ID;
-	hvs_channel_kick(ch);
-	return HVS_HV_STATUS_SUCCESS;
+	hvsi_gate_enter(&bus->open_gate);
+	ch = atomic_load(&bus->open[relid]);
+	if (ch)
+		hvs_channel_kick(ch);
+	hvsi_gate_leave(&bus->open_gate);
+	return ch ? HVS_HV_STATUS_SUCCESS : HVS_HV_STATUS_INVALID_CONNECTION_ID;
 }
 
 void hvs_vmbus_slot_free(struct hvs_vmbus *bus, uint32_t vp)

@@ -106,8 +106,9 @@ void hvsi_gpadl_body(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_gpadl_teardown(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_gpadl_get(struct hvsi_gpadl *g);
 void hvsi_gpadl_put(struct hvsi_gpadl *g);
-/* All of them; none may be in use. */
+/* All of them, or those of one relid; none may be in use. */
 void hvsi_gpadl_free_all(struct hvs_vmbus *bus);
+void hvsi_gpadl_free_relid(struct hvs_vmbus *bus, uint32_t relid);
 
 /* ---- channels (chan.c, chan_io.c) ---------------------------------------------------------- */
 
@@ -118,6 +119,7 @@ enum hvsi_chan_state {
 	HVSI_CHAN_OPEN,
 	HVSI_CHAN_CLOSING,
 	HVSI_CHAN_CLOSING_REOPEN, /* the guest has asked for the next open already */
+	HVSI_CHAN_REVOKED, /* closed, the device is gone; the guest has not let go of the relid */
 };
 
 /* From the main worker to the channel's, in this order when several are set. */
@@ -126,6 +128,7 @@ enum {
 	HVSI_CTL_START = 2, /* the guest knows that the channel is open */
 	HVSI_CTL_MODIFY = 4,
 	HVSI_CTL_CLOSE = 8,
+	HVSI_CTL_FENCE = 16, /* nothing of the channel is queued on its worker any more */
 };
 
 /* And back. */
@@ -133,6 +136,7 @@ enum {
 	HVSI_DONE_OPEN = 1,
 	HVSI_DONE_MODIFY = 2,
 	HVSI_DONE_CLOSE = 4,
+	HVSI_DONE_FENCE = 8,
 };
 
 struct hvs_channel {
@@ -142,6 +146,7 @@ struct hvs_channel {
 	/* Main worker. */
 	enum hvsi_chan_state state;
 	bool release; /* on its way to RELEASED */
+	bool revoked; /* on its way to REVOKED, or there */
 	uint32_t relid;
 	uint32_t connection_id;
 	struct hvsi_msg_open request;      /* the open being served */
@@ -151,6 +156,7 @@ struct hvs_channel {
 	uint32_t modify_status;
 	bool doorbell;
 	struct hvsi_outmsg offer;
+	struct hvsi_outmsg rescind;
 	struct hvsi_outmsg open_result;
 	struct hvsi_outmsg modify_response;
 	struct hvsi_work done_work;
@@ -190,7 +196,21 @@ struct hvs_device {
 	struct hvs_vsp_ops ops;
 	void *priv;
 	struct hvs_channel primary;
+
+	/* To be offered when a relid, or the device it takes the place of, is gone. */
+	bool waiting;
+	/* Removal: freed when the embedder has been told and the relid is free. */
+	bool told;
+	hvs_done_fn done;
+	void *done_arg;
 };
+
+/* device.c, main worker. A removed device's channel is closed and nothing of it is queued. */
+void hvsi_device_at_rest(struct hvs_device *d);
+/* A removed device's relid is free again, or it never had one. */
+void hvsi_device_let_go(struct hvs_device *d);
+/* Give the device a relid and offer it. */
+void hvsi_device_offer_now(struct hvs_device *d);
 
 void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev);
 
@@ -200,6 +220,8 @@ void hvsi_chan_close(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_released(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_modify(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_offer(struct hvs_channel *ch, uint32_t relid);
+/* The device goes away: hvsi_device_at_rest() and hvsi_device_let_go() follow. */
+void hvsi_chan_revoke(struct hvs_channel *ch);
 /* Begin to bring it to RELEASED; hvsi_conn_channel_released() is called when it is there. */
 void hvsi_chan_disconnect(struct hvs_channel *ch);
 
@@ -294,7 +316,8 @@ struct hvs_vmbus {
 	uint32_t device_count;
 	/* Index is the relid. */
 	struct hvs_channel *offered[HVSI_MAX_RELID + 1]; /* on this connection; main worker */
-	_Atomic(struct hvs_channel *) open[HVSI_MAX_RELID + 1]; /* any thread */
+	_Atomic(struct hvs_channel *) open[HVSI_MAX_RELID + 1]; /* any thread, through the gate */
+	struct hvsi_gate open_gate;
 };
 
 /* Channel with this relid that is offered on this connection; NULL: none. Main worker. */

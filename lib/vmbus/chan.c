@@ -42,6 +42,16 @@ static size_t build_open_result(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]
 	return sizeof(msg);
 }
 
+static size_t build_rescind(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
+{
+	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, rescind);
+	struct hvsi_msg_relid msg = {.h = hvsi_msg_header(HVSI_MSG_RESCIND_CHANNELOFFER),
+				     .relid = hvsi_le32(ch->relid)};
+
+	memcpy(buf, &msg, sizeof(msg));
+	return sizeof(msg);
+}
+
 static void command(struct hvs_channel *ch, unsigned ctl)
 {
 	atomic_fetch_or(&ch->ctl, ctl);
@@ -97,6 +107,7 @@ static void delist(struct hvs_channel *ch)
 		bus->ops.doorbell_del(bus->be, ch->connection_id, ch);
 	ch->doorbell = false;
 	atomic_store(&bus->open[ch->relid], NULL);
+	hvsi_gate_drain(&bus->open_gate);
 }
 
 static void answer_open(struct hvs_channel *ch, uint32_t status)
@@ -147,14 +158,31 @@ static void finish_close(struct hvs_channel *ch)
 	ch->ring = NULL;
 }
 
+/* The guest has let go of the relid, or was never told of it. */
 static void released(struct hvs_channel *ch)
 {
 	struct hvs_vmbus *bus = ch->dev->bus;
 
+	hvsi_list_remove(&ch->offer.node);
+	hvsi_list_remove(&ch->rescind.node);
+	hvsi_list_remove(&ch->open_result.node);
+	hvsi_list_remove(&ch->modify_response.node);
+	hvsi_gpadl_free_relid(bus, ch->relid);
 	ch->state = HVSI_CHAN_RELEASED;
 	ch->release = false;
 	bus->offered[ch->relid] = NULL;
+	if (ch->revoked)
+		hvsi_device_let_go(ch->dev); /* ch may be gone */
 	hvsi_conn_channel_released(bus);
+}
+
+/* Closed for good, because the device goes away. */
+static void revoked(struct hvs_channel *ch)
+{
+	command(ch, HVSI_CTL_FENCE);
+	ch->state = HVSI_CHAN_REVOKED;
+	if (ch->release)
+		released(ch);
 }
 
 static void begin_close(struct hvs_channel *ch)
@@ -166,7 +194,7 @@ static void begin_close(struct hvs_channel *ch)
 
 static void open_done(struct hvs_channel *ch)
 {
-	if (!ch->open_error && !ch->release) {
+	if (!ch->open_error && !ch->release && !ch->revoked) {
 		ch->state = HVSI_CHAN_OPEN;
 		answer_open(ch, HVSI_STATUS_OK);
 		return;
@@ -179,7 +207,9 @@ static void open_done(struct hvs_channel *ch)
 		 -ch->open_error);
 	delist(ch);
 	finish_close(ch);
-	if (ch->release) {
+	if (ch->revoked) {
+		revoked(ch);
+	} else if (ch->release) {
 		released(ch);
 	} else {
 		ch->state = HVSI_CHAN_CLOSED;
@@ -192,6 +222,10 @@ static void close_done(struct hvs_channel *ch)
 	bool reopen = ch->state == HVSI_CHAN_CLOSING_REOPEN;
 
 	finish_close(ch);
+	if (ch->revoked) {
+		revoked(ch);
+		return;
+	}
 	if (ch->release) {
 		released(ch);
 		return;
@@ -215,6 +249,8 @@ static unsigned run_done(struct hvsi_work *work, unsigned budget)
 		answer_modify(ch, HVSI_STATUS_OK);
 	if (done & HVSI_DONE_CLOSE)
 		close_done(ch);
+	if (done & HVSI_DONE_FENCE)
+		hvsi_device_at_rest(ch->dev); /* ch may be gone */
 	return 1;
 }
 
@@ -228,6 +264,8 @@ void hvsi_chan_open(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
 	ch = hvsi_bus_channel(bus, hvsi_get32(msg.relid));
+	if (ch && ch->revoked)
+		return; /* crossed the RESCIND, which ends the guest's wait */
 	if (ch && ch->state == HVSI_CHAN_CLOSED) {
 		ch->request = msg;
 		begin_open(ch);
@@ -257,6 +295,8 @@ static struct hvs_channel *channel_of(struct hvs_vmbus *bus, const void *bytes,
 	ch = hvsi_bus_channel(bus, hvsi_get32(msg.relid));
 	if (ch && ch->state == wanted)
 		return ch;
+	if (ch && ch->revoked)
+		return NULL; /* crossed the RESCIND */
 	hvsi_fault(bus, hvsi_get32(msg.relid), HVS_FAULT_MESSAGE, complaint);
 	return NULL;
 }
@@ -273,12 +313,19 @@ void hvsi_chan_close(struct hvs_vmbus *bus, const void *bytes, size_t len)
 
 void hvsi_chan_released(struct hvs_vmbus *bus, const void *bytes, size_t len)
 {
-	struct hvs_channel *ch = channel_of(bus, bytes, HVSI_CHAN_CLOSED,
-					    "RELID_RELEASED of a channel that is not closed");
+	struct hvsi_msg_relid msg;
+	struct hvs_channel *ch;
 
 	(void)len;
-	if (ch)
+	memcpy(&msg, bytes, sizeof(msg));
+	ch = hvsi_bus_channel(bus, hvsi_get32(msg.relid));
+	if (ch && (ch->state == HVSI_CHAN_CLOSED || ch->state == HVSI_CHAN_REVOKED))
 		released(ch);
+	else if (ch && ch->revoked)
+		ch->release = true;
+	else
+		hvsi_fault(bus, hvsi_get32(msg.relid), HVS_FAULT_MESSAGE,
+			   "RELID_RELEASED of a channel that is not closed");
 }
 
 void hvsi_chan_modify(struct hvs_vmbus *bus, const void *bytes, size_t len)
@@ -326,6 +373,7 @@ void hvsi_chan_disconnect(struct hvs_channel *ch)
 	case HVSI_CHAN_RELEASED:
 		break;
 	case HVSI_CHAN_CLOSED:
+	case HVSI_CHAN_REVOKED:
 		released(ch);
 		break;
 	case HVSI_CHAN_OPEN:
@@ -340,11 +388,47 @@ void hvsi_chan_disconnect(struct hvs_channel *ch)
 	}
 }
 
+void hvsi_chan_revoke(struct hvs_channel *ch)
+{
+	bool known = hvsi_list_empty(&ch->offer.node); /* the guest has seen the offer */
+
+	ch->revoked = true;
+	hvsi_list_remove(&ch->open_result.node);
+	switch (ch->state) {
+	case HVSI_CHAN_RELEASED:
+		command(ch, HVSI_CTL_FENCE);
+		return;
+	case HVSI_CHAN_CLOSED:
+		if (known)
+			hvsi_outq_add(ch->dev->bus, &ch->rescind);
+		else
+			ch->release = true;
+		revoked(ch);
+		return;
+	case HVSI_CHAN_OPEN:
+		hvsi_outq_add(ch->dev->bus, &ch->rescind);
+		begin_close(ch);
+		return;
+	case HVSI_CHAN_OPENING:
+		hvsi_outq_add(ch->dev->bus, &ch->rescind);
+		return;
+	case HVSI_CHAN_CLOSING:
+	case HVSI_CHAN_CLOSING_REOPEN:
+		ch->state = HVSI_CHAN_CLOSING;
+		if (!ch->release)
+			hvsi_outq_add(ch->dev->bus, &ch->rescind);
+		return;
+	case HVSI_CHAN_REVOKED:
+		return;
+	}
+}
+
 void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev)
 {
 	ch->dev = dev;
 	ch->worker = dev->offer.worker ? dev->offer.worker : &dev->bus->main_worker;
 	hvsi_outmsg_init(&ch->offer, build_offer, NULL);
+	hvsi_outmsg_init(&ch->rescind, build_rescind, NULL);
 	hvsi_outmsg_init(&ch->open_result, build_open_result, open_result_sent);
 	hvsi_outmsg_init(&ch->modify_response, build_modify_response, NULL);
 	hvsi_work_init(&ch->done_work, run_done);

@@ -126,6 +126,8 @@ static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
 		ch->closing = true;
 		ch->dev->ops.close(ch, ch->ctx);
 	}
+	if (ctl & HVSI_CTL_FENCE)
+		report(ch, HVSI_DONE_FENCE);
 	return 1;
 }
 

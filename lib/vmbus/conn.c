@@ -183,8 +183,12 @@ static void disconnect(struct hvs_vmbus *bus, enum hvsi_conn_next next)
 	c->next = next;
 	atomic_store(&c->version, 0);
 	hvsi_outq_clear(bus);
-	for (struct hvs_device *d = bus->devices; d; d = d->next)
-		hvsi_chan_disconnect(&d->primary);
+	for (struct hvs_device *d = bus->devices; d;) {
+		struct hvs_device *gone = d; /* a removed device is freed here */
+
+		d = d->next;
+		hvsi_chan_disconnect(&gone->primary);
+	}
 	hvsi_conn_channel_released(bus);
 }
 
@@ -198,7 +202,6 @@ void hvsi_conn_reset(struct hvs_vmbus *bus)
 static void request_offers(struct hvs_vmbus *bus, const void *msg, size_t len)
 {
 	struct hvsi_conn *c = &bus->conn;
-	uint32_t relid = 0;
 
 	(void)msg;
 	(void)len;
@@ -208,7 +211,7 @@ static void request_offers(struct hvs_vmbus *bus, const void *msg, size_t len)
 	}
 	c->offers_sent = true;
 	for (struct hvs_device *d = bus->devices; d; d = d->next)
-		hvsi_chan_offer(&d->primary, ++relid);
+		hvsi_device_offer_now(d);
 	hvsi_outq_add(bus, &c->all_offers);
 }
 

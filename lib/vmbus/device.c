@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Devices: what is offered to the guest, in the order it was added. */
+/* Devices: what is offered to the guest, in the order it was added; coming and going. */
 #include "vmbus/bus.h"
 
 #include "util/alloc.h"
@@ -22,11 +22,14 @@ static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hv
 	if (offer->max_packet_bytes < HVSI_RING_DESCRIPTOR ||
 	    offer->max_packet_bytes > LARGEST_PACKET)
 		return -EINVAL;
-	if (atomic_load(&bus->started))
-		return -EBUSY;
 	if (bus->device_count == HVSI_MAX_RELID)
 		return -ENOSPC;
 	return 0;
+}
+
+static bool same_instance(const struct hvs_device *d, const struct hvs_offer *offer)
+{
+	return hvsi_guid_equal(&d->offer.instance_id, &offer->instance_id);
 }
 
 int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
@@ -48,7 +51,7 @@ int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
 	if (err)
 		return err;
 	for (last = &bus->devices; *last; last = &(*last)->next)
-		if (hvsi_guid_equal(&(*last)->offer.instance_id, &offer.instance_id))
+		if (!(*last)->primary.revoked && same_instance(*last, &offer))
 			return -EEXIST;
 
 	d = hvsi_alloc(&bus->cfg.alloc, sizeof(*d));
@@ -62,5 +65,81 @@ int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
 	*last = d;
 	bus->device_count++;
 	*out = d;
+	if (bus->conn.state == HVSI_CONN_CONNECTED && bus->conn.offers_sent)
+		hvsi_device_offer_now(d);
+	return 0;
+}
+
+/* Drivers can't stand two devices of one identity: has the guest let go of the one before d? */
+static bool predecessor_gone(const struct hvs_device *d)
+{
+	for (const struct hvs_device *o = d->bus->devices; o; o = o->next)
+		if (o != d && o->primary.state != HVSI_CHAN_RELEASED && same_instance(o, &d->offer))
+			return false;
+	return true;
+}
+
+void hvsi_device_offer_now(struct hvs_device *d)
+{
+	struct hvs_vmbus *bus = d->bus;
+	uint32_t relid = 1;
+
+	if (d->primary.revoked)
+		return;
+	while (relid <= HVSI_MAX_RELID && bus->offered[relid])
+		relid++;
+	d->waiting = relid > HVSI_MAX_RELID || !predecessor_gone(d);
+	if (!d->waiting)
+		hvsi_chan_offer(&d->primary, relid);
+}
+
+static void free_device(struct hvs_device *d)
+{
+	struct hvs_vmbus *bus = d->bus;
+	struct hvs_device **at = &bus->devices;
+
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
+	bus->device_count--;
+	if (d->ops.destroy)
+		d->ops.destroy(d->priv);
+	hvsi_free(&bus->cfg.alloc, d, sizeof(*d));
+}
+
+void hvsi_device_at_rest(struct hvs_device *d)
+{
+	hvs_done_fn done = d->done;
+	void *arg = d->done_arg;
+
+	if (done)
+		done(arg, 0);
+	d->told = true;
+	if (d->primary.state == HVSI_CHAN_RELEASED)
+		free_device(d);
+}
+
+void hvsi_device_let_go(struct hvs_device *d)
+{
+	struct hvs_vmbus *bus = d->bus;
+
+	if (d->told)
+		free_device(d);
+	if (bus->conn.state != HVSI_CONN_CONNECTED)
+		return;
+	for (d = bus->devices; d; d = d->next)
+		if (d->waiting)
+			hvsi_device_offer_now(d);
+}
+
+int hvs_device_rescind(struct hvs_device *d, hvs_done_fn done, void *arg)
+{
+	if (!d)
+		return -EINVAL;
+	if (d->primary.revoked)
+		return -EBUSY;
+	d->done = done;
+	d->done_arg = arg;
+	hvsi_chan_revoke(&d->primary);
 	return 0;
 }

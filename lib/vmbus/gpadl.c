@@ -217,6 +217,19 @@ void hvsi_gpadl_put(struct hvsi_gpadl *g)
 		torndown(g);
 }
 
+void hvsi_gpadl_free_relid(struct hvs_vmbus *bus, uint32_t relid)
+{
+	for (unsigned i = 0; i < HVSI_GPADL_BUCKETS; i++) {
+		struct hvsi_gpadl *next;
+
+		for (struct hvsi_gpadl *g = bus->gpadls.bucket[i]; g; g = next) {
+			next = g->hash_next;
+			if (g->relid == relid)
+				destroy(g);
+		}
+	}
+}
+
 void hvsi_gpadl_free_all(struct hvs_vmbus *bus)
 {
 	for (unsigned i = 0; i < HVSI_GPADL_BUCKETS; i++)

@@ -8,6 +8,7 @@
 #include "vsp/storage/storvsp.h"
 
 #include "util/alloc.h"
+#include "util/atomic.h"
 #include "util/list.h"
 
 #include <hvstack/vmbus.h>
@@ -37,6 +38,7 @@ struct hvsi_stor_chan {
 	struct hvsi_stor_request *free;
 	unsigned in_flight;
 	_Atomic(struct hvsi_stor_request *) done;
+	struct hvsi_gate completing; /* threads inside hvs_blk_complete() */
 	struct hvsi_stor_request *unsent;
 	struct hvsi_stor_request **unsent_last;
 	uint64_t touched; /* LUNs with submitted requests in this batch: commit them */
@@ -82,14 +84,15 @@ void hvs_blk_complete(struct hvs_blk_req *req, enum hvs_blk_status status)
 {
 	struct hvsi_stor_request *r = hvsi_container_of(req, struct hvsi_stor_request, blk);
 	struct hvsi_stor_chan *c = r->chan;
-	struct hvs_channel *ch = c->ch;
 
+	hvsi_gate_enter(&c->completing);
 	r->blk_status = status;
 	r->next = atomic_load_explicit(&c->done, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak_explicit(&c->done, &r->next, r, memory_order_release,
 						      memory_order_relaxed))
 		;
-	hvs_channel_kick(ch);
+	hvs_channel_kick(c->ch);
+	hvsi_gate_leave(&c->completing);
 }
 
 /* ---- completions ------------------------------------------------------------------------------ */
@@ -359,6 +362,8 @@ static void closed_if_idle(struct hvsi_stor_chan *c)
 
 	if (!c->closing || c->in_flight)
 		return;
+	/* Who completed the last one may still have to kick. */
+	hvsi_gate_drain(&c->completing);
 	chan_free(c);
 	hvs_channel_closed(ch);
 }
