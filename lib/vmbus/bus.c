@@ -11,7 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define NEWEST_VERSION HVSI_VERSION(5, 3)
+#define NEWEST_VERSION HVSI_VERSION(6, 0)
 #define DEFAULT_MAX_GPADLS 4096u
 #define DEFAULT_MAX_GPADL_PAGES 131072u
 #define LOG_BYTES 256u
@@ -62,6 +62,13 @@ static unsigned run_control(struct hvsi_work *work, unsigned budget)
 	return used;
 }
 
+static unsigned run_event(struct hvsi_work *work, unsigned budget)
+{
+	(void)budget;
+	hvsi_conn_event(hvsi_container_of(work, struct hvs_vmbus, event_work));
+	return 1;
+}
+
 /* ---- any thread ------------------------------------------------------------------------------- */
 
 uint16_t hvs_vmbus_post_message(struct hvs_vmbus *bus, uint32_t connection_id,
@@ -100,8 +107,10 @@ uint16_t hvs_vmbus_signal_event(struct hvs_vmbus *bus, uint32_t connection_id, u
 	struct hvs_channel *ch;
 
 	(void)flag; /* a channel has one event: every known guest passes 0 */
-	if (connection_id == HVS_VMBUS_EVENT_CONNECTION)
-		return HVS_HV_STATUS_SUCCESS; /* only versions before 2.4 mean something by it */
+	if (connection_id == HVS_VMBUS_EVENT_CONNECTION) {
+		hvsi_worker_post(&bus->main_worker, &bus->event_work);
+		return HVS_HV_STATUS_SUCCESS;
+	}
 	if (relid > HVSI_MAX_RELID)
 		return HVS_HV_STATUS_INVALID_CONNECTION_ID;
 	hvsi_gate_enter(&bus->open_gate);
@@ -168,6 +177,7 @@ int hvs_vmbus_create(const struct hvs_vmbus_config *cfg_in, struct hvs_mem *mem,
 	hvsi_spin_init(&bus->inq_lock);
 	hvsi_list_init(&bus->outq);
 	hvsi_work_init(&bus->control_work, run_control);
+	hvsi_work_init(&bus->event_work, run_event);
 	hvsi_worker_init(&bus->main_worker, bus, NULL);
 	bus->main_worker.timer_work = &bus->control_work;
 	hvsi_conn_init(bus);

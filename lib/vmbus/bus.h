@@ -65,6 +65,12 @@ void hvsi_outq_add(struct hvs_vmbus *bus, struct hvsi_outmsg *m);
 /* Send as many as fit; the rest goes when the slot is free. True: nothing waits any more. */
 bool hvsi_outq_pump(struct hvs_vmbus *bus);
 
+/* Does the guest use the interrupt page instead of an event flag for each channel? */
+static inline bool hvsi_version_is_legacy(uint32_t version)
+{
+	return version < HVSI_VERSION(2, 4);
+}
+
 /* Forget everything that waits. */
 void hvsi_outq_clear(struct hvs_vmbus *bus);
 
@@ -176,6 +182,7 @@ struct hvs_channel {
 	bool started;
 	bool closing;
 	bool faulted;
+	bool legacy; /* interrupts through the interrupt page */
 	uint32_t target_vp;
 	unsigned received; /* packets in this run */
 	bool drained;      /* the device has seen the ring empty in this run */
@@ -257,11 +264,16 @@ struct hvsi_conn {
 	struct hvsi_outmsg version_response;
 	struct hvsi_outmsg all_offers;
 	struct hvsi_outmsg unload_response;
+	struct hvsi_outmsg pause_response;
 	bool version_ok;
+	uint32_t features; /* negotiated */
+	bool paused;       /* the guest wants no message until it says so */
+	/* Versions before 2.4; NULL: none given. Stays while a channel is open. */
+	uint8_t HVSI_GUEST *interrupt_page;
 	/* The answer to a message that names nothing we have; one at a time, since messages are
 	 * handled only while none of ours waits. */
 	struct hvsi_outmsg refusal;
-	uint8_t refusal_bytes[20];
+	uint8_t refusal_bytes[sizeof(struct hvsi_msg_tl_connect_result)];
 	size_t refusal_len;
 	hvs_done_fn reset_done;
 	void *reset_arg;
@@ -272,6 +284,8 @@ void hvsi_conn_init(struct hvs_vmbus *bus);
 void hvsi_conn_message(struct hvs_vmbus *bus, uint32_t connection_id, const void *msg, size_t len);
 void hvsi_conn_channel_released(struct hvs_vmbus *bus);
 void hvsi_conn_reset(struct hvs_vmbus *bus);
+/* Look which channels the guest has marked in the interrupt page. */
+void hvsi_conn_event(struct hvs_vmbus *bus);
 /* Answer with a message that no object stands behind. */
 void hvsi_conn_refuse(struct hvs_vmbus *bus, const void *msg, size_t len);
 
@@ -296,6 +310,7 @@ struct hvs_vmbus {
 	struct hvs_worker main_worker;
 	struct hvs_worker *workers; /* all others */
 	struct hvsi_work control_work;
+	struct hvsi_work event_work; /* the guest signalled the shared event connection */
 
 	struct hvsi_spin inq_lock;
 	struct hvsi_inmsg inq[HVSI_INQ_DEPTH];

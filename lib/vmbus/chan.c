@@ -27,7 +27,8 @@ static size_t build_offer(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
 
 	memcpy(msg.user_data, o->user_data, sizeof(msg.user_data));
 	memcpy(buf, &msg, sizeof(msg));
-	return sizeof(msg);
+	return atomic_load(&ch->dev->bus->conn.version) < HVSI_VERSION(1, 1) ? HVSI_OFFER_SIZE_V1
+									     : sizeof(msg);
 }
 
 static size_t build_open_result(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
@@ -133,12 +134,16 @@ static void begin_open(struct hvs_channel *ch)
 	struct hvsi_gpadl *g = hvsi_gpadl_find(bus, hvsi_get32(ch->request.gpadl_id));
 	uint32_t vp = hvsi_get32(ch->request.target_vp);
 
+	ch->legacy = hvsi_version_is_legacy(atomic_load(&bus->conn.version));
+	if (ch->legacy)
+		vp = 0; /* the field means nothing */
 	if (!ring_ok(ch, g) || (vp >= bus->cfg.vp_count && vp != HVSI_VP_NONE)) {
 		hvsi_fault(bus, ch->relid, HVS_FAULT_MESSAGE, "OPENCHANNEL with a bad ring or VP");
 		answer_open(ch, HVSI_STATUS_FAILED);
 		return;
 	}
 	ch->ring = g;
+	ch->target_vp = vp;
 	if (hvsi_chan_io_prepare(ch) < 0) {
 		answer_open(ch, HVSI_STATUS_FAILED);
 		return;

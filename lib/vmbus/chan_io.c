@@ -47,7 +47,6 @@ int hvsi_chan_io_prepare(struct hvs_channel *ch)
 	}
 	view(&ch->in.mem, ch->ring_pages, split);
 	view(&ch->out.mem, ch->ring_pages + split, e->page_count - split);
-	ch->target_vp = hvsi_get32(ch->request.target_vp);
 	ch->params = (struct hvs_open_params){.target_vp = ch->target_vp,
 					      .send_ring_bytes = ch->out.mem.size,
 					      .recv_ring_bytes = ch->in.mem.size};
@@ -78,8 +77,14 @@ static void signal_guest(struct hvs_channel *ch)
 {
 	struct hvs_vmbus *bus = ch->dev->bus;
 
-	if (ch->target_vp != HVSI_VP_NONE)
+	if (ch->legacy) {
+		if (bus->conn.interrupt_page)
+			hvsi_guest_or32(bus->conn.interrupt_page + ch->relid / 32 * 4,
+					1u << ch->relid % 32);
+		bus->ops.synic_signal(bus->be, 0, HVS_VMBUS_SINT, 0);
+	} else if (ch->target_vp != HVSI_VP_NONE) {
 		bus->ops.synic_signal(bus->be, ch->target_vp, HVS_VMBUS_SINT, (uint16_t)ch->relid);
+	}
 }
 
 static int open_device(struct hvs_channel *ch)

@@ -23,6 +23,8 @@ void hvsi_outq_add(struct hvs_vmbus *bus, struct hvsi_outmsg *m)
 
 bool hvsi_outq_pump(struct hvs_vmbus *bus)
 {
+	if (bus->conn.paused)
+		return true; /* what waits does not keep the guest's messages waiting */
 	while (!hvsi_list_empty(&bus->outq)) {
 		struct hvsi_outmsg *m = hvsi_container_of(bus->outq.next, struct hvsi_outmsg, node);
 		struct hvs_synic_msg msg = {.type = HVSI_SYNIC_TYPE_VMBUS};
@@ -35,6 +37,8 @@ bool hvsi_outq_pump(struct hvs_vmbus *bus)
 		hvsi_list_remove(&m->node);
 		if (m->sent)
 			m->sent(m);
+		if (bus->conn.paused)
+			return true;
 	}
 	bus->main_worker.deadline_ns = UINT64_MAX;
 	return true;

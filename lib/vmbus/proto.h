@@ -27,9 +27,17 @@ enum {
 	HVSI_MSG_VERSION_RESPONSE = 15,
 	HVSI_MSG_UNLOAD = 16,
 	HVSI_MSG_UNLOAD_RESPONSE = 17,
+	HVSI_MSG_OPEN_RESERVED_CHANNEL = 18,
+	HVSI_MSG_CLOSE_RESERVED_CHANNEL = 19,
+	HVSI_MSG_CLOSE_RESERVED_RESPONSE = 20,
+	HVSI_MSG_TL_CONNECT_REQUEST = 21,
 	HVSI_MSG_MODIFYCHANNEL = 22,
+	HVSI_MSG_TL_CONNECT_REQUEST_RESULT = 23,
 	HVSI_MSG_MODIFYCHANNEL_RESPONSE = 24,
-	HVSI_MSG_COUNT = 25,
+	HVSI_MSG_PAUSE = 27,
+	HVSI_MSG_PAUSE_RESPONSE = 28,
+	HVSI_MSG_RESUME = 29,
+	HVSI_MSG_COUNT = 30,
 };
 
 #define HVSI_MSG_MAX 240u
@@ -62,6 +70,8 @@ struct hvsi_msg_offer {
 };
 _Static_assert(sizeof(struct hvsi_msg_offer) == 196, "protocol: OFFERCHANNEL");
 _Static_assert(offsetof(struct hvsi_msg_offer, relid) == 184, "protocol: OFFERCHANNEL");
+
+#define HVSI_OFFER_SIZE_V1 190u /* before 1.1: without the last two fields */
 
 #define HVSI_NO_MONITOR 0xffu
 
@@ -141,12 +151,17 @@ struct hvsi_msg_initiate_contact {
 	struct hvsi_msg h;
 	struct hvs_le32 version;
 	struct hvs_le32 target_vp;
-	uint8_t sint; /* 5.0 and later; before, these 8 bytes are the interrupt page's address */
+	uint8_t sint; /* 5.0 and later; before, 8 bytes from here are the interrupt page's address */
 	uint8_t vtl;
-	uint8_t reserved[6];
+	struct hvs_le16 reserved;
+	struct hvs_le32 features; /* 6.0 and later: HVSI_FEATURE_* */
 	struct hvs_le64 monitor_page[2];
+	/* with HVSI_FEATURE_CLIENT_ID a GUID follows */
 };
 _Static_assert(sizeof(struct hvsi_msg_initiate_contact) == 40, "protocol: INITIATE_CONTACT");
+
+#define HVSI_FEATURE_CLIENT_ID 0x08u
+#define HVSI_FEATURE_PAUSE_RESUME 0x20u
 
 struct hvsi_msg_version_response {
 	struct hvsi_msg h;
@@ -154,8 +169,11 @@ struct hvsi_msg_version_response {
 	uint8_t connection_state; /* 0: success */
 	uint8_t reserved[2];
 	struct hvs_le32 selected; /* 5.0 and later: connection id for messages; before: version */
+	struct hvs_le32 features; /* 6.0 and later */
 };
-_Static_assert(sizeof(struct hvsi_msg_version_response) == 16, "protocol: VERSION_RESPONSE");
+_Static_assert(sizeof(struct hvsi_msg_version_response) == 20, "protocol: VERSION_RESPONSE");
+
+#define HVSI_VERSION_RESPONSE_SIZE 16u /* before 6.0 */
 
 struct hvsi_msg_modify_channel {
 	struct hvsi_msg h;
@@ -170,6 +188,30 @@ struct hvsi_msg_modify_response {
 	struct hvs_le32 status;
 };
 _Static_assert(sizeof(struct hvsi_msg_modify_response) == 16, "protocol: MODIFYCHANNEL_RESPONSE");
+
+struct hvsi_msg_tl_connect {
+	struct hvsi_msg h;
+	struct hvs_guid endpoint_id;
+	struct hvs_guid service_id;
+};
+_Static_assert(sizeof(struct hvsi_msg_tl_connect) == 40, "protocol: TL_CONNECT_REQUEST");
+
+struct hvsi_msg_tl_connect_result {
+	struct hvsi_msg h;
+	struct hvs_guid endpoint_id;
+	struct hvs_guid service_id;
+	struct hvs_le32 status;
+};
+_Static_assert(sizeof(struct hvsi_msg_tl_connect_result) == 44,
+	       "protocol: TL_CONNECT_REQUEST_RESULT");
+
+#define HVSI_STATUS_CONNECTION_REFUSED 0xc0000236u
+
+/*
+ * Interrupt page, versions before 2.4: a bit for each relid, first from the host to the guest,
+ * then, in the second half, back.
+ */
+#define HVSI_INTERRUPT_PAGE_TO_HOST 2048u
 
 #define HVSI_VERSION(major, minor) ((uint32_t)(major) << 16 | (minor))
 

@@ -5,6 +5,7 @@
 #include "util/alloc.h"
 
 #include <hvstack/channel.h>
+#include <hvstack/vmbus.h>
 
 #include <errno.h>
 
@@ -147,8 +148,17 @@ int hvs_guest_send(struct hvs_guest_channel *ch, uint64_t xid, bool wants_comple
 static void signal_host(struct hvs_guest_channel *ch)
 {
 	struct hvs_guest *g = ch->guest;
+	uint32_t connection_id = ch->connection_id;
 
-	(void)g->ops.hypercall(g->pf, CALL_SIGNAL_EVENT_FAST, ch->connection_id, 0);
+	/* Before 1.1 channels have no connection of their own. */
+	if (g->version < HVSI_VERSION(1, 1)) {
+		uint8_t *page = g->interrupt_page + HVSI_INTERRUPT_PAGE_TO_HOST;
+
+		hvsi_guest_or32(hvsi_guest_from_host(page + (size_t)ch->relid / 32 * 4),
+				1u << ch->relid % 32);
+		connection_id = HVS_VMBUS_EVENT_CONNECTION;
+	}
+	(void)g->ops.hypercall(g->pf, CALL_SIGNAL_EVENT_FAST, connection_id, 0);
 }
 
 void hvs_guest_flush(struct hvs_guest_channel *ch)

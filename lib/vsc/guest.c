@@ -101,7 +101,7 @@ static void take_offer(struct hvs_guest *g)
 	struct hvsi_msg_offer msg;
 	struct hvs_guest_offer *o = &g->offers[g->offer_count];
 
-	if (g->message_len < sizeof(msg) || g->offer_count == HVSI_GUEST_MAX_OFFERS)
+	if (g->message_len < HVSI_OFFER_SIZE_V1 || g->offer_count == HVSI_GUEST_MAX_OFFERS)
 		return;
 	memcpy(&msg, g->message, sizeof(msg));
 	*o = (struct hvs_guest_offer){.class_id = msg.class_id,
@@ -142,7 +142,9 @@ static bool take_message(struct hvs_guest *g)
 
 static void take_events(struct hvs_guest *g)
 {
-	uint32_t *flags = (uint32_t *)(void *)SLOT(g->siefp);
+	uint32_t *flags = (uint32_t *)(void *)(g->interrupt_page && hvsi_guest_is_legacy(g)
+						       ? g->interrupt_page
+						       : SLOT(g->siefp));
 
 	for (struct hvsi_list *n = g->channels.next; n != &g->channels; n = n->next) {
 		struct hvs_guest_channel *ch = hvsi_container_of(n, struct hvs_guest_channel, node);
@@ -182,6 +184,14 @@ bool hvsi_guest_poll(struct hvs_guest *g)
 
 /* ---- connection ------------------------------------------------------------------------------- */
 
+/* Guest address of the interrupt page; 0: no memory for one. */
+static uint64_t interrupt_page(struct hvs_guest *g)
+{
+	if (!g->interrupt_page)
+		g->interrupt_page = g->ops.alloc_pages(g->pf, 1, &g->interrupt_gpa);
+	return g->interrupt_page ? g->interrupt_gpa : 0;
+}
+
 int hvs_guest_connect(struct hvs_guest *g, uint32_t version)
 {
 	struct hvsi_msg_initiate_contact msg = {.h = hvsi_msg_header(HVSI_MSG_INITIATE_CONTACT),
@@ -190,7 +200,13 @@ int hvs_guest_connect(struct hvs_guest *g, uint32_t version)
 	uint8_t buf[HVSI_MSG_MAX];
 	int got;
 
+	g->version = version;
 	g->message_connection = HVS_VMBUS_MESSAGE_CONNECTION;
+	if (hvsi_guest_is_legacy(g)) {
+		struct hvs_le64 gpa = hvsi_le64(interrupt_page(g));
+
+		memcpy(&msg.sint, &gpa, sizeof(gpa));
+	}
 	if (version >= HVSI_VERSION(5, 0)) {
 		msg.sint = HVS_VMBUS_SINT;
 		g->message_connection = HVS_VMBUS_MULTICLIENT_CONNECTION;
@@ -203,7 +219,6 @@ int hvs_guest_connect(struct hvs_guest *g, uint32_t version)
 	memcpy(&r, buf, sizeof(r));
 	if (!r.supported || r.connection_state)
 		return -EPROTONOSUPPORT;
-	g->version = version;
 	if (version >= HVSI_VERSION(5, 0))
 		g->message_connection = hvsi_get32(r.selected);
 	return 0;
@@ -366,6 +381,7 @@ void hvs_guest_destroy(struct hvs_guest *g)
 	free_page(g, g->input_page);
 	free_page(g, g->simp);
 	free_page(g, g->siefp);
+	free_page(g, g->interrupt_page);
 	a = g->alloc;
 	hvsi_free(&a, g, sizeof(*g));
 }

@@ -23,6 +23,8 @@ struct hvs_guest {
 	uint8_t *simp;
 	uint8_t *siefp;
 	uint32_t version;
+	uint8_t *interrupt_page; /* versions before 2.4 */
+	uint64_t interrupt_gpa;
 	uint32_t message_connection;
 	uint32_t next_gpadl;
 	struct hvs_guest_offer offers[HVSI_GUEST_MAX_OFFERS];
@@ -47,6 +49,12 @@ struct hvs_guest_channel {
 	struct hvsi_ring_in in;
 	unsigned events;
 };
+
+/* Does this version use the interrupt page? */
+static inline bool hvsi_guest_is_legacy(const struct hvs_guest *g)
+{
+	return g->version < HVSI_VERSION(2, 4);
+}
 
 /* Take messages and events in. True: there was something. */
 bool hvsi_guest_poll(struct hvs_guest *g);

@@ -30,6 +30,8 @@ struct machine machine_up(const struct machine_options *opt)
 					opt->blk_ops ? opt->blk_priv : m.memdisk),
 		     0);
 	cr_assert_eq(hvs_loopback_start(m.lb, &m.guest), 0);
+	if (opt->leave_unconnected)
+		return m;
 	machine_connect(&m);
 	if (!opt->leave_closed)
 		machine_open(&m);
