@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	hvsi_map_pool_init(&pool, &alloc);
 	memset(ram, 0, PAGES * 4096);
 	mem.ctl = hvsi_guest_from_host(ram);
-	for (unsigned i = 0; i < RING_PAGES; i++)
+	for (size_t i = 0; i < RING_PAGES; i++)
 		pages[i] = hvsi_guest_from_host(ram + (i + 1) * 4096);
 	mem.pages = pages;
 	mem.flat = flags & 1 ? pages[0] : NULL;

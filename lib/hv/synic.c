@@ -220,7 +220,7 @@ void hvs_hv_signal(struct hvs_hv *hv, uint32_t vp, uint8_t sint, uint16_t flag)
 	if (page && sint_open(hv, s, sint, &reg)) {
 		uint32_t bit = 1u << flag % 32;
 
-		page += (size_t)sint * EVENT_FLAGS_BYTES + flag / 32 * 4u;
+		page += (size_t)sint * EVENT_FLAGS_BYTES + (size_t)(flag / 32) * 4;
 		fire = !(hvsi_guest_or32(page, bit) & bit);
 	}
 	hvsi_gate_leave(&s->gate);

@@ -102,11 +102,11 @@ def guest_session(script, token, end, systemd):
 
 
 def root_image(packages, kernel):
-    """An ext4 file system with Debian, these packages and the kernel's modules. Cached."""
+    """An ext4 file system with Debian, these packages and the kernel with its modules. Cached."""
     packages = sorted({*BASE_PACKAGES, *packages})
     suite = _suite()
     tarball = ROOTS / f"debian-{suite}-{host.digest(*packages)}.tar"
-    final = ROOTS / f"{tarball.stem}-{kernel.key}"
+    final = ROOTS / f"{tarball.stem}-{kernel.key}-boot"
     if final.exists():
         return final / "root.img"
     host.need("mmdebstrap", "mke2fs", *([] if os.geteuid() == 0 else ["newuidmap"]))
@@ -122,6 +122,9 @@ def root_image(packages, kernel):
             tar -C root -xf {_quote(tarball)} --exclude './dev/*'
             mkdir -p root/usr/lib/modules
             cp -r {_quote(kernel.modules)} root/usr/lib/modules/
+            mkdir -p root/boot
+            cp {_quote(kernel.image)} root/boot/vmlinuz
+            cp {_quote(guest_initrd(kernel))} root/boot/initrd.img
             echo guest > root/etc/hostname
             mke2fs -q -F -t ext4 -L {ROOT_LABEL} -E lazy_itable_init=0,lazy_journal_init=0 \
                 -d root root.img {ROOT_SIZE}
