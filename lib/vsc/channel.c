@@ -11,7 +11,6 @@
 
 #define CALL_SIGNAL_EVENT_FAST 0x1005du
 #define PAGE 4096u
-#define STAGING 65536u
 
 static struct hvsi_ringmem view(uint8_t *ring, uint32_t data_bytes)
 {
@@ -27,8 +26,6 @@ void hvsi_guest_channel_free(struct hvs_guest_channel *ch)
 	hvsi_list_remove(&ch->node);
 	if (ch->rings)
 		g->ops.free_pages(g->pf, ch->rings, ch->ring_pages);
-	hvsi_free(&g->alloc, ch->received, STAGING);
-	hvsi_free(&g->alloc, ch->ranges, STAGING);
 	hvsi_free(&g->alloc, ch, sizeof(*ch));
 }
 
@@ -68,11 +65,9 @@ int hvs_guest_channel_open(struct hvs_guest *g, const struct hvs_guest_offer *of
 	ch->relid = offer->relid;
 	ch->connection_id = offer->connection_id;
 	ch->ring_pages = 2 * ((size_t)ring_bytes / PAGE + 1);
-	ch->received = hvsi_alloc(&g->alloc, STAGING);
-	ch->ranges = hvsi_alloc(&g->alloc, STAGING);
 	ch->rings = g->ops.alloc_pages(g->pf, ch->ring_pages, &gpa);
 	err = -ENOMEM;
-	if (!ch->received || !ch->ranges || !ch->rings)
+	if (!ch->rings)
 		goto fail_free;
 
 	mem = view(ch->rings, ring_bytes);
@@ -137,12 +132,12 @@ int hvs_guest_send(struct hvs_guest_channel *ch, uint64_t xid, bool wants_comple
 	size_t header_len = 0;
 
 	if (buffer && buffer->len) {
-		if (buffer->len / PAGE + 2 > (STAGING - 16) / 8)
+		if (buffer->len / PAGE + 2 > (HVSI_GUEST_PACKET - 16) / 8)
 			return -EMSGSIZE;
 		desc.type = HVS_PACKET_GPA_DIRECT;
-		header_len = range_header(ch->ranges, buffer);
+		header_len = range_header(ch->guest->ranges, buffer);
 	}
-	return hvsi_ring_write(&ch->out, &desc, ch->ranges, header_len, iov, iovcnt);
+	return hvsi_ring_write(&ch->out, &desc, ch->guest->ranges, header_len, iov, iovcnt);
 }
 
 static void signal_host(struct hvs_guest_channel *ch)
@@ -173,7 +168,7 @@ void hvs_guest_flush(struct hvs_guest_channel *ch)
 int hvs_guest_recv(struct hvs_guest_channel *ch, struct hvs_guest_packet *pkt)
 {
 	struct hvsi_descriptor desc;
-	int got = hvsi_ring_read(&ch->in, &desc, ch->received, STAGING);
+	int got = hvsi_ring_read(&ch->in, &desc, ch->guest->received, HVSI_GUEST_PACKET);
 
 	if (got < 0)
 		return -EPROTO;
@@ -189,7 +184,8 @@ int hvs_guest_recv(struct hvs_guest_channel *ch, struct hvs_guest_packet *pkt)
 					 .wants_completion = desc.flags & 1,
 					 .len = (desc.len8 - desc.header_len8) * 8u,
 					 .xid = desc.xid,
-					 .data = ch->received + (size_t)desc.header_len8 * 8};
+					 .data = ch->guest->received +
+						 (size_t)desc.header_len8 * 8};
 	return 1;
 }
 

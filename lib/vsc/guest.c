@@ -96,13 +96,30 @@ static int post(struct hvs_guest *g, const void *msg, size_t len)
 
 /* ---- what the host sends ---------------------------------------------------------------------- */
 
+static bool more_room(struct hvs_guest *g)
+{
+	unsigned room = g->offer_room ? 2 * g->offer_room : 16;
+	struct hvs_guest_offer *offers = hvsi_alloc_array(&g->alloc, room, sizeof(*offers));
+
+	if (!offers)
+		return false;
+	if (g->offer_count)
+		memcpy(offers, g->offers, g->offer_count * sizeof(*offers));
+	hvsi_free(&g->alloc, g->offers, g->offer_room * sizeof(*offers));
+	g->offers = offers;
+	g->offer_room = room;
+	return true;
+}
+
 static void take_offer(struct hvs_guest *g)
 {
 	struct hvsi_msg_offer msg;
-	struct hvs_guest_offer *o = &g->offers[g->offer_count];
+	struct hvs_guest_offer *o;
 
-	if (g->message_len < HVSI_OFFER_SIZE_V1 || g->offer_count == HVSI_GUEST_MAX_OFFERS)
+	if (g->message_len < HVSI_OFFER_SIZE_V1 ||
+	    (g->offer_count == g->offer_room && !more_room(g)))
 		return;
+	o = &g->offers[g->offer_count];
 	memcpy(&msg, g->message, sizeof(msg));
 	*o = (struct hvs_guest_offer){.class_id = msg.class_id,
 				      .instance_id = msg.instance_id,
@@ -348,7 +365,9 @@ int hvs_guest_create(const struct hvs_allocator *alloc, const struct hvs_guest_o
 	g->message_connection = HVS_VMBUS_MESSAGE_CONNECTION;
 	g->next_gpadl = FIRST_GPADL;
 	hvsi_list_init(&g->channels);
-	err = enable(g);
+	g->received = hvsi_alloc(&a, HVSI_GUEST_PACKET);
+	g->ranges = hvsi_alloc(&a, HVSI_GUEST_PACKET);
+	err = g->received && g->ranges ? enable(g) : -ENOMEM;
 	if (err) {
 		hvs_guest_destroy(g);
 		return err;
@@ -383,5 +402,8 @@ void hvs_guest_destroy(struct hvs_guest *g)
 	free_page(g, g->siefp);
 	free_page(g, g->interrupt_page);
 	a = g->alloc;
+	hvsi_free(&a, g->received, HVSI_GUEST_PACKET);
+	hvsi_free(&a, g->ranges, HVSI_GUEST_PACKET);
+	hvsi_free(&a, g->offers, g->offer_room * sizeof(*g->offers));
 	hvsi_free(&a, g, sizeof(*g));
 }

@@ -9,7 +9,6 @@
 
 #include <hvstack/guest/guest.h>
 
-#define HVSI_GUEST_MAX_OFFERS 64u
 #define HVSI_GUEST_MAX_WAITS 100000u
 
 struct hvs_guest {
@@ -27,13 +26,18 @@ struct hvs_guest {
 	uint64_t interrupt_gpa;
 	uint32_t message_connection;
 	uint32_t next_gpadl;
-	struct hvs_guest_offer offers[HVSI_GUEST_MAX_OFFERS];
+	struct hvs_guest_offer *offers; /* room for offer_room */
 	unsigned offer_count;
+	unsigned offer_room;
 	struct hvsi_list channels;
 	/* The last message taken out of the slot. */
 	uint8_t message[HVSI_MSG_MAX];
 	size_t message_len;
+	uint8_t *received; /* the last packet, of whatever channel */
+	uint8_t *ranges;   /* page ranges of the packet being sent */
 };
+
+#define HVSI_GUEST_PACKET 65536u /* bytes of received and of ranges */
 
 struct hvs_guest_channel {
 	struct hvsi_list node;
@@ -43,8 +47,6 @@ struct hvs_guest_channel {
 	uint32_t gpadl;
 	uint8_t *rings;
 	size_t ring_pages;        /* both rings, control pages included */
-	uint8_t *received;        /* the last packet */
-	uint8_t *ranges;          /* page ranges of the packet being sent */
 	struct hvsi_ring_out out; /* guest to host */
 	struct hvsi_ring_in in;
 	unsigned events;

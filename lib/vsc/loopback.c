@@ -25,6 +25,7 @@ struct hvs_loopback {
 	uint8_t *ram_page; /* aligned */
 	uint8_t *used;     /* a byte a page */
 	size_t pages;
+	size_t first_free; /* no page before it is */
 	uint64_t now_ns;
 	bool reset_done;
 	struct hvs_worker *workers[MAX_WORKERS]; /* that were ever woken */
@@ -134,7 +135,9 @@ void *hvs_loopback_alloc_pages(struct hvs_loopback *lb, size_t count, uint64_t *
 {
 	size_t run = 0;
 
-	for (size_t i = 0; i < lb->pages; i++) {
+	while (lb->first_free < lb->pages && lb->used[lb->first_free])
+		lb->first_free++;
+	for (size_t i = lb->first_free; i < lb->pages; i++) {
 		run = lb->used[i] ? 0 : run + 1;
 		if (run < count)
 			continue;
@@ -149,7 +152,11 @@ void *hvs_loopback_alloc_pages(struct hvs_loopback *lb, size_t count, uint64_t *
 
 void hvs_loopback_free_pages(struct hvs_loopback *lb, void *pages, size_t count)
 {
-	memset(lb->used + (size_t)((uint8_t *)pages - lb->ram_page) / PAGE, 0, count);
+	size_t first = (size_t)((uint8_t *)pages - lb->ram_page) / PAGE;
+
+	memset(lb->used + first, 0, count);
+	if (first < lb->first_free)
+		lb->first_free = first;
 }
 
 static void *alloc_pages(void *pf, size_t count, uint64_t *gpa)

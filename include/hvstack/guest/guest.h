@@ -68,11 +68,11 @@ struct hvs_guest_offer {
 };
 
 /*
- * REQUESTOFFERS, and wait for all of them; the first 64 are kept. Returns how many those are, or
- * -ETIMEDOUT, -EIO.
+ * REQUESTOFFERS, and wait for all of them. Returns how many there are, or -ETIMEDOUT, -EIO. Offers
+ * that there is no memory for are not counted.
  */
 HVS_API HVS_NODISCARD int hvs_guest_request_offers(struct hvs_guest *g);
-/* Offer number index; NULL: there are not that many. Valid until the next request or unload. */
+/* Offer number index; NULL: there are not that many. Valid until the next offer arrives. */
 HVS_API const struct hvs_guest_offer *hvs_guest_offer_at(const struct hvs_guest *g, unsigned index);
 
 /*
@@ -113,7 +113,7 @@ struct hvs_guest_packet {
 	bool wants_completion;
 	uint32_t len;
 	uint64_t xid;
-	const void *data; /* private copy, valid until the next receive */
+	const void *data; /* private copy, valid until the next receive on any channel */
 };
 
 /* 1: *pkt is the next packet; 0: none; -EPROTO. */
