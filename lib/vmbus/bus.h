@@ -329,6 +329,8 @@ struct hvs_vmbus {
 	struct hvsi_gpadls gpadls;
 	struct hvs_device *devices;
 	uint32_t device_count;
+	uint32_t offered_count; /* relids in use */
+	uint32_t leaving_count; /* devices that were removed and are not freed yet */
 	/* Index is the relid. */
 	struct hvs_channel *offered[HVSI_MAX_RELID + 1]; /* on this connection; main worker */
 	_Atomic(struct hvs_channel *) open[HVSI_MAX_RELID + 1]; /* any thread, through the gate */

@@ -176,6 +176,7 @@ static void released(struct hvs_channel *ch)
 	ch->state = HVSI_CHAN_RELEASED;
 	ch->release = false;
 	bus->offered[ch->relid] = NULL;
+	bus->offered_count--;
 	if (ch->revoked)
 		hvsi_device_let_go(ch->dev); /* ch may be gone */
 	hvsi_conn_channel_released(bus);
@@ -369,6 +370,7 @@ void hvsi_chan_offer(struct hvs_channel *ch, uint32_t relid)
 	ch->relid = relid;
 	ch->connection_id = HVSI_FIRST_CONNECTION_ID + relid;
 	bus->offered[relid] = ch;
+	bus->offered_count++;
 	hvsi_outq_add(bus, &ch->offer);
 }
 

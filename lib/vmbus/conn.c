@@ -204,12 +204,8 @@ static void disconnected(struct hvs_vmbus *bus)
 
 void hvsi_conn_channel_released(struct hvs_vmbus *bus)
 {
-	if (bus->conn.state != HVSI_CONN_DISCONNECTING)
-		return;
-	for (struct hvs_device *d = bus->devices; d; d = d->next)
-		if (d->primary.state != HVSI_CHAN_RELEASED)
-			return;
-	disconnected(bus);
+	if (bus->conn.state == HVSI_CONN_DISCONNECTING && !bus->offered_count)
+		disconnected(bus);
 }
 
 /* Let go of everything the guest has, then do what comes next. */

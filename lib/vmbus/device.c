@@ -73,6 +73,8 @@ int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
 /* Drivers can't stand two devices of one identity: has the guest let go of the one before d? */
 static bool predecessor_gone(const struct hvs_device *d)
 {
+	if (!d->bus->leaving_count)
+		return true;
 	for (const struct hvs_device *o = d->bus->devices; o; o = o->next)
 		if (o != d && o->primary.state != HVSI_CHAN_RELEASED && same_instance(o, &d->offer))
 			return false;
@@ -102,6 +104,7 @@ static void free_device(struct hvs_device *d)
 		at = &(*at)->next;
 	*at = d->next;
 	bus->device_count--;
+	bus->leaving_count--;
 	if (d->ops.destroy)
 		d->ops.destroy(d->priv);
 	hvsi_free(&bus->cfg.alloc, d, sizeof(*d));
@@ -140,6 +143,7 @@ int hvs_device_rescind(struct hvs_device *d, hvs_done_fn done, void *arg)
 		return -EBUSY;
 	d->done = done;
 	d->done_arg = arg;
+	d->bus->leaving_count++;
 	hvsi_chan_revoke(&d->primary);
 	return 0;
 }
