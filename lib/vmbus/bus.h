@@ -159,7 +159,7 @@ struct hvs_channel {
 	struct hvsi_msg_open next_request; /* CLOSING_REOPEN */
 	struct hvsi_gpadl *ring;
 	uint32_t open_status;
-	uint32_t modify_status;
+	unsigned modify_owed; /* answers to MODIFYCHANNEL that are due */
 	bool doorbell;
 	struct hvsi_outmsg offer;
 	struct hvsi_outmsg rescind;
@@ -172,6 +172,8 @@ struct hvs_channel {
 	atomic_uint done;
 	int open_error;        /* valid with HVSI_DONE_OPEN */
 	atomic_uint modify_vp; /* valid with HVSI_CTL_MODIFY */
+	atomic_uint modify_asked;
+	atomic_uint modify_done; /* valid with HVSI_DONE_MODIFY */
 	struct hvsi_work ctl_work;
 
 	/* Channel's worker. */

@@ -74,19 +74,46 @@ static size_t build_modify_response(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_
 	struct hvsi_msg_modify_response msg = {
 		.h = hvsi_msg_header(HVSI_MSG_MODIFYCHANNEL_RESPONSE),
 		.relid = hvsi_le32(ch->relid),
-		.status = hvsi_le32(ch->modify_status)};
+		.status = hvsi_le32(HVSI_STATUS_OK)};
 
 	memcpy(buf, &msg, sizeof(msg));
 	return sizeof(msg);
 }
 
-static void answer_modify(struct hvs_channel *ch, uint32_t status)
+/* Several requests may have been served at once; each has its answer. */
+static void modify_response_sent(struct hvsi_outmsg *m)
 {
-	struct hvs_vmbus *bus = ch->dev->bus;
+	struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, modify_response);
 
-	ch->modify_status = status;
-	if (atomic_load(&bus->conn.version) >= HVSI_VERSION(5, 3))
-		hvsi_outq_add(bus, &ch->modify_response);
+	if (--ch->modify_owed)
+		hvsi_outq_add(ch->dev->bus, m);
+}
+
+static bool modify_is_answered(const struct hvs_vmbus *bus)
+{
+	return atomic_load(&bus->conn.version) >= HVSI_VERSION(5, 3);
+}
+
+static void modify_done(struct hvs_channel *ch)
+{
+	unsigned done = atomic_exchange(&ch->modify_done, 0);
+
+	/* A guest that closes meanwhile waits, too. */
+	if (!done || ch->release || !modify_is_answered(ch->dev->bus))
+		return;
+	ch->modify_owed += done;
+	hvsi_outq_add(ch->dev->bus, &ch->modify_response);
+}
+
+static void refuse_modify(struct hvs_vmbus *bus, const struct hvsi_msg_modify_channel *msg)
+{
+	struct hvsi_msg_modify_response refusal = {
+		.h = hvsi_msg_header(HVSI_MSG_MODIFYCHANNEL_RESPONSE),
+		.relid = msg->relid,
+		.status = hvsi_le32(HVSI_STATUS_FAILED)};
+
+	if (modify_is_answered(bus))
+		hvsi_conn_refuse(bus, &refusal, sizeof(refusal));
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -251,8 +278,8 @@ static unsigned run_done(struct hvsi_work *work, unsigned budget)
 	(void)budget;
 	if (done & HVSI_DONE_OPEN)
 		open_done(ch);
-	if (done & HVSI_DONE_MODIFY && ch->state == HVSI_CHAN_OPEN)
-		answer_modify(ch, HVSI_STATUS_OK);
+	if (done & HVSI_DONE_MODIFY)
+		modify_done(ch);
 	if (done & HVSI_DONE_CLOSE)
 		close_done(ch);
 	if (done & HVSI_DONE_FENCE)
@@ -342,21 +369,12 @@ void hvsi_chan_modify(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
 	ch = channel_of(bus, bytes, HVSI_CHAN_OPEN, "MODIFYCHANNEL of a channel that is not open");
-	if (!ch) {
-		struct hvsi_msg_modify_response refusal = {
-			.h = hvsi_msg_header(HVSI_MSG_MODIFYCHANNEL_RESPONSE),
-			.relid = msg.relid,
-			.status = hvsi_le32(HVSI_STATUS_FAILED)};
-
-		if (atomic_load(&bus->conn.version) >= HVSI_VERSION(5, 3))
-			hvsi_conn_refuse(bus, &refusal, sizeof(refusal));
-		return;
-	}
-	if (hvsi_get32(msg.target_vp) >= bus->cfg.vp_count) {
-		answer_modify(ch, HVSI_STATUS_FAILED);
+	if (!ch || hvsi_get32(msg.target_vp) >= bus->cfg.vp_count) {
+		refuse_modify(bus, &msg);
 		return;
 	}
 	atomic_store(&ch->modify_vp, hvsi_get32(msg.target_vp));
+	atomic_fetch_add(&ch->modify_asked, 1);
 	command(ch, HVSI_CTL_MODIFY);
 }
 
@@ -367,6 +385,7 @@ void hvsi_chan_offer(struct hvs_channel *ch, uint32_t relid)
 	struct hvs_vmbus *bus = ch->dev->bus;
 
 	ch->state = HVSI_CHAN_CLOSED;
+	ch->modify_owed = 0;
 	ch->relid = relid;
 	ch->connection_id = HVSI_FIRST_CONNECTION_ID + relid;
 	bus->offered[relid] = ch;
@@ -437,7 +456,7 @@ void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev)
 	hvsi_outmsg_init(&ch->offer, build_offer, NULL);
 	hvsi_outmsg_init(&ch->rescind, build_rescind, NULL);
 	hvsi_outmsg_init(&ch->open_result, build_open_result, open_result_sent);
-	hvsi_outmsg_init(&ch->modify_response, build_modify_response, NULL);
+	hvsi_outmsg_init(&ch->modify_response, build_modify_response, modify_response_sent);
 	hvsi_work_init(&ch->done_work, run_done);
 	hvsi_chan_io_init(ch);
 }

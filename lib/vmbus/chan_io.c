@@ -123,8 +123,11 @@ static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
 		hvsi_worker_post(ch->worker, &ch->io_work);
 	}
 	if (ctl & HVSI_CTL_MODIFY) {
+		unsigned asked = atomic_exchange(&ch->modify_asked, 0);
+
 		ch->target_vp = atomic_load(&ch->modify_vp);
 		signal_guest(ch); /* the old VP may have missed one */
+		atomic_fetch_add(&ch->modify_done, asked);
 		report(ch, HVSI_DONE_MODIFY);
 	}
 	if (ctl & HVSI_CTL_CLOSE) {

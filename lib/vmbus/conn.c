@@ -41,17 +41,16 @@ static size_t build_version_response(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG
 {
 	const struct hvsi_conn *c = hvsi_container_of(m, struct hvsi_conn, version_response);
 	uint32_t version = hvsi_get32(c->contact.version);
-	struct hvsi_msg_version_response msg = {
-		.h = hvsi_msg_header(HVSI_MSG_VERSION_RESPONSE),
-		.supported = c->version_ok,
-		.selected = hvsi_le32(version >= HVSI_VERSION(5, 0) ? HVS_VMBUS_MESSAGE_CONNECTION
-								    : version),
+	struct hvsi_msg_version_response_6_0 msg = {
+		.r.h = hvsi_msg_header(HVSI_MSG_VERSION_RESPONSE),
+		.r.supported = c->version_ok,
+		.r.selected = hvsi_le32(version >= HVSI_VERSION(5, 0) ? HVS_VMBUS_MESSAGE_CONNECTION
+								      : version),
 		.features = hvsi_le32(c->features),
 	};
 
 	memcpy(buf, &msg, sizeof(msg));
-	return c->version_ok && version >= HVSI_VERSION(6, 0) ? sizeof(msg)
-							      : HVSI_VERSION_RESPONSE_SIZE;
+	return c->version_ok && version >= HVSI_VERSION(6, 0) ? sizeof(msg) : sizeof(msg.r);
 }
 
 static size_t build_bare(uint32_t type, uint8_t buf[HVSI_MSG_MAX])

@@ -169,11 +169,14 @@ struct hvsi_msg_version_response {
 	uint8_t connection_state; /* 0: success */
 	uint8_t reserved[2];
 	struct hvs_le32 selected; /* 5.0 and later: connection id for messages; before: version */
-	struct hvs_le32 features; /* 6.0 and later */
 };
-_Static_assert(sizeof(struct hvsi_msg_version_response) == 20, "protocol: VERSION_RESPONSE");
+_Static_assert(sizeof(struct hvsi_msg_version_response) == 16, "protocol: VERSION_RESPONSE");
 
-#define HVSI_VERSION_RESPONSE_SIZE 16u /* before 6.0 */
+struct hvsi_msg_version_response_6_0 {
+	struct hvsi_msg_version_response r;
+	struct hvs_le32 features;
+};
+_Static_assert(sizeof(struct hvsi_msg_version_response_6_0) == 20, "protocol: VERSION_RESPONSE");
 
 struct hvsi_msg_modify_channel {
 	struct hvsi_msg h;

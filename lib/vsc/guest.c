@@ -116,9 +116,12 @@ static void take_offer(struct hvs_guest *g)
 	struct hvsi_msg_offer msg;
 	struct hvs_guest_offer *o;
 
-	if (g->message_len < HVSI_OFFER_SIZE_V1 ||
-	    (g->offer_count == g->offer_room && !more_room(g)))
+	if (g->message_len < HVSI_OFFER_SIZE_V1)
 		return;
+	if (g->offer_count == g->offer_room && !more_room(g)) {
+		g->offer_lost = true;
+		return;
+	}
 	o = &g->offers[g->offer_count];
 	memcpy(&msg, g->message, sizeof(msg));
 	*o = (struct hvs_guest_offer){.class_id = msg.class_id,
@@ -260,10 +263,13 @@ int hvs_guest_request_offers(struct hvs_guest *g)
 	int got;
 
 	g->offer_count = 0;
+	g->offer_lost = false;
 	got = post(g, &msg, sizeof(msg));
 	if (!got)
 		got = hvs_guest_wait_message(g, HVSI_MSG_ALLOFFERS_DELIVERED, buf);
-	return got < 0 ? got : (int)g->offer_count;
+	if (got < 0)
+		return got;
+	return g->offer_lost ? -ENOMEM : (int)g->offer_count;
 }
 
 const struct hvs_guest_offer *hvs_guest_offer_at(const struct hvs_guest *g, unsigned index)

@@ -29,6 +29,7 @@ struct hvs_guest {
 	struct hvs_guest_offer *offers; /* room for offer_room */
 	unsigned offer_count;
 	unsigned offer_room;
+	bool offer_lost; /* no memory for it */
 	struct hvsi_list channels;
 	/* The last message taken out of the slot. */
 	uint8_t message[HVSI_MSG_MAX];

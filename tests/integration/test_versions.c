@@ -124,8 +124,8 @@ Test(versions, reserved_channel_is_refused_and_its_close_answered_even_unconnect
 
 /* ---- 6.0 -------------------------------------------------------------------------------------- */
 
-static struct hvsi_msg_version_response contact_6_0(struct machine *m, uint32_t features,
-						    size_t len)
+static struct hvsi_msg_version_response_6_0 contact_6_0(struct machine *m, uint32_t features,
+							size_t len)
 {
 	struct {
 		struct hvsi_msg_initiate_contact c;
@@ -133,7 +133,7 @@ static struct hvsi_msg_version_response contact_6_0(struct machine *m, uint32_t 
 	} msg = {.c = {.h = hvsi_msg_header(HVSI_MSG_INITIATE_CONTACT),
 		       .version = hvsi_le32(HVSI_VERSION(6, 0)),
 		       .features = hvsi_le32(features)}};
-	struct hvsi_msg_version_response r = {.supported = 0xee};
+	struct hvsi_msg_version_response_6_0 r = {.r.supported = 0xee};
 	uint8_t buf[HVSI_MSG_MAX];
 
 	post(m, &msg, len);
@@ -147,9 +147,9 @@ static struct hvsi_msg_version_response contact_6_0(struct machine *m, uint32_t 
 Test(versions, features_we_have_are_granted_and_others_are_not)
 {
 	struct machine m = machine_up(&unconnected);
-	struct hvsi_msg_version_response r = contact_6_0(&m, 0xffffffff, 56);
+	struct hvsi_msg_version_response_6_0 r = contact_6_0(&m, 0xffffffff, 56);
 
-	cr_assert_eq(r.supported, 1);
+	cr_assert_eq(r.r.supported, 1);
 	cr_assert_eq(hvsi_get32(r.features), HVSI_FEATURE_CLIENT_ID | HVSI_FEATURE_PAUSE_RESUME);
 	machine_down(&m);
 }
@@ -157,9 +157,9 @@ Test(versions, features_we_have_are_granted_and_others_are_not)
 Test(versions, contact_that_announces_a_client_id_without_one_is_dropped)
 {
 	struct machine m = machine_up(&unconnected);
-	struct hvsi_msg_version_response r = contact_6_0(&m, HVSI_FEATURE_CLIENT_ID, 40);
+	struct hvsi_msg_version_response_6_0 r = contact_6_0(&m, HVSI_FEATURE_CLIENT_ID, 40);
 
-	cr_assert_eq(r.supported, 0xee);
+	cr_assert_eq(r.r.supported, 0xee);
 	cr_assert_eq(hvs_vmbus_guest_version(hvs_loopback_bus(m.lb)), 0);
 	machine_down(&m);
 }

@@ -15,7 +15,10 @@ struct test_alloc {
 	bool failed;    /* that call has come */
 };
 
-#define TEST_ALLOC_INIT {.fail_at = SIZE_MAX}
+#define TEST_ALLOC_INIT                                                                            \
+	{                                                                                          \
+		.fail_at = SIZE_MAX                                                                \
+	}
 
 /* *a must outlive everything that allocates from it. */
 struct hvs_allocator test_allocator(struct test_alloc *a);

@@ -11,8 +11,7 @@ static int synic_post(void *be, uint32_t vp, uint8_t sint, const struct hvs_syni
 	struct testbus *b = be;
 	struct bus_post *p = &b->posts[b->posted];
 
-	if (b->refuse) {
-		b->refuse--;
+	if (b->slot_busy) {
 		b->refused++;
 		return -EAGAIN;
 	}
@@ -171,6 +170,7 @@ uint16_t bus_post(struct testbus *b, uint32_t connection, const void *msg, size_
 
 void bus_send(struct testbus *b, const void *msg, size_t len)
 {
+	b->now_ns += 100000000; /* reports of faults are limited in rate */
 	cr_assert_eq(bus_post(b, 1, msg, len), HVS_HV_STATUS_SUCCESS);
 	bus_run(b);
 }
@@ -239,13 +239,13 @@ void bus_contact(struct testbus *b, uint32_t version, uint32_t connection)
 
 void bus_connect(struct testbus *b, uint32_t version)
 {
-	struct hvsi_msg_version_response want = {
-		.h = hvsi_msg_header(HVSI_MSG_VERSION_RESPONSE),
-		.supported = 1,
-		.selected = hvsi_le32(version >= V(5, 0) ? 1 : version)};
+	struct hvsi_msg_version_response_6_0 want = {
+		.r.h = hvsi_msg_header(HVSI_MSG_VERSION_RESPONSE),
+		.r.supported = 1,
+		.r.selected = hvsi_le32(version >= V(5, 0) ? 1 : version)};
 
 	bus_contact(b, version, version >= V(5, 0) ? 4 : 1);
-	bus_expect(b, &want, sizeof(want));
+	bus_expect(b, &want, version >= V(6, 0) ? sizeof(want) : sizeof(want.r));
 	cr_assert_eq(hvs_vmbus_guest_version(b->bus), version);
 }
 
@@ -256,7 +256,8 @@ void bus_offers(struct testbus *b, unsigned count)
 
 	bus_send(b, &request, sizeof(request));
 	for (unsigned i = 0; i < count; i++)
-		bus_take(b, HVSI_MSG_OFFERCHANNEL, 196);
+		bus_take(b, HVSI_MSG_OFFERCHANNEL,
+			 hvs_vmbus_guest_version(b->bus) < V(1, 1) ? 190 : 196);
 	bus_expect(b, &all, sizeof(all));
 }
 
@@ -390,9 +391,12 @@ static int dev_open(void *dev, struct hvs_channel *ch, const struct hvs_open_par
 
 static bool pay(struct testdev *d)
 {
+	uint8_t payload[8] = {0};
+	const struct iovec iov = {payload, sizeof(payload)};
+
 	if (!d->owes)
 		return true;
-	d->last_send = hvs_channel_complete(d->ch, d->owed, NULL, 0);
+	d->last_send = hvs_channel_complete(d->ch, d->owed, &iov, 1);
 	d->owes = d->last_send == -EAGAIN;
 	return !d->owes;
 }
@@ -453,15 +457,11 @@ static void dev_destroy(void *dev)
 
 void dev_offer(struct testbus *b, struct testdev *d, uint8_t number, struct hvs_worker *worker)
 {
-	static const struct hvs_vsp_ops ops = {HVS_VSP_OPS_INIT,
-					       .open = dev_open,
-					       .ready = dev_ready,
-					       .close = dev_close,
+	static const struct hvs_vsp_ops ops = {HVS_VSP_OPS_INIT, .open = dev_open,
+					       .ready = dev_ready, .close = dev_close,
 					       .destroy = dev_destroy};
-	struct hvs_offer offer = {HVS_OFFER_INIT,
-				  .class_id = {{0xc0}},
-				  .instance_id = {{0x10, number}},
-				  .worker = worker};
+	struct hvs_offer offer = {HVS_OFFER_INIT, .class_id = {{0xc0}},
+				  .instance_id = {{0x10, number}}, .worker = worker};
 
 	d->b = b;
 	cr_assert_eq(hvs_device_offer(b->bus, &offer, &ops, d, &d->device), 0);

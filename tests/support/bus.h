@@ -39,7 +39,7 @@ struct testbus {
 	struct bus_post *posts;
 	unsigned posted;
 	unsigned taken;
-	unsigned refuse;   /* this many posts find the slot busy */
+	bool slot_busy; /* posts find the slot occupied */
 	unsigned refused;
 
 	unsigned signals;
@@ -122,10 +122,10 @@ struct testdev {
 
 	/* Orders. */
 	int open_result;
-	bool hold_close;    /* do not call hvs_channel_closed() in close() */
-	bool ignore_ring;   /* ready() does not receive */
-	bool echo;          /* complete what wants it, with the same payload */
-	bool stop_at_full;  /* stop receiving when a completion does not fit */
+	bool hold_close;   /* do not call hvs_channel_closed() in close() */
+	bool ignore_ring;  /* ready() does not receive */
+	bool echo;         /* complete what wants it, with the same payload */
+	bool stop_at_full; /* stop receiving when a completion does not fit */
 	unsigned kicks_in_open;
 	void (*on_ready)(struct testdev *d);
 

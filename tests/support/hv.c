@@ -59,10 +59,16 @@ static void crash(void *be, uint32_t vp, const struct hvs_hv_crash *c)
 	t->crash = *c;
 }
 
-struct testhv *testhv_up(const struct hvs_hv_config *cfg, bool crash_msrs)
+static uint64_t read_tsc(void *be, uint32_t vp)
 {
-	static const struct hvs_hv_config usual = {
-		HVS_HV_CONFIG_INIT, .vp_count = 2, .hypercall_port = 0xe8, .signal_port = 0xe4};
+	(void)vp;
+	return ((struct testhv *)be)->tsc;
+}
+
+static struct testhv *make(const struct hvs_hv_config *cfg, bool crash_msrs, bool tsc)
+{
+	static const struct hvs_hv_config usual = {HVS_HV_CONFIG_INIT, .vp_count = 2,
+						   .hypercall_port = 0xe8, .signal_port = 0xe4};
 	struct hvs_hv_ops ops = {HVS_HV_OPS_INIT,
 				 .interrupt = interrupt,
 				 .now_ns = now_ns,
@@ -79,11 +85,23 @@ struct testhv *testhv_up(const struct hvs_hv_config *cfg, bool crash_msrs)
 	t->now_ns = 1000000000;
 	if (crash_msrs)
 		ops.crash = crash;
+	if (tsc)
+		ops.read_tsc = read_tsc;
 	cr_assert_eq(hvs_mem_create(NULL, &t->mem), 0);
 	cr_assert_eq(hvs_mem_add(t->mem, HV_RAM, HV_PAGES * 4096u, t->ram, HVS_RDWR), 0);
 	cr_assert_eq(hvs_mem_add(t->mem, HV_ROM, 4096, t->ram + HV_PAGES * 4096u, HVS_READ), 0);
 	cr_assert_eq(hvs_hv_create(cfg ? cfg : &usual, t->mem, &ops, t, &t->hv), 0);
 	return t;
+}
+
+struct testhv *testhv_up(const struct hvs_hv_config *cfg, bool crash_msrs)
+{
+	return make(cfg, crash_msrs, false);
+}
+
+struct testhv *testhv_up_with_tsc(const struct hvs_hv_config *cfg)
+{
+	return make(cfg, false, true);
 }
 
 void testhv_down(struct testhv *t)

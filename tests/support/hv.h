@@ -12,15 +12,16 @@
 #include <string.h>
 
 #define HV_PAGES 16u
-#define HV_RAM 0x100000u /* first RAM address */
+#define HV_RAM 0x100000u                   /* first RAM address */
 #define HV_ROM (HV_RAM + HV_PAGES * 4096u) /* one page that can't be written */
-#define HV_GPA(page) (HV_RAM + (page) * 4096ull)
+#define HV_GPA(page) (HV_RAM + (page)*4096ull)
 
 struct testhv {
 	struct hvs_mem *mem;
 	struct hvs_hv *hv;
 	uint8_t *ram; /* page-aligned */
 	uint64_t now_ns;
+	uint64_t tsc; /* as every VP reads it */
 
 	unsigned interrupts;
 	uint32_t vp; /* of the last one */
@@ -46,6 +47,8 @@ struct testhv {
 
 /* cfg: NULL for two VPs, ports 0xe8 and 0xe4, everything else off. */
 struct testhv *testhv_up(const struct hvs_hv_config *cfg, bool crash_msrs);
+/* The same with a TSC that can be read. */
+struct testhv *testhv_up_with_tsc(const struct hvs_hv_config *cfg);
 void testhv_down(struct testhv *t);
 
 /* They must succeed. 64-bit mode. */

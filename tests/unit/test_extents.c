@@ -44,9 +44,9 @@ static void up(struct fixture *f)
 	f->a = test_allocator(&f->t);
 	cr_assert_eq(hvs_mem_create(&f->a, &f->mem), 0);
 	cr_assert_eq(hvs_mem_add(f->mem, 0, 8 * HVSI_PAGE, page_of(FIRST), HVS_RDWR), 0);
-	cr_assert_eq(hvs_mem_add(f->mem, SECOND * HVSI_PAGE, 8 * HVSI_PAGE, page_of(SECOND),
-				 HVS_RDWR),
-		     0);
+	cr_assert_eq(
+		hvs_mem_add(f->mem, SECOND * HVSI_PAGE, 8 * HVSI_PAGE, page_of(SECOND), HVS_RDWR),
+		0);
 	cr_assert_eq(hvs_mem_add(f->mem, ROM * HVSI_PAGE, 4 * HVSI_PAGE, page_of(ROM), HVS_READ),
 		     0);
 	hvsi_map_pool_init(&f->pool, &f->a);
@@ -145,23 +145,23 @@ Test(extents, refuses_hostile_lists)
 		uint32_t ranges; /* that the sender claims */
 		uint32_t cut;    /* bytes missing at the end */
 	} bad[] = {
-		{0, 0, 0, 1, 0},             /* no bytes */
-		{0, 5, 1, 1, 0},             /* no bytes, but a page */
-		{1, 4096, 1, 1, 0},          /* offset not in the first page */
+		{0, 0, 0, 1, 0},    /* no bytes */
+		{0, 5, 1, 1, 0},    /* no bytes, but a page */
+		{1, 4096, 1, 1, 0}, /* offset not in the first page */
 		{1, 4096, 2, 1, 0},
 		{1, UINT32_MAX, 1, 1, 0},
 		{UINT32_MAX, UINT32_MAX, 2, 1, 0},
-		{4097, 0, 1, 1, 0},          /* one page number too few */
+		{4097, 0, 1, 1, 0}, /* one page number too few */
 		{4096, 1, 1, 1, 0},
 		{2, 4095, 1, 1, 0},
 		{UINT32_MAX, 0, 8, 1, 0},
 		{UINT32_MAX, 4095, 8, 1, 0}, /* the sum does not fit 32 bits */
 		{UINT32_MAX - 4095, 4095, 1, 1, 0},
-		{4096, 0, 1, 1, 1},          /* the last page number is cut */
+		{4096, 0, 1, 1, 1}, /* the last page number is cut */
 		{4096, 0, 1, 1, 8},
-		{4096, 0, 1, 1, 9},          /* the range header is cut */
+		{4096, 0, 1, 1, 9}, /* the range header is cut */
 		{4096, 0, 1, 1, 16},
-		{4096, 0, 1, 2, 0},          /* a range more than there is */
+		{4096, 0, 1, 2, 0}, /* a range more than there is */
 		{4096, 0, 1, UINT32_MAX, 0},
 	};
 	static const uint64_t pfns[8] = {1, 2, 3, 4, 5, 6, 7, 0};
@@ -268,9 +268,11 @@ Test(extents, writes_nothing_around_the_range)
 Test(extents, what_is_not_ram_is_refused_when_it_is_used)
 {
 	static const uint64_t bad[] = {
-		NOT_RAM, 1ull << 40, UINT64_MAX / HVSI_PAGE, /* 2^52 - 1: the top page */
-		UINT64_MAX / HVSI_PAGE + 1,                  /* page numbers that do not fit ... */
-		(UINT64_MAX / HVSI_PAGE + 1) + 3,            /* ... and would name page 3 cut off */
+		NOT_RAM,
+		1ull << 40,
+		UINT64_MAX / HVSI_PAGE,           /* 2^52 - 1: the top page */
+		UINT64_MAX / HVSI_PAGE + 1,       /* page numbers that do not fit ... */
+		(UINT64_MAX / HVSI_PAGE + 1) + 3, /* ... and would name page 3 cut off */
 		UINT64_MAX,
 	};
 

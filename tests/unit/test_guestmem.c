@@ -50,16 +50,16 @@ Test(guestmem, refuses_what_is_no_region)
 		uint64_t len;
 		int access;
 	} bad[] = {
-		{0x1001, 0x1000, HVS_RDWR},                /* address not on a page */
+		{0x1001, 0x1000, HVS_RDWR}, /* address not on a page */
 		{0x1800, 0x1000, HVS_RDWR},
-		{0x1000, 0, HVS_RDWR},                     /* empty */
-		{0x1000, 0x800, HVS_RDWR},                 /* length not of pages */
+		{0x1000, 0, HVS_RDWR},     /* empty */
+		{0x1000, 0x800, HVS_RDWR}, /* length not of pages */
 		{0x1000, 0x1001, HVS_RDWR},
-		{UINT64_MAX - 0xfff, 0x1000, HVS_RDWR},    /* ends at 2^64 */
+		{UINT64_MAX - 0xfff, 0x1000, HVS_RDWR}, /* ends at 2^64 */
 		{UINT64_MAX - 0x1fff, 0x2000, HVS_RDWR},
-		{UINT64_MAX - 0xfff, 0x2000, HVS_RDWR},    /* wraps */
+		{UINT64_MAX - 0xfff, 0x2000, HVS_RDWR}, /* wraps */
 		{0x1000, UINT64_MAX - 0xfff, HVS_RDWR},
-		{0x1000, 0x1000, HVS_WRITE},               /* nothing can only be written */
+		{0x1000, 0x1000, HVS_WRITE}, /* nothing can only be written */
 		{0x1000, 0x1000, 0},
 		{0x1000, 0x1000, 4},
 	};
@@ -82,15 +82,15 @@ Test(guestmem, refuses_overlaps_and_allows_neighbours)
 		uint64_t count;
 		int expected;
 	} adds[] = {
-		{10, 10, 0},        {10, 10, -EEXIST}, /* the same */
-		{10, 1, -EEXIST},                      /* its first page */
-		{19, 1, -EEXIST},                      /* its last page */
-		{9, 2, -EEXIST},    {19, 2, -EEXIST},  /* across its ends */
-		{5, 30, -EEXIST},                      /* around it */
-		{12, 3, -EEXIST},                      /* inside */
-		{9, 1, 0},          {20, 1, 0},        /* against it */
-		{0, 10, -EEXIST},   {0, 9, 0},
-		{30, 1, 0},         {21, 10, -EEXIST}, /* reaches the next one */
+		{10, 10, 0},      {10, 10, -EEXIST}, /* the same */
+		{10, 1, -EEXIST},                    /* its first page */
+		{19, 1, -EEXIST},                    /* its last page */
+		{9, 2, -EEXIST},  {19, 2, -EEXIST},  /* across its ends */
+		{5, 30, -EEXIST},                    /* around it */
+		{12, 3, -EEXIST},                    /* inside */
+		{9, 1, 0},        {20, 1, 0},        /* against it */
+		{0, 10, -EEXIST}, {0, 9, 0},
+		{30, 1, 0},       {21, 10, -EEXIST}, /* reaches the next one */
 		{21, 9, 0},
 	};
 	struct hvs_mem *mem = make();

@@ -44,15 +44,12 @@ static void crash(void *be, uint32_t vp, const struct hvs_hv_crash *c)
 	(void)c;
 }
 
-static const struct hvs_hv_ops plain_ops = {HVS_HV_OPS_INIT,
-					    .interrupt = interrupt,
-					    .now_ns = now_ns,
-					    .post_message = post_message,
+static const struct hvs_hv_ops plain_ops = {HVS_HV_OPS_INIT, .interrupt = interrupt,
+					    .now_ns = now_ns, .post_message = post_message,
 					    .signal_event = signal_event};
 
 /* Leaf as this configuration shows it. */
-static void cpuid(const struct hvs_hv_config *cfg, bool with_crash, uint32_t leaf,
-		  uint32_t regs[4])
+static void cpuid(const struct hvs_hv_config *cfg, bool with_crash, uint32_t leaf, uint32_t regs[4])
 {
 	struct hvs_hv_ops ops = plain_ops;
 	struct hvs_mem *mem;
@@ -136,8 +133,8 @@ Test(cpuid, each_feature_has_its_bits)
 
 Test(cpuid, other_leaves_are_not_ours)
 {
-	static const uint32_t others[] = {0, 1, 0x3fffffff, 0x40000007, 0x400000ff, 0x40000100,
-					  0x80000000, 0xffffffff};
+	static const uint32_t others[] = {0,          1,          0x3fffffff, 0x40000007,
+					  0x400000ff, 0x40000100, 0x80000000, 0xffffffff};
 	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1};
 	struct hvs_mem *mem;
 	struct hvs_hv *hv;

@@ -125,7 +125,8 @@ Test(hypercall, signal_event_refusals)
 		{SIGNAL, HV_GPA(3) + 4, HVS_HV_STATUS_INVALID_ALIGNMENT},
 		{SIGNAL, HV_GPA(3) + 4095, HVS_HV_STATUS_INVALID_ALIGNMENT},
 		{SIGNAL, 0, HVS_HV_STATUS_INSUFFICIENT_MEMORY},
-		{SIGNAL, HV_GPA(1), HVS_HV_STATUS_INVALID_HYPERCALL_INPUT}, /* reserved, see below */
+		{SIGNAL, HV_GPA(1),
+		 HVS_HV_STATUS_INVALID_HYPERCALL_INPUT}, /* reserved, see below */
 	};
 	struct testhv *t = testhv_up(NULL, false);
 

@@ -38,8 +38,8 @@ static void check_all(struct testhv *t, const struct known *known, size_t count)
 		if (kind != GP)
 			cr_assert_eq(value, reset, "%#x reads %#llx", msr,
 				     (unsigned long long)value);
-		cr_assert_eq(hvs_hv_msr_write(t->hv, 1, msr, reset, true),
-			     kind == RW ? 0 : -ENOENT, "write of %#x", msr);
+		cr_assert_eq(hvs_hv_msr_write(t->hv, 1, msr, reset, true), kind == RW ? 0 : -ENOENT,
+			     "write of %#x", msr);
 	}
 }
 
@@ -84,10 +84,8 @@ Test(msr, the_fullest_machine_has_these_and_no_others)
 		{HVSI_MSR_CRASH_CTL, HVSI_MSR_CRASH_CTL, RW, 1ull << 63},
 		{HVSI_MSR_TSC_INVARIANT, HVSI_MSR_TSC_INVARIANT, RW, 0},
 	};
-	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT,
-					  .vp_count = 2,
-					  .flags = HVS_HV_INVARIANT_TSC,
-					  .tsc_hz = 2400000000,
+	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT, .vp_count = 2,
+					  .flags = HVS_HV_INVARIANT_TSC, .tsc_hz = 2400000000,
 					  .apic_hz = 1000000000};
 	struct testhv *t = testhv_up(&cfg, true);
 
@@ -158,10 +156,19 @@ Test(msr, sint_vectors_below_16_are_refused_unless_masked)
 		uint64_t value;
 		int expected;
 	} cases[] = {
-		{0x10000, 0},         {0x1000f, 0},      {0x00000, -ENOENT}, {0x0000f, -ENOENT},
-		{0x20002, -ENOENT},   {0x00010, 0},      {0x000ff, 0},       {0x200f3, 0},
-		{0x4000e, -ENOENT},   {0x400f3, 0},      {0x30000, 0},
-		{0xffffffff000000f3, 0}, {0xffffffff00000003, -ENOENT},
+		{0x10000, 0},
+		{0x1000f, 0},
+		{0x00000, -ENOENT},
+		{0x0000f, -ENOENT},
+		{0x20002, -ENOENT},
+		{0x00010, 0},
+		{0x000ff, 0},
+		{0x200f3, 0},
+		{0x4000e, -ENOENT},
+		{0x400f3, 0},
+		{0x30000, 0},
+		{0xffffffff000000f3, 0},
+		{0xffffffff00000003, -ENOENT},
 	};
 	struct testhv *t = testhv_up(NULL, false);
 
@@ -194,8 +201,8 @@ Test(msr, reserved_bits_of_page_registers_are_preserved)
 
 Test(msr, tsc_invariant_control_has_one_bit)
 {
-	const struct hvs_hv_config cfg = {
-		HVS_HV_CONFIG_INIT, .vp_count = 2, .flags = HVS_HV_INVARIANT_TSC};
+	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT, .vp_count = 2,
+					  .flags = HVS_HV_INVARIANT_TSC};
 	struct testhv *t = testhv_up(&cfg, false);
 
 	wrmsr(t, 0, HVSI_MSR_TSC_INVARIANT, 1);
@@ -231,8 +238,8 @@ Test(hypercall_page, is_out_and_ret_outside_64_bit_mode)
 
 Test(hypercall_page, is_out_and_ret_without_a_signal_port)
 {
-	const struct hvs_hv_config cfg = {
-		HVS_HV_CONFIG_INIT, .vp_count = 1, .hypercall_port = 0x42};
+	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1,
+					  .hypercall_port = 0x42};
 	const uint8_t code[] = {0xe6, 0x42, 0xc3};
 	struct testhv *t = testhv_up(&cfg, false);
 
@@ -314,12 +321,12 @@ Test(hypercall_page, sends_plain_signals_to_the_signal_port_in_64_bit_mode)
 		{0x1005d, 0x2001, FAST},
 		{0x1005d, 0xffffffff, FAST},
 		{0x1005d, 0, FAST},
-		{0x1005d, 1ull << 32 | 0x2001, SLOW},  /* event flag 1 */
+		{0x1005d, 1ull << 32 | 0x2001, SLOW}, /* event flag 1 */
 		{0x1005d, 1ull << 63, SLOW},
-		{0x0005d, 0x2001, SLOW},               /* parameters in memory */
+		{0x0005d, 0x2001, SLOW}, /* parameters in memory */
 		{0x1005c, 0x2001, SLOW},
 		{0x0005c, 0x100000, SLOW},
-		{0x10001005d, 0x2001, SLOW},           /* a repetition count */
+		{0x10001005d, 0x2001, SLOW}, /* a repetition count */
 		{1ull << 63 | 0x1005d, 0x2001, SLOW},
 	};
 	struct testhv *t = testhv_up(NULL, false);
@@ -477,8 +484,12 @@ Test(hv, refuses_bad_configurations)
 		{{.vp_count = 1, .apic_hz = 1}, -EINVAL},
 		{{.vp_count = 1, .flags = 4}, -ENOTSUP},
 		{{.vp_count = 1, .flags = 0x80000000}, -ENOTSUP},
-		{{.vp_count = 4096, .hypercall_port = 0xff, .signal_port = 0xff, .tsc_hz = 1,
-		  .apic_hz = 1, .flags = HVS_HV_EXTERNAL_SINTS | HVS_HV_INVARIANT_TSC},
+		{{.vp_count = 4096,
+		  .hypercall_port = 0xff,
+		  .signal_port = 0xff,
+		  .tsc_hz = 1,
+		  .apic_hz = 1,
+		  .flags = HVS_HV_EXTERNAL_SINTS | HVS_HV_INVARIANT_TSC},
 		 0},
 	};
 	struct testhv *t = testhv_up(NULL, false);
@@ -490,8 +501,8 @@ Test(hv, refuses_bad_configurations)
 
 		/* Any functions do: nothing is called but the clock. */
 		ops.interrupt = (void (*)(void *, uint32_t, uint8_t, uint8_t))abort;
-		ops.post_message = (uint16_t(*)(void *, uint32_t, uint32_t, const void *,
-						size_t))abort;
+		ops.post_message =
+			(uint16_t(*)(void *, uint32_t, uint32_t, const void *, size_t))abort;
 		ops.signal_event = (uint16_t(*)(void *, uint32_t, uint16_t))abort;
 		ops.now_ns = NULL;
 		cfg.size = sizeof(cfg);
@@ -512,8 +523,8 @@ Test(hv, refuses_bad_configurations)
 Test(hv, counts_its_memory)
 {
 	struct test_alloc a = TEST_ALLOC_INIT;
-	const struct hvs_hv_config cfg = {
-		HVS_HV_CONFIG_INIT, .vp_count = 64, .alloc = test_allocator(&a)};
+	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT, .vp_count = 64,
+					  .alloc = test_allocator(&a)};
 	struct testhv *t = testhv_up(&cfg, false);
 
 	cr_assert_gt(a.live, 0);

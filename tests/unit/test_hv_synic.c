@@ -147,7 +147,7 @@ Test(synic, a_message_waits_until_everything_is_enabled)
 	} cases[] = {
 		{HVSI_MSR_SCONTROL, 0, 1},
 		{HVSI_MSR_SIMP, HV_GPA(1), HV_GPA(1) | 1},
-		{HVSI_MSR_SIMP, HV_ROM | 1, HV_GPA(1) | 1},       /* not writable */
+		{HVSI_MSR_SIMP, HV_ROM | 1, HV_GPA(1) | 1},        /* not writable */
 		{HVSI_MSR_SIMP, HV_ROM + 4096 + 1, HV_GPA(1) | 1}, /* no RAM */
 		{HVSI_MSR_SINT0 + SINT, MASKED | VECTOR, VECTOR},
 		{HVSI_MSR_SINT0 + SINT, PROXY | VECTOR, VECTOR},
@@ -356,8 +356,8 @@ Test(synic, an_event_that_can_not_be_delivered_is_dropped)
 
 Test(synic, with_external_sints_the_pages_are_reported_and_every_sint_is_open)
 {
-	const struct hvs_hv_config cfg = {
-		HVS_HV_CONFIG_INIT, .vp_count = 1, .flags = HVS_HV_EXTERNAL_SINTS};
+	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1,
+					  .flags = HVS_HV_EXTERNAL_SINTS};
 	struct testhv *t = testhv_up(&cfg, false);
 	struct hvs_synic_msg msg = {.type = 1};
 

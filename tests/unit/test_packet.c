@@ -68,8 +68,7 @@ Test(packet, every_other_type_is_a_fault)
 	struct hvs_packet pkt;
 
 	for (uint32_t type = 0; type <= 0x10000; type += type < 64 ? 1 : 777) {
-		struct hvsi_descriptor d = {
-			.type = (uint16_t)type, .header_len8 = 4, .len8 = 4};
+		struct hvsi_descriptor d = {.type = (uint16_t)type, .header_len8 = 4, .len8 = 4};
 		bool known = d.type == 0x6 || d.type == 0x9 || d.type == 0xb;
 
 		memset(bytes, 0, sizeof(bytes));
@@ -129,11 +128,11 @@ Test(packet, ranges_do_not_reach_into_the_payload)
 		uint32_t len;
 		uint32_t offset;
 	} bad[] = {
-		{2, 0, 0, 0},          /* no room for the range count */
-		{3, 1, 1, 0},          /* ... a range */
-		{4, 1, 1, 0},          /* ... its page number */
-		{5, 1, 4097, 4095},    /* ... its second page number */
-		{6, 2, 4097, 4095},    /* ... a second range */
+		{2, 0, 0, 0},       /* no room for the range count */
+		{3, 1, 1, 0},       /* ... a range */
+		{4, 1, 1, 0},       /* ... its page number */
+		{5, 1, 4097, 4095}, /* ... its second page number */
+		{6, 2, 4097, 4095}, /* ... a second range */
 		{6, UINT32_MAX, 4097, 4095},
 		{6, 1, 0, 0},
 		{6, 1, 100, 4096},

@@ -26,8 +26,8 @@ struct memory {
 static void look(struct memory *m, enum view view, uint32_t pages)
 {
 	for (uint32_t i = 0; i < pages; i++)
-		m->pages[i] = hvsi_guest_from_host(
-			data + (view == SCATTERED ? pages - 1 - i : i) * PAGE);
+		m->pages[i] =
+			hvsi_guest_from_host(data + (view == SCATTERED ? pages - 1 - i : i) * PAGE);
 	m->mem = (struct hvsi_ringmem){.ctl = hvsi_guest_from_host(ctl),
 				       .flat = view == FLAT ? hvsi_guest_from_host(data) : NULL,
 				       .pages = view == FLAT ? NULL : m->pages,
@@ -61,15 +61,16 @@ static uint32_t footprint(uint32_t len)
 Test(ring, a_packet_is_descriptor_header_payload_padding_and_trailer)
 {
 	static const uint8_t wire[] = {
-		0x09, 0x00, 0x04, 0x00, 0x05, 0x00, 0x01, 0x00,      /* type, offset, length, flags */
-		0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,      /* transaction */
-		'h',  'e',  'a',  'd',  'e',  'r',  '1',  '6',       /* extended header */
+		0x09, 0x00, 0x04, 0x00, 0x05, 0x00, 0x01, 0x00, /* type, offset, length, flags */
+		0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* transaction */
+		'h',  'e',  'a',  'd',  'e',  'r',  '1',  '6',  /* extended header */
 		'b',  'y',  't',  'e',  's',  'l',  'o',  'n',
-		'a',  'b',  'c',  0x00, 0x00, 0x00, 0x00, 0x00,      /* payload, padding */
-		0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x00, 0x00,      /* where it began */
+		'a',  'b',  'c',  0x00, 0x00, 0x00, 0x00, 0x00, /* payload, padding */
+		0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x00, 0x00, /* where it began */
 	};
 	const struct hvsi_descriptor desc = {.type = 9, .flags = 1, .xid = 0x1122334455667788};
-	const struct iovec iov[] = {{(void *)(uintptr_t)"ab", 2}, {NULL, 0}, {(void *)(uintptr_t)"c", 1}};
+	const struct iovec iov[] = {
+		{(void *)(uintptr_t) "ab", 2}, {NULL, 0}, {(void *)(uintptr_t) "c", 1}};
 	struct hvsi_ring_out out;
 	struct memory m;
 
@@ -120,7 +121,7 @@ struct model {
 	unsigned written; /* packets, ever */
 	unsigned visible;
 	unsigned read;
-	uint32_t tail;      /* bytes ever written */
+	uint32_t tail; /* bytes ever written */
 	uint32_t published;
 	uint32_t consumed;
 	uint32_t given_back;
@@ -320,8 +321,8 @@ Test(ring, wraps_at_every_alignment)
 
 /* ---- corrupt rings ---------------------------------------------------------------------------- */
 
-static const uint32_t bad_indexes[] = {4096, 4104, 1, 4, 7, 4095, 0x80000000, UINT32_MAX,
-				       UINT32_MAX - 7};
+static const uint32_t bad_indexes[] = {4096,       4104,          1, 4, 7, 4095, 0x80000000,
+				       UINT32_MAX, UINT32_MAX - 7};
 
 Test(ring, open_refuses_indexes_outside_the_ring)
 {
@@ -393,20 +394,20 @@ Test(ring, lengths_that_contradict_are_refused)
 		uint32_t available; /* bytes the write index promises */
 		int expected;
 	} cases[] = {
-		{2, 2, 24, 1},             /* the smallest packet */
+		{2, 2, 24, 1}, /* the smallest packet */
 		{2, 3, 32, 1},
-		{3, 3, 32, 1},             /* header only */
-		{2, 2, 32, 1},             /* more follows */
-		{2, 2, 8, -EBADMSG},       /* no room for a descriptor */
-		{2, 2, 16, -EBADMSG},      /* no room for a trailer */
-		{2, 3, 24, -EBADMSG},      /* longer than what was written */
+		{3, 3, 32, 1},        /* header only */
+		{2, 2, 32, 1},        /* more follows */
+		{2, 2, 8, -EBADMSG},  /* no room for a descriptor */
+		{2, 2, 16, -EBADMSG}, /* no room for a trailer */
+		{2, 3, 24, -EBADMSG}, /* longer than what was written */
 		{2, 4, 32, -EBADMSG},
 		{2, 511, 4088, -EBADMSG},
-		{2, 510, 4088, 1},         /* fills the ring */
+		{2, 510, 4088, 1}, /* fills the ring */
 		{2, 65535, 4088, -EBADMSG},
-		{0, 2, 24, -EBADMSG},      /* payload begins inside the descriptor */
+		{0, 2, 24, -EBADMSG}, /* payload begins inside the descriptor */
 		{1, 2, 24, -EBADMSG},
-		{3, 2, 24, -EBADMSG},      /* payload begins behind the packet */
+		{3, 2, 24, -EBADMSG}, /* payload begins behind the packet */
 		{65535, 2, 24, -EBADMSG},
 		{0, 0, 24, -EBADMSG},
 		{1, 1, 24, -EBADMSG},
@@ -416,7 +417,9 @@ Test(ring, lengths_that_contradict_are_refused)
 
 	for (uint32_t start = 0; start < PAGE; start += 1016) {
 		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-			const uint8_t d[16] = {6, 0, (uint8_t)cases[i].header_len8,
+			const uint8_t d[16] = {6,
+					       0,
+					       (uint8_t)cases[i].header_len8,
 					       (uint8_t)(cases[i].header_len8 >> 8),
 					       (uint8_t)cases[i].len8,
 					       (uint8_t)(cases[i].len8 >> 8)};
@@ -503,9 +506,8 @@ Test(ring, a_packet_is_no_longer_than_its_length_field_can_say)
 	struct hvsi_ring_in in;
 
 	cr_assert(big && buf);
-	mem = (struct hvsi_ringmem){.ctl = hvsi_guest_from_host(ctl),
-				    .flat = hvsi_guest_from_host(big),
-				    .size = size};
+	mem = (struct hvsi_ringmem){
+		.ctl = hvsi_guest_from_host(ctl), .flat = hvsi_guest_from_host(big), .size = size};
 	memset(big + size, 0x5a, size);
 	clear(0, 0);
 	cr_assert_eq(hvsi_ring_out_open(&out, &mem), 0);

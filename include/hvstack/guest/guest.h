@@ -68,8 +68,8 @@ struct hvs_guest_offer {
 };
 
 /*
- * REQUESTOFFERS, and wait for all of them. Returns how many there are, or -ETIMEDOUT, -EIO. Offers
- * that there is no memory for are not counted.
+ * REQUESTOFFERS, and wait for all of them. Returns how many there are, or -ETIMEDOUT, -EIO, -ENOMEM
+ * (some could not be kept).
  */
 HVS_API HVS_NODISCARD int hvs_guest_request_offers(struct hvs_guest *g);
 /* Offer number index; NULL: there are not that many. Valid until the next offer arrives. */

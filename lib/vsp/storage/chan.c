@@ -269,6 +269,7 @@ static uint32_t control(struct hvsi_stor_chan *c, struct hvsi_vstor_packet *p)
 			return HVSI_NT_INVALID_DEVICE_STATE;
 		c->state = READY;
 		return HVSI_NT_SUCCESS;
+	case HVSI_VSTOR_EXECUTE_SRB: /* before the end of the negotiation */
 	case HVSI_VSTOR_RESET_LUN:
 	case HVSI_VSTOR_RESET_ADAPTER:
 	case HVSI_VSTOR_RESET_BUS:

@@ -154,6 +154,10 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 	if (srb->cdb_len > HVSI_CDB_BYTES ||
 	    cmd.buffer_len > (buffer ? hvs_extents_len(buffer) : 0))
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
+	/* These are answered where there is no disk, too. */
+	if ((cmd.cdb[0] == OP_REPORT_LUNS || cmd.cdb[0] == OP_INQUIRY) &&
+	    !direction_ok(&cmd, READS_DATA))
+		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
 	if (cmd.cdb[0] == OP_REPORT_LUNS)
 		return report_luns(ctl, &cmd, srb);
 	if (!cmd.disk)

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* A block back end that does what it is told, when it is told, and remembers what was asked. */
+#ifndef TESTS_SUPPORT_DISK_H
+#define TESTS_SUPPORT_DISK_H
+
+#include <hvstack/blockdev.h>
+
+#include <stdbool.h>
+
+#define TESTDISK_LOG 4096u
+
+struct testdisk {
+	struct hvs_blk_info info; /* what get_info says */
+	int info_result;
+	uint8_t *data; /* NULL: reads give nothing, writes go nowhere */
+
+	/* Orders. */
+	bool hold;                  /* keep requests until testdisk_finish() */
+	enum hvs_blk_status status; /* of what is not kept */
+	enum hvs_blk_status flush_status;
+	void (*on_submit)(struct testdisk *d, struct hvs_blk_req *req);
+	void *arg;
+
+	/* What happened. */
+	struct {
+		enum hvs_blk_op op;
+		uint32_t flags;
+		uint64_t offset;
+		uint64_t len;
+		unsigned iovcnt;
+	} log[TESTDISK_LOG];
+	unsigned count;
+	unsigned commits;
+	struct hvs_blk_req *held[TESTDISK_LOG];
+	unsigned held_count;
+};
+
+extern const struct hvs_blk_ops testdisk_ops;
+
+/* 512-byte blocks, DISK_BYTES of memory if `blocks` is 0, else that many blocks and no memory. */
+struct testdisk *testdisk_new(uint64_t blocks, uint32_t flags);
+void testdisk_free(struct testdisk *d);
+
+/* Do the transfer of the i-th kept request if status is OK, and complete it; others move up. */
+void testdisk_finish(struct testdisk *d, unsigned i, enum hvs_blk_status status);
+void testdisk_finish_all(struct testdisk *d);
+
+#endif
