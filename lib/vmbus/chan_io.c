@@ -79,7 +79,7 @@ static void signal_guest(struct hvs_channel *ch)
 
 	if (ch->legacy) {
 		if (bus->conn.interrupt_page)
-			hvsi_guest_or32(bus->conn.interrupt_page + ch->relid / 32 * 4,
+			hvsi_guest_or32(bus->conn.interrupt_page + (size_t)(ch->relid / 32) * 4,
 					1u << ch->relid % 32);
 		bus->ops.synic_signal(bus->be, 0, HVS_VMBUS_SINT, 0);
 	} else if (ch->target_vp != HVSI_VP_NONE) {

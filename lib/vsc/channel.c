@@ -38,11 +38,10 @@ static int send_open(struct hvs_guest *g, struct hvs_guest_channel *ch, uint32_t
 				    .downstream_page = hvsi_le32(ring_bytes / PAGE + 1)};
 	struct hvsi_msg_open_result r;
 	uint8_t buf[HVSI_MSG_MAX];
-	int got;
+	int got = hvsi_guest_post(g, &msg, sizeof(msg));
 
-	if (hvs_guest_post(g, g->message_connection, &msg, sizeof(msg)))
-		return -EIO;
-	got = hvs_guest_wait_message(g, HVSI_MSG_OPENCHANNEL_RESULT, buf);
+	if (!got)
+		got = hvs_guest_wait_message(g, HVSI_MSG_OPENCHANNEL_RESULT, buf);
 	if (got < 0)
 		return got;
 	memcpy(&r, buf, sizeof(r));
@@ -99,7 +98,7 @@ int hvs_guest_channel_close(struct hvs_guest_channel *ch)
 	struct hvs_guest *g = ch->guest;
 	struct hvsi_msg_relid msg = {.h = hvsi_msg_header(HVSI_MSG_CLOSECHANNEL),
 				     .relid = hvsi_le32(ch->relid)};
-	int err = hvs_guest_post(g, g->message_connection, &msg, sizeof(msg)) ? -EIO : 0;
+	int err = hvsi_guest_post(g, &msg, sizeof(msg));
 
 	if (!err)
 		err = hvs_guest_gpadl_teardown(g, ch->relid, ch->gpadl);

@@ -79,8 +79,7 @@ uint16_t hvs_guest_post(struct hvs_guest *g, uint32_t connection_id, const void 
 	return (uint16_t)g->ops.hypercall(g->pf, CALL_POST_MESSAGE, g->input_gpa, 0);
 }
 
-/* Post, and let the host empty its queue when that is full. */
-static int post(struct hvs_guest *g, const void *msg, size_t len)
+int hvsi_guest_post(struct hvs_guest *g, const void *msg, size_t len)
 {
 	for (unsigned i = 0; i < HVSI_GUEST_MAX_WAITS; i++) {
 		uint16_t status = hvs_guest_post(g, g->message_connection, msg, len);
@@ -231,7 +230,7 @@ int hvs_guest_connect(struct hvs_guest *g, uint32_t version)
 		msg.sint = HVS_VMBUS_SINT;
 		g->message_connection = HVS_VMBUS_MULTICLIENT_CONNECTION;
 	}
-	got = post(g, &msg, sizeof(msg));
+	got = hvsi_guest_post(g, &msg, sizeof(msg));
 	if (!got)
 		got = hvs_guest_wait_message(g, HVSI_MSG_VERSION_RESPONSE, buf);
 	if (got < 0)
@@ -248,7 +247,7 @@ int hvs_guest_unload(struct hvs_guest *g)
 {
 	struct hvsi_msg msg = hvsi_msg_header(HVSI_MSG_UNLOAD);
 	uint8_t buf[HVSI_MSG_MAX];
-	int got = post(g, &msg, sizeof(msg));
+	int got = hvsi_guest_post(g, &msg, sizeof(msg));
 
 	if (!got)
 		got = hvs_guest_wait_message(g, HVSI_MSG_UNLOAD_RESPONSE, buf);
@@ -264,7 +263,7 @@ int hvs_guest_request_offers(struct hvs_guest *g)
 
 	g->offer_count = 0;
 	g->offer_lost = false;
-	got = post(g, &msg, sizeof(msg));
+	got = hvsi_guest_post(g, &msg, sizeof(msg));
 	if (!got)
 		got = hvs_guest_wait_message(g, HVSI_MSG_ALLOFFERS_DELIVERED, buf);
 	if (got < 0)
@@ -314,11 +313,11 @@ int hvs_guest_gpadl_create(struct hvs_guest *g, uint32_t relid, uint64_t gpa, ui
 	memcpy(buf, &h, sizeof(h));
 	memcpy(buf + sizeof(h), &count, sizeof(count));
 	at = put_pfns(buf, sizeof(h) + 8, &pfn, &left, HEADER_PFNS);
-	got = post(g, buf, at);
+	got = hvsi_guest_post(g, buf, at);
 	while (!got && left) {
 		memcpy(buf, &b, sizeof(b));
 		at = put_pfns(buf, sizeof(b), &pfn, &left, BODY_PFNS);
-		got = post(g, buf, at);
+		got = hvsi_guest_post(g, buf, at);
 	}
 	if (!got)
 		got = hvs_guest_wait_message(g, HVSI_MSG_GPADL_CREATED, buf);
@@ -337,7 +336,7 @@ int hvs_guest_gpadl_teardown(struct hvs_guest *g, uint32_t relid, uint32_t id)
 					      .relid = hvsi_le32(relid),
 					      .gpadl_id = hvsi_le32(id)};
 	uint8_t buf[HVSI_MSG_MAX];
-	int got = post(g, &msg, sizeof(msg));
+	int got = hvsi_guest_post(g, &msg, sizeof(msg));
 
 	if (!got)
 		got = hvs_guest_wait_message(g, HVSI_MSG_GPADL_TORNDOWN, buf);

@@ -62,6 +62,9 @@ static inline bool hvsi_guest_is_legacy(const struct hvs_guest *g)
 /* Take messages and events in. True: there was something. */
 bool hvsi_guest_poll(struct hvs_guest *g);
 
+/* Post a control message; while the host's queue is full, wait. 0, -EIO, -ETIMEDOUT. */
+int hvsi_guest_post(struct hvs_guest *g, const void *msg, size_t len);
+
 void hvsi_guest_channel_free(struct hvs_guest_channel *ch);
 
 #endif
