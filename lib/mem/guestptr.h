@@ -20,6 +20,9 @@
 #endif
 #else
 #define HVSI_GUEST
+#ifdef __SANITIZE_THREAD__
+#define HVSI_TSAN 1
+#endif
 #endif
 
 /* For handing guest memory to somebody who only moves bytes (an iovec), and for the host's view
@@ -34,7 +37,7 @@ static inline uint8_t HVSI_GUEST *hvsi_guest_from_host(void *p)
 	return (uint8_t HVSI_GUEST *)(uintptr_t)p;
 }
 
-#if HVSI_TSAN
+#ifdef HVSI_TSAN
 /* The guest may write what we read: that is no race of ours. memcpy would be looked at. */
 __attribute__((no_sanitize("thread"))) static inline void hvsi_racy_copy(void *to, const void *from,
 									 size_t len)
