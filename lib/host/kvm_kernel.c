@@ -13,16 +13,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/*
- * CPUID 0x40000003 EAX and EDX: what KVM emulates, besides what lib/hv announces itself. Its
- * synthetic timers are left out: guests take the APIC's, which KVM emulates as well, and with
- * which the tests never saw a guest stop (docs/guest-notes.md).
- */
+/* CPUID 0x40000003 EAX and EDX: what KVM emulates, besides what lib/hv announces itself. */
 #define PRIV_VP_RUNTIME (1u << 0)
+#define PRIV_SYNTIMER (1u << 3)
 #define PRIV_APIC_ACCESS (1u << 4)
 #define PRIV_REFERENCE_TSC (1u << 9)
 #define PRIV_FREQUENCY (1u << 11)
 #define FEAT_FREQUENCY (1u << 8)
+#define FEAT_DIRECT_TIMERS (1u << 19)
 
 #define MSR_GUEST_OS_ID 0x40000000u
 #define MSR_HYPERCALL 0x40000001u
@@ -84,11 +82,19 @@ static bool possible(int vm_fd)
 
 static int configure(const struct hvs_kvm_config *cfg, struct hvs_hv_config *hv)
 {
-	(void)cfg;
 	hv->flags = HVS_HV_EXTERNAL_SINTS;
 	hv->extra_privileges =
 		PRIV_VP_RUNTIME | PRIV_APIC_ACCESS | PRIV_REFERENCE_TSC | PRIV_FREQUENCY;
 	hv->extra_features = FEAT_FREQUENCY;
+	/*
+	 * Timers only if they can interrupt directly. Otherwise they post messages, and Linux takes
+	 * them in VMBus's own slot, where KVM's writing would race with ours. They came with this
+	 * capability, in Linux 5.0.
+	 */
+	if (hvsi_kvm_has(cfg->vm_fd, KVM_CAP_HYPERV_CPUID)) {
+		hv->extra_privileges |= PRIV_SYNTIMER;
+		hv->extra_features |= FEAT_DIRECT_TIMERS;
+	}
 	return 0;
 }
 
