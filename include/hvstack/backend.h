@@ -58,6 +58,16 @@ struct hvs_synic_msg {
 };
 
 /*
+ * A program in the guest wants to connect to a service on the host (hv_sock). Library-owned;
+ * members may be added at the end.
+ */
+struct hvs_connect_request {
+	struct hvs_guid endpoint_id; /* the guest's side */
+	struct hvs_guid service_id;
+	struct hvs_guid silo_id; /* zero: none */
+};
+
+/*
  * Required: synic_post, synic_signal, wake, now_ns. All slots may be called from any thread that
  * is inside the library, must not block and must not call back into the library, except where a
  * slot says otherwise.
@@ -97,6 +107,14 @@ struct hvs_backend_ops {
 	/* Optional. Together at most 50 calls a second: what a guest does can't flood a log. */
 	void (*log)(void *be, const struct hvs_log_record *record);
 	void (*guest_fault)(void *be, const struct hvs_guest_fault *fault);
+
+	/*
+	 * Optional: without it every request is refused. 0: the request is taken, and answered,
+	 * here or later, with hvs_vmbus_refuse_connect(), or with hvs_device_offer() of a device of
+	 * class service_id and instance endpoint_id; both may be called from here. Negative:
+	 * refused. At most 16 wait for their answer at a time; the rest is refused. Main worker.
+	 */
+	int (*connect_request)(void *be, const struct hvs_connect_request *request);
 };
 #define HVS_BACKEND_OPS_INIT .size = (uint32_t)sizeof(struct hvs_backend_ops)
 

@@ -67,7 +67,9 @@ struct hvs_vsp_ops {
 };
 #define HVS_VSP_OPS_INIT .size = (uint32_t)sizeof(struct hvs_vsp_ops)
 
-#define HVS_OFFER_PIPE 0x0010u /* named pipe mode: packets carry pipe headers */
+#define HVS_OFFER_INTERFACE 0x0001u /* programs in the guest may open it, too */
+#define HVS_OFFER_PIPE 0x0010u      /* named pipe mode: packets carry pipe headers */
+#define HVS_OFFER_SOCKET 0x2000u    /* a socket (hv_sock); user_data says which side connects */
 
 struct hvs_offer {
 	uint32_t size;
@@ -76,8 +78,19 @@ struct hvs_offer {
 	struct hvs_guid instance_id; /* unique per bus, stable over reboot and restore */
 	uint8_t user_data[120];      /* class specific */
 	uint32_t max_packet_bytes;   /* largest packet accepted from the guest; 0: 4096 */
-	uint32_t reserved;           /* 0 */
-	struct hvs_worker *worker;   /* NULL: the main worker */
+	uint16_t max_subchannels;    /* hvs_channel_offer_subchannels() may ask for; below 2,047 */
+	/*
+	 * 0: the guest signals each time with a hypercall. Else it may set a bit in a page instead,
+	 * and the main worker looks at that page about every so many microseconds, up to 6,553,
+	 * as long as the channel is open: cheaper for a guest that signals often, and a cost for
+	 * the host. Only if the guest has such a page.
+	 */
+	uint16_t monitor_latency_us;
+	struct hvs_worker *worker; /* NULL: the main worker */
+	/* Sub-channel n = 1.. runs on element (n - 1) modulo the count; NULL: on `worker`. Copied. */
+	struct hvs_worker *const *subchannel_workers;
+	uint32_t subchannel_worker_count;
+	uint32_t reserved; /* 0 */
 };
 #define HVS_OFFER_INIT .size = (uint32_t)sizeof(struct hvs_offer)
 
@@ -87,8 +100,8 @@ struct hvs_offer {
  * when the guest has let go of that one. [main worker]: before hvs_vmbus_start(), or not at the same time as
  * hvs_worker_dispatch() of the main worker on another thread.
  *
- * 0, -EINVAL, -ENOTSUP (unknown members set), -EEXIST (instance_id is taken), -ENOSPC (2,047
- * channels exist), -ENOMEM.
+ * 0, -EINVAL, -ENOTSUP (unknown members set), -EEXIST (instance_id is taken), -ENOSPC
+ * (hvs_vmbus_config.max_offers devices exist), -ENOMEM.
  */
 HVS_API HVS_NODISCARD int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer,
 					   const struct hvs_vsp_ops *ops, void *dev,
@@ -164,6 +177,15 @@ HVS_API void hvs_channel_closed(struct hvs_channel *ch);
  * until the guest closes it. where is a static string. [worker]
  */
 HVS_API void hvs_channel_fault(struct hvs_channel *ch, const char *where);
+
+/*
+ * Offer sub-channels 1..count to the guest, which opens them like the channel itself, with
+ * hvs_open_params.subchannel set; those it has already stay. They are withdrawn when the primary
+ * channel is closed. ch is a primary channel; a guest older than version 2.4 is offered none.
+ *
+ * 0, -EINVAL (not a primary, or more than max_subchannels), -ESHUTDOWN. [worker]
+ */
+HVS_API HVS_NODISCARD int hvs_channel_offer_subchannels(struct hvs_channel *ch, unsigned count);
 
 /* Identity of a channel on its connection, for logs: 1..2047. [any] */
 HVS_API uint32_t hvs_channel_id(const struct hvs_channel *ch);

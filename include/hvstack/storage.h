@@ -20,6 +20,10 @@ struct hvs_storvsp_config {
 	uint32_t max_transfer_bytes; /* per request, a multiple of 4096 up to 8 MiB; 0: 1 MiB */
 	struct hvs_guid instance_id; /* unique per bus, stable: guests name devices by it */
 	struct hvs_worker *worker;   /* NULL: the main worker */
+	/* Sub-channels a guest may have, so that each of its VPs can have a channel of its own:
+	 * usually the number of VPs less 1. They run on the same worker. */
+	uint32_t max_subchannels;
+	uint32_t reserved; /* 0 */
 };
 #define HVS_STORVSP_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_storvsp_config)
 

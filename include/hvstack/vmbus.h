@@ -24,6 +24,15 @@ struct hvs_vmbus_config {
 	uint32_t max_version;     /* (major << 16) | minor; 0: the newest the library knows */
 	uint32_t max_gpadls;      /* that may exist at a time; 0: 4096 */
 	uint32_t max_gpadl_pages; /* of 4 KiB, shared by all GPADLs together; 0: 131072 (512 MiB) */
+	uint32_t max_offers;      /* channels offered at a time, up to 2047; 0: 2047 */
+	uint32_t max_open_channels;   /* at a time; 0: 2047 */
+	uint32_t max_queued_messages; /* of the guest's, that wait to be handled; 0: 16 */
+	/*
+	 * Pages of RAM, not used for anything else, that a guest of version 6.0 may use for signals
+	 * (hvs_offer.monitor_latency_us) instead of its own: parent to child, child to parent.
+	 * Both 0: none.
+	 */
+	uint64_t monitor_page_gpa[2];
 	enum hvs_log_level log_level; /* records above it are not made */
 	struct hvs_allocator alloc;   /* all NULL: malloc */
 };
@@ -71,6 +80,14 @@ HVS_API uint16_t hvs_vmbus_signal_event(struct hvs_vmbus *bus, uint32_t connecti
 
 /* A message slot of vp may have become free: the guest wrote end-of-message. [any] */
 HVS_API void hvs_vmbus_slot_free(struct hvs_vmbus *bus, uint32_t vp);
+
+/*
+ * Answer hvs_backend_ops.connect_request(): there will be no connection. 0, -ENOENT (no such
+ * request waits; the guest may have disconnected), -EINVAL (NULL). [main worker]
+ */
+HVS_API HVS_NODISCARD int hvs_vmbus_refuse_connect(struct hvs_vmbus *bus,
+						   const struct hvs_guid *endpoint_id,
+						   const struct hvs_guid *service_id);
 
 /* The bus has been started. [any] */
 HVS_API bool hvs_vmbus_started(const struct hvs_vmbus *bus);

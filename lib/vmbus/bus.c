@@ -14,6 +14,8 @@
 #define NEWEST_VERSION HVSI_VERSION(6, 0)
 #define DEFAULT_MAX_GPADLS 4096u
 #define DEFAULT_MAX_GPADL_PAGES 131072u
+#define DEFAULT_MAX_QUEUED_MESSAGES 16u
+#define LARGEST_MAX_QUEUED_MESSAGES 65536u
 #define LOG_BYTES 256u
 #define REPORTS_PER_SECOND 50u
 
@@ -27,7 +29,7 @@ static bool take_message(struct hvs_vmbus *bus, struct hvsi_inmsg *to)
 	got = bus->inq_count != 0;
 	if (got) {
 		*to = bus->inq[bus->inq_first];
-		bus->inq_first = (bus->inq_first + 1) % HVSI_INQ_DEPTH;
+		bus->inq_first = (bus->inq_first + 1) % bus->cfg.max_queued_messages;
 		bus->inq_count--;
 	}
 	hvsi_spin_unlock(&bus->inq_lock);
@@ -39,21 +41,22 @@ static void begin_reset(struct hvs_vmbus *bus)
 	hvsi_spin_lock(&bus->inq_lock);
 	bus->inq_count = 0;
 	hvsi_spin_unlock(&bus->inq_lock);
-	hvsi_outq_clear(bus);
 	hvsi_conn_reset(bus);
 }
 
-/* Send what waits; take the guest's next message only when nothing does. */
+/* Send what waits; take the guest's next message only when nothing does. Sets the timer anew. */
 static unsigned run_control(struct hvsi_work *work, unsigned budget)
 {
 	struct hvs_vmbus *bus = hvsi_container_of(work, struct hvs_vmbus, control_work);
 	struct hvsi_inmsg msg;
 	unsigned used = 1;
 
+	bus->main_worker.deadline_ns = UINT64_MAX;
+	hvsi_monitor_poll(bus);
 	if (atomic_exchange(&bus->reset_wanted, false))
 		begin_reset(bus);
 	while (hvsi_outq_pump(bus) && take_message(bus, &msg)) {
-		hvsi_conn_message(bus, msg.connection_id, msg.bytes, msg.len);
+		hvsi_message(bus, msg.connection_id, msg.bytes, msg.len);
 		if (++used >= budget) {
 			hvsi_worker_post(&bus->main_worker, &bus->control_work);
 			break;
@@ -87,9 +90,9 @@ uint16_t hvs_vmbus_post_message(struct hvs_vmbus *bus, uint32_t connection_id,
 		return HVS_HV_STATUS_INVALID_HYPERCALL_INPUT;
 
 	hvsi_spin_lock(&bus->inq_lock);
-	if (bus->inq_count < HVSI_INQ_DEPTH) {
-		struct hvsi_inmsg *m =
-			&bus->inq[(bus->inq_first + bus->inq_count++) % HVSI_INQ_DEPTH];
+	if (bus->inq_count < bus->cfg.max_queued_messages) {
+		struct hvsi_inmsg *m = &bus->inq[(bus->inq_first + bus->inq_count++) %
+						 bus->cfg.max_queued_messages];
 
 		m->connection_id = connection_id;
 		m->len = (uint32_t)len;
@@ -103,7 +106,6 @@ uint16_t hvs_vmbus_post_message(struct hvs_vmbus *bus, uint32_t connection_id,
 
 uint16_t hvs_vmbus_signal_event(struct hvs_vmbus *bus, uint32_t connection_id, uint16_t flag)
 {
-	uint32_t relid = connection_id - HVSI_FIRST_CONNECTION_ID;
 	struct hvs_channel *ch;
 
 	(void)flag; /* a channel has one event: every known guest passes 0 */
@@ -111,13 +113,13 @@ uint16_t hvs_vmbus_signal_event(struct hvs_vmbus *bus, uint32_t connection_id, u
 		hvsi_worker_post(&bus->main_worker, &bus->event_work);
 		return HVS_HV_STATUS_SUCCESS;
 	}
-	if (relid > HVSI_MAX_RELID)
-		return HVS_HV_STATUS_INVALID_CONNECTION_ID;
-	hvsi_gate_enter(&bus->open_gate);
-	ch = atomic_load(&bus->open[relid]);
+	hvsi_gate_enter(&bus->signal_gate);
+	ch = atomic_load(&bus->signal[connection_id % HVSI_SIGNAL_BUCKETS]);
+	while (ch && ch->connection_id != connection_id)
+		ch = atomic_load(&ch->signal_next);
 	if (ch)
 		hvs_channel_kick(ch);
-	hvsi_gate_leave(&bus->open_gate);
+	hvsi_gate_leave(&bus->signal_gate);
 	return ch ? HVS_HV_STATUS_SUCCESS : HVS_HV_STATUS_INVALID_CONNECTION_ID;
 }
 
@@ -146,6 +148,16 @@ static int check(struct hvs_vmbus_config *cfg, const struct hvs_backend_ops *ops
 		cfg->max_gpadls = DEFAULT_MAX_GPADLS;
 	if (!cfg->max_gpadl_pages)
 		cfg->max_gpadl_pages = DEFAULT_MAX_GPADL_PAGES;
+	if (!cfg->max_offers)
+		cfg->max_offers = HVSI_MAX_RELID;
+	if (!cfg->max_open_channels)
+		cfg->max_open_channels = HVSI_MAX_RELID;
+	if (!cfg->max_queued_messages)
+		cfg->max_queued_messages = DEFAULT_MAX_QUEUED_MESSAGES;
+	if (cfg->max_offers > HVSI_MAX_RELID ||
+	    cfg->max_queued_messages > LARGEST_MAX_QUEUED_MESSAGES ||
+	    !cfg->monitor_page_gpa[0] != !cfg->monitor_page_gpa[1])
+		return -EINVAL;
 	return hvsi_alloc_setup(&cfg->alloc, &cfg->alloc);
 }
 
@@ -170,6 +182,11 @@ int hvs_vmbus_create(const struct hvs_vmbus_config *cfg_in, struct hvs_mem *mem,
 	bus = hvsi_alloc(&cfg.alloc, sizeof(*bus));
 	if (!bus)
 		return -ENOMEM;
+	bus->inq = hvsi_alloc_array(&cfg.alloc, cfg.max_queued_messages, sizeof(bus->inq[0]));
+	if (!bus->inq) {
+		hvsi_free(&cfg.alloc, bus, sizeof(*bus));
+		return -ENOMEM;
+	}
 	bus->cfg = cfg;
 	bus->ops = ops;
 	bus->be = be;
@@ -181,6 +198,8 @@ int hvs_vmbus_create(const struct hvs_vmbus_config *cfg_in, struct hvs_mem *mem,
 	hvsi_worker_init(&bus->main_worker, bus, NULL);
 	bus->main_worker.timer_work = &bus->control_work;
 	hvsi_conn_init(bus);
+	hvsi_monitor_init(bus);
+	hvsi_tl_init(bus);
 	*out = bus;
 	return 0;
 }
@@ -227,9 +246,7 @@ void hvs_vmbus_destroy(struct hvs_vmbus *bus)
 		struct hvs_device *d = bus->devices;
 
 		bus->devices = d->next;
-		if (d->ops.destroy)
-			d->ops.destroy(d->priv);
-		hvsi_free(&a, d, sizeof(*d));
+		hvsi_device_free(d);
 	}
 	while (bus->workers) {
 		struct hvs_worker *w = bus->workers;
@@ -237,6 +254,7 @@ void hvs_vmbus_destroy(struct hvs_vmbus *bus)
 		bus->workers = w->next;
 		hvsi_free(&a, w, sizeof(*w));
 	}
+	hvsi_free(&a, bus->inq, bus->cfg.max_queued_messages * sizeof(bus->inq[0]));
 	hvsi_free(&a, bus, sizeof(*bus));
 }
 

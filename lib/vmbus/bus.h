@@ -31,17 +31,41 @@ struct hvs_worker {
 	void *priv;
 	struct hvsi_work_queue queue;
 	atomic_bool asleep; /* the embedder must be told when something is queued */
-	/* One timer is all anybody needs: when to post timer_work. UINT64_MAX: never. */
+	/* When to post timer_work. UINT64_MAX: never. */
 	uint64_t deadline_ns;
 	struct hvsi_work *timer_work;
 };
 
 void hvsi_worker_init(struct hvs_worker *w, struct hvs_vmbus *bus, void *priv);
 
+/* Have timer_work run at that time, or earlier if somebody else wants that. The worker itself. */
+static inline void hvsi_worker_wake_at(struct hvs_worker *w, uint64_t ns)
+{
+	if (ns < w->deadline_ns)
+		w->deadline_ns = ns;
+}
+
 /* Have `work` run on w. [any] */
 void hvsi_worker_post(struct hvs_worker *w, struct hvsi_work *work);
 
 /* ---- messages to the guest (outq.c) -------------------------------------------------------- */
+
+/* What a message is, together with what it is embedded in. Part of saved state: add at the end. */
+enum hvsi_out {
+	HVSI_OUT_VERSION_RESPONSE = 1,
+	HVSI_OUT_ALL_OFFERS = 2,
+	HVSI_OUT_UNLOAD_RESPONSE = 3,
+	HVSI_OUT_PAUSE_RESPONSE = 4,
+	HVSI_OUT_MODIFY_CONNECTION_RESPONSE = 5,
+	HVSI_OUT_REFUSAL = 6,
+	HVSI_OUT_TL_RESULT = 7,
+	HVSI_OUT_OFFER = 8,
+	HVSI_OUT_RESCIND = 9,
+	HVSI_OUT_OPEN_RESULT = 10,
+	HVSI_OUT_MODIFY_RESPONSE = 11,
+	HVSI_OUT_RESERVED_CLOSED = 12,
+	HVSI_OUT_GPADL = 13,
+};
 
 /*
  * A message that waits for the guest's message slot. It is embedded in what it is about and its
@@ -49,15 +73,23 @@ void hvsi_worker_post(struct hvs_worker *w, struct hvsi_work *work);
  */
 struct hvsi_outmsg {
 	struct hvsi_list node; /* in no list: not waiting */
+	enum hvsi_out kind;
+	/* Where it goes; HVSI_VP_NONE: where all messages of the connection go. */
+	uint32_t vp;
+	uint8_t sint;
 	/* Write the message, return its exact size. */
 	size_t (*build)(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]);
 	/* The guest has it (or can see it). Optional. */
 	void (*sent)(struct hvsi_outmsg *m);
 };
 
-void hvsi_outmsg_init(struct hvsi_outmsg *m,
+void hvsi_outmsg_init(struct hvsi_outmsg *m, enum hvsi_out kind,
 		      size_t (*build)(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]),
 		      void (*sent)(struct hvsi_outmsg *m));
+
+/* Have it go to this VP and SINT; HVSI_VP_NONE, or what does not exist: where all others go. */
+void hvsi_outmsg_address(const struct hvs_vmbus *bus, struct hvsi_outmsg *m, uint32_t vp,
+			 uint32_t sint);
 
 /* Append; a message that already waits stays where it is. */
 void hvsi_outq_add(struct hvs_vmbus *bus, struct hvsi_outmsg *m);
@@ -71,8 +103,9 @@ static inline bool hvsi_version_is_legacy(uint32_t version)
 	return version < HVSI_VERSION(2, 4);
 }
 
-/* Forget everything that waits. */
-void hvsi_outq_clear(struct hvs_vmbus *bus);
+/* Forget what waits; unless `all`, not what has an address of its own: it is about reserved
+ * channels, which outlive the connection. */
+void hvsi_outq_clear(struct hvs_vmbus *bus, bool all);
 
 /* ---- GPADLs (gpadl.c) ---------------------------------------------------------------------- */
 
@@ -143,28 +176,38 @@ enum {
 	HVSI_DONE_MODIFY = 2,
 	HVSI_DONE_CLOSE = 4,
 	HVSI_DONE_FENCE = 8,
+	HVSI_DONE_SUBCHANNELS = 16, /* the device asks for sub-channels */
 };
 
 struct hvs_channel {
 	struct hvs_device *dev;
 	struct hvs_worker *worker;
+	uint16_t index; /* 0: the device's primary channel, else a sub-channel */
 
 	/* Main worker. */
 	enum hvsi_chan_state state;
 	bool release; /* on its way to RELEASED */
 	bool revoked; /* on its way to REVOKED, or there */
+	bool waiting; /* to be offered when a relid, or what it takes the place of, is gone */
+	bool reserved; /* opened by a guest that crashes; outlives the connection */
+	uint8_t monitor_id; /* HVSI_NO_MONITOR: the guest signals by hypercall */
 	uint32_t relid;
+	/* While open: which HvSignalEvent is for it; the guest may have chosen another one. */
 	uint32_t connection_id;
-	struct hvsi_msg_open request;      /* the open being served */
-	struct hvsi_msg_open next_request; /* CLOSING_REOPEN */
+	struct hvs_channel *_Atomic signal_next;
+	struct hvsi_msg_open_6_0 request;      /* the open being served */
+	struct hvsi_msg_open_6_0 next_request; /* CLOSING_REOPEN */
+	bool close_asked;                      /* of a reserved channel */
 	struct hvsi_gpadl *ring;
 	uint32_t open_status;
 	unsigned modify_owed; /* answers to MODIFYCHANNEL that are due */
 	bool doorbell;
+	bool enlisted; /* the guest's signals find it */
 	struct hvsi_outmsg offer;
 	struct hvsi_outmsg rescind;
 	struct hvsi_outmsg open_result;
 	struct hvsi_outmsg modify_response;
+	struct hvsi_outmsg reserved_closed;
 	struct hvsi_work done_work;
 
 	/* Between the two workers. */
@@ -185,6 +228,7 @@ struct hvs_channel {
 	bool closing;
 	bool faulted;
 	bool legacy; /* interrupts through the interrupt page */
+	uint16_t event_flag;
 	uint32_t target_vp;
 	unsigned received; /* packets in this run */
 	bool drained;      /* the device has seen the ring empty in this run */
@@ -204,32 +248,47 @@ struct hvs_device {
 	struct hvs_offer offer;
 	struct hvs_vsp_ops ops;
 	void *priv;
-	struct hvs_channel primary;
+	unsigned known; /* channels with a relid */
 
-	/* To be offered when a relid, or the device it takes the place of, is gone. */
-	bool waiting;
-	/* Removal: freed when the embedder has been told and the relid is free. */
+	/* Removal: freed when the embedder has been told and the relids are free. */
+	bool removed;
 	bool told;
+	unsigned fences; /* channels that are not at rest yet */
 	hvs_done_fn done;
 	void *done_arg;
+
+	atomic_uint subchannels_wanted; /* by the device's worker; 0: nothing new */
+	unsigned channel_count;
+	struct hvs_channel channel[]; /* the primary, then its sub-channels */
 };
 
-/* device.c, main worker. A removed device's channel is closed and nothing of it is queued. */
+/* device.c, main worker. One more channel of a removed device is closed and has nothing queued. */
 void hvsi_device_at_rest(struct hvs_device *d);
-/* A removed device's relid is free again, or it never had one. */
+/* A relid of the device's is free again. d may be gone afterwards. */
 void hvsi_device_let_go(struct hvs_device *d);
-/* Give the device a relid and offer it. */
-void hvsi_device_offer_now(struct hvs_device *d);
+/* The connection goes away: every channel on its way to RELEASED. d may be gone afterwards. */
+void hvsi_device_disconnect(struct hvs_device *d);
+/* Offer a channel as soon as that is possible. */
+void hvsi_device_offer_channel(struct hvs_channel *ch);
+/* Offer the sub-channels the device has asked for; its primary is open. */
+void hvsi_device_offer_subchannels(struct hvs_device *d);
+/* The primary is closed: so are they. */
+void hvsi_device_revoke_subchannels(struct hvs_device *d);
 
-void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev);
+void hvsi_device_free(struct hvs_device *d);
+
+void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev, uint16_t index,
+		    struct hvs_worker *worker);
 
 /* Main worker: guest's messages. */
 void hvsi_chan_open(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_close(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_released(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_modify(struct hvs_vmbus *bus, const void *bytes, size_t len);
+void hvsi_chan_open_reserved(struct hvs_vmbus *bus, const void *bytes, size_t len);
+void hvsi_chan_close_reserved(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_offer(struct hvs_channel *ch, uint32_t relid);
-/* The device goes away: hvsi_device_at_rest() and hvsi_device_let_go() follow. */
+/* The channel is withdrawn. If its device goes away hvsi_device_at_rest() follows. */
 void hvsi_chan_revoke(struct hvs_channel *ch);
 /* Begin to bring it to RELEASED; hvsi_conn_channel_released() is called when it is there. */
 void hvsi_chan_disconnect(struct hvs_channel *ch);
@@ -263,11 +322,14 @@ struct hvsi_conn {
 	uint32_t message_vp;                      /* where messages to the guest go */
 	struct hvsi_msg_initiate_contact contact; /* the last one */
 	uint32_t contact_connection;              /* connection id it came through */
+	uint32_t via;                             /* and the message being handled */
 	struct hvsi_outmsg version_response;
 	struct hvsi_outmsg all_offers;
 	struct hvsi_outmsg unload_response;
 	struct hvsi_outmsg pause_response;
+	struct hvsi_outmsg modify_connection_response;
 	bool version_ok;
+	bool modify_connection_ok;
 	uint32_t features; /* negotiated */
 	bool paused;       /* the guest wants no message until it says so */
 	/* Versions before 2.4; NULL: none given. Stays while a channel is open. */
@@ -282,19 +344,77 @@ struct hvsi_conn {
 };
 
 void hvsi_conn_init(struct hvs_vmbus *bus);
-/* One message of the guest's: a private copy. */
-void hvsi_conn_message(struct hvs_vmbus *bus, uint32_t connection_id, const void *msg, size_t len);
 void hvsi_conn_channel_released(struct hvs_vmbus *bus);
 void hvsi_conn_reset(struct hvs_vmbus *bus);
 /* Look which channels the guest has marked in the interrupt page. */
 void hvsi_conn_event(struct hvs_vmbus *bus);
 /* Answer with a message that no object stands behind. */
 void hvsi_conn_refuse(struct hvs_vmbus *bus, const void *msg, size_t len);
+/* The same, to a place the guest named; to the usual one if there is no such place. */
+void hvsi_conn_refuse_at(struct hvs_vmbus *bus, uint32_t vp, uint32_t sint, const void *msg,
+			 size_t len);
+
+/* The guest's messages; message.c has seen to it that they are long enough and allowed now. */
+void hvsi_conn_initiate_contact(struct hvs_vmbus *bus, const void *msg, size_t len);
+void hvsi_conn_unload(struct hvs_vmbus *bus, const void *msg, size_t len);
+void hvsi_conn_request_offers(struct hvs_vmbus *bus, const void *msg, size_t len);
+void hvsi_conn_modify(struct hvs_vmbus *bus, const void *msg, size_t len);
+void hvsi_conn_pause(struct hvs_vmbus *bus, const void *msg, size_t len);
+void hvsi_conn_resume(struct hvs_vmbus *bus, const void *msg, size_t len);
+
+/* ---- message.c: one message of the guest's, a private copy ---------------------------------- */
+
+void hvsi_message(struct hvs_vmbus *bus, uint32_t connection_id, const void *msg, size_t len);
+
+/* ---- monitor.c: signals through a page in memory instead of hypercalls ----------------------- */
+
+struct hvsi_monitor {
+	uint8_t HVSI_GUEST *page; /* child to parent; NULL: the guest gave none */
+	struct hvs_channel *channel[HVSI_MONITOR_IDS]; /* that were offered with this id */
+	uint64_t period_ns;                            /* UINT64_MAX: none of them is open */
+	uint64_t next_ns;
+};
+
+void hvsi_monitor_init(struct hvs_vmbus *bus);
+/* Take both pages, or none (both 0), into use. False: they are not RAM; nothing has changed. */
+bool hvsi_monitor_set_pages(struct hvs_vmbus *bus, uint64_t to_guest, uint64_t to_host);
+/* May the pages be exchanged? Not while somebody uses them. */
+static inline bool hvsi_monitor_idle(const struct hvsi_monitor *m)
+{
+	return m->period_ns == UINT64_MAX;
+}
+/* Give a channel that wants it an id, and take it back. */
+void hvsi_monitor_assign(struct hvs_channel *ch);
+void hvsi_monitor_release(struct hvs_channel *ch);
+/* A channel with an id opens or has closed. */
+void hvsi_monitor_watch(struct hvs_channel *ch);
+void hvsi_monitor_changed(struct hvs_vmbus *bus);
+/* Look, if it is time. */
+void hvsi_monitor_poll(struct hvs_vmbus *bus);
+
+/* ---- tlconnect.c: the guest asks for a socket connection to the host ------------------------- */
+
+#define HVSI_TL_REQUESTS 16u
+
+struct hvsi_tl_request {
+	bool used;
+	uint32_t status;
+	struct hvs_guid endpoint_id;
+	struct hvs_guid service_id;
+	struct hvsi_outmsg result;
+};
+
+void hvsi_tl_init(struct hvs_vmbus *bus);
+void hvsi_tl_request(struct hvs_vmbus *bus, const void *msg, size_t len);
+/* The connection goes away. */
+void hvsi_tl_forget(struct hvs_vmbus *bus);
+/* A device was offered: it may be the answer. */
+void hvsi_tl_offered(struct hvs_vmbus *bus, const struct hvs_offer *offer);
 
 /* ---- the bus (bus.c) ----------------------------------------------------------------------- */
 
-#define HVSI_INQ_DEPTH 16u
 #define HVSI_FIRST_CONNECTION_ID 0x2000u /* of relid 0; above every well-known connection id */
+#define HVSI_SIGNAL_BUCKETS 2048u
 
 struct hvsi_inmsg {
 	uint32_t connection_id;
@@ -315,7 +435,7 @@ struct hvs_vmbus {
 	struct hvsi_work event_work; /* the guest signalled the shared event connection */
 
 	struct hvsi_spin inq_lock;
-	struct hvsi_inmsg inq[HVSI_INQ_DEPTH];
+	struct hvsi_inmsg *inq; /* cfg.max_queued_messages of them */
 	unsigned inq_first;
 	unsigned inq_count;
 
@@ -329,14 +449,20 @@ struct hvs_vmbus {
 	struct hvsi_list outq;
 	struct hvsi_conn conn;
 	struct hvsi_gpadls gpadls;
+	struct hvsi_monitor monitor;
+	struct hvsi_tl_request tl[HVSI_TL_REQUESTS];
 	struct hvs_device *devices;
 	uint32_t device_count;
-	uint32_t offered_count; /* relids in use */
-	uint32_t leaving_count; /* devices that were removed and are not freed yet */
-	/* Index is the relid. */
-	struct hvs_channel *offered[HVSI_MAX_RELID + 1]; /* on this connection; main worker */
-	_Atomic(struct hvs_channel *) open[HVSI_MAX_RELID + 1]; /* any thread, through the gate */
-	struct hvsi_gate open_gate;
+	uint32_t offered_count;  /* relids in use */
+	uint32_t reserved_count; /* of them: opened as reserved channels */
+	uint32_t open_count;     /* channels whose rings are in use */
+	uint32_t waiting_count;  /* channels that wait to be offered */
+	uint32_t leaving_count;  /* devices that were removed and are not freed yet */
+	struct hvs_channel *offered[HVSI_MAX_RELID + 1]; /* by relid; main worker */
+	/* Open channels by connection id, which is a hash without collisions unless guests choose
+	 * ids themselves. Any thread, through the gate. */
+	struct hvs_channel *_Atomic signal[HVSI_SIGNAL_BUCKETS];
+	struct hvsi_gate signal_gate;
 };
 
 /* Channel with this relid that is offered on this connection; NULL: none. Main worker. */

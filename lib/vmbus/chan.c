@@ -19,10 +19,12 @@ static size_t build_offer(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
 		.class_id = o->class_id,
 		.instance_id = o->instance_id,
 		.flags = hvsi_le16((uint16_t)o->flags),
+		.subchannel = hvsi_le16(ch->index),
 		.relid = hvsi_le32(ch->relid),
-		.monitor_id = HVSI_NO_MONITOR,
+		.monitor_id = ch->monitor_id,
+		.monitor_allocated = ch->monitor_id != HVSI_NO_MONITOR,
 		.dedicated = hvsi_le16(1),
-		.connection_id = hvsi_le32(ch->connection_id),
+		.connection_id = hvsi_le32(HVSI_FIRST_CONNECTION_ID + ch->relid),
 	};
 
 	memcpy(msg.user_data, o->user_data, sizeof(msg.user_data));
@@ -36,7 +38,7 @@ static size_t build_open_result(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]
 	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, open_result);
 	struct hvsi_msg_open_result msg = {.h = hvsi_msg_header(HVSI_MSG_OPENCHANNEL_RESULT),
 					   .relid = hvsi_le32(ch->relid),
-					   .open_id = ch->request.open_id,
+					   .open_id = ch->request.open.open_id,
 					   .status = hvsi_le32(ch->open_status)};
 
 	memcpy(buf, &msg, sizeof(msg));
@@ -59,15 +61,6 @@ static void command(struct hvs_channel *ch, unsigned ctl)
 	hvsi_worker_post(ch->worker, &ch->ctl_work);
 }
 
-/* Drivers lose interrupts that come before they know that the channel is open. */
-static void open_result_sent(struct hvsi_outmsg *m)
-{
-	struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, open_result);
-
-	if (ch->state == HVSI_CHAN_OPEN)
-		command(ch, HVSI_CTL_START);
-}
-
 static size_t build_modify_response(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
 {
 	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, modify_response);
@@ -87,6 +80,16 @@ static void modify_response_sent(struct hvsi_outmsg *m)
 
 	if (--ch->modify_owed)
 		hvsi_outq_add(ch->dev->bus, m);
+}
+
+static size_t build_reserved_closed(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
+{
+	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, reserved_closed);
+	struct hvsi_msg_relid msg = {.h = hvsi_msg_header(HVSI_MSG_CLOSE_RESERVED_RESPONSE),
+				     .relid = hvsi_le32(ch->relid)};
+
+	memcpy(buf, &msg, sizeof(msg));
+	return sizeof(msg);
 }
 
 static bool modify_is_answered(const struct hvs_vmbus *bus)
@@ -118,24 +121,44 @@ static void refuse_modify(struct hvs_vmbus *bus, const struct hvsi_msg_modify_ch
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+static struct hvs_channel *signalled_by(struct hvs_vmbus *bus, uint32_t connection_id)
+{
+	struct hvs_channel *ch = atomic_load(&bus->signal[connection_id % HVSI_SIGNAL_BUCKETS]);
+
+	while (ch && ch->connection_id != connection_id)
+		ch = atomic_load(&ch->signal_next);
+	return ch;
+}
+
+/* From here on the guest's signals find the channel. */
 static void enlist(struct hvs_channel *ch)
 {
 	struct hvs_vmbus *bus = ch->dev->bus;
+	struct hvs_channel *_Atomic *bucket = &bus->signal[ch->connection_id % HVSI_SIGNAL_BUCKETS];
 
-	atomic_store(&bus->open[ch->relid], ch);
+	atomic_store(&ch->signal_next, atomic_load(bucket));
+	atomic_store(bucket, ch);
+	ch->enlisted = true;
 	ch->doorbell =
 		bus->ops.doorbell_add && bus->ops.doorbell_add(bus->be, ch->connection_id, ch) == 0;
+	hvsi_monitor_watch(ch);
 }
 
 static void delist(struct hvs_channel *ch)
 {
 	struct hvs_vmbus *bus = ch->dev->bus;
+	struct hvs_channel *_Atomic *at = &bus->signal[ch->connection_id % HVSI_SIGNAL_BUCKETS];
 
 	if (ch->doorbell)
 		bus->ops.doorbell_del(bus->be, ch->connection_id, ch);
 	ch->doorbell = false;
-	atomic_store(&bus->open[ch->relid], NULL);
-	hvsi_gate_drain(&bus->open_gate);
+	while (atomic_load(at) != ch)
+		at = &atomic_load(at)->signal_next;
+	atomic_store(at, atomic_load(&ch->signal_next));
+	hvsi_gate_drain(&bus->signal_gate);
+	ch->enlisted = false;
+	if (ch->monitor_id != HVSI_NO_MONITOR)
+		hvsi_monitor_changed(bus);
 }
 
 static void answer_open(struct hvs_channel *ch, uint32_t status)
@@ -147,7 +170,7 @@ static void answer_open(struct hvs_channel *ch, uint32_t status)
 /* Is what the guest gave a pair of rings: whole pages in one range, control and data page each? */
 static bool ring_ok(const struct hvs_channel *ch, const struct hvsi_gpadl *g)
 {
-	uint32_t split = hvsi_get32(ch->request.downstream_page);
+	uint32_t split = hvsi_get32(ch->request.open.downstream_page);
 
 	return g && g->state == HVSI_GPADL_READY && g->status == HVSI_STATUS_OK &&
 	       g->relid == ch->relid && g->range_count == 1 &&
@@ -155,27 +178,49 @@ static bool ring_ok(const struct hvs_channel *ch, const struct hvsi_gpadl *g)
 	       g->extents.page_count >= 4 && split <= g->extents.page_count - 2;
 }
 
+/* How the two sides signal each other: as offered, or as the guest wants it. */
+static bool take_signal_parameters(struct hvs_channel *ch)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+	uint32_t id = HVSI_FIRST_CONNECTION_ID + ch->relid;
+	uint16_t flag = (uint16_t)ch->relid;
+
+	if (bus->conn.features & HVSI_FEATURE_SIGNAL_PARAMETERS && !ch->reserved) {
+		id = hvsi_get32(ch->request.connection_id);
+		flag = hvsi_get16(ch->request.event_flag);
+	}
+	if (id <= HVS_VMBUS_MULTICLIENT_CONNECTION || id >= 1u << 24 || signalled_by(bus, id) ||
+	    !flag || flag >= HVSI_EVENT_FLAGS)
+		return false;
+	ch->connection_id = id;
+	ch->event_flag = flag;
+	return true;
+}
+
 static void begin_open(struct hvs_channel *ch)
 {
 	struct hvs_vmbus *bus = ch->dev->bus;
-	struct hvsi_gpadl *g = hvsi_gpadl_find(bus, hvsi_get32(ch->request.gpadl_id));
-	uint32_t vp = hvsi_get32(ch->request.target_vp);
+	struct hvsi_gpadl *g = hvsi_gpadl_find(bus, hvsi_get32(ch->request.open.gpadl_id));
+	uint32_t vp = hvsi_get32(ch->request.open.target_vp);
 
 	ch->legacy = hvsi_version_is_legacy(atomic_load(&bus->conn.version));
 	if (ch->legacy)
 		vp = 0; /* the field means nothing */
-	if (!ring_ok(ch, g) || (vp >= bus->cfg.vp_count && vp != HVSI_VP_NONE)) {
-		hvsi_fault(bus, ch->relid, HVS_FAULT_MESSAGE, "OPENCHANNEL with a bad ring or VP");
+	if (!ring_ok(ch, g) || (vp >= bus->cfg.vp_count && vp != HVSI_VP_NONE) ||
+	    !take_signal_parameters(ch)) {
+		hvsi_fault(bus, ch->relid, HVS_FAULT_MESSAGE,
+			   "OPENCHANNEL with a bad ring, VP or signal");
 		answer_open(ch, HVSI_STATUS_FAILED);
 		return;
 	}
 	ch->ring = g;
 	ch->target_vp = vp;
-	if (hvsi_chan_io_prepare(ch) < 0) {
+	if (bus->open_count >= bus->cfg.max_open_channels || hvsi_chan_io_prepare(ch) < 0) {
 		answer_open(ch, HVSI_STATUS_FAILED);
 		return;
 	}
 	hvsi_gpadl_get(g);
+	bus->open_count++;
 	ch->state = HVSI_CHAN_OPENING;
 	/* Before the device opens: its driver may signal at once. */
 	enlist(ch);
@@ -188,31 +233,50 @@ static void finish_close(struct hvs_channel *ch)
 	hvsi_chan_io_free(ch);
 	hvsi_gpadl_put(ch->ring);
 	ch->ring = NULL;
+	ch->dev->bus->open_count--;
+}
+
+static void unreserve(struct hvs_channel *ch)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+
+	if (!ch->reserved)
+		return;
+	ch->reserved = false;
+	ch->close_asked = false;
+	bus->reserved_count--;
+	hvsi_outmsg_address(bus, &ch->open_result, HVSI_VP_NONE, 0);
 }
 
 /* The guest has let go of the relid, or was never told of it. */
 static void released(struct hvs_channel *ch)
 {
-	struct hvs_vmbus *bus = ch->dev->bus;
+	struct hvs_device *d = ch->dev;
+	struct hvs_vmbus *bus = d->bus;
 
 	hvsi_list_remove(&ch->offer.node);
 	hvsi_list_remove(&ch->rescind.node);
 	hvsi_list_remove(&ch->open_result.node);
 	hvsi_list_remove(&ch->modify_response.node);
+	hvsi_list_remove(&ch->reserved_closed.node);
+	unreserve(ch);
 	hvsi_gpadl_free_relid(bus, ch->relid);
+	hvsi_monitor_release(ch);
 	ch->state = HVSI_CHAN_RELEASED;
 	ch->release = false;
+	ch->revoked = d->removed;
 	bus->offered[ch->relid] = NULL;
 	bus->offered_count--;
-	if (ch->revoked)
-		hvsi_device_let_go(ch->dev); /* ch may be gone */
+	d->known--;
+	hvsi_device_let_go(d); /* ch may be gone */
 	hvsi_conn_channel_released(bus);
 }
 
-/* Closed for good, because the device goes away. */
+/* Closed for good, because the device goes away or the channel is withdrawn. */
 static void revoked(struct hvs_channel *ch)
 {
-	command(ch, HVSI_CTL_FENCE);
+	if (ch->dev->removed)
+		command(ch, HVSI_CTL_FENCE);
 	ch->state = HVSI_CHAN_REVOKED;
 	if (ch->release)
 		released(ch);
@@ -223,6 +287,8 @@ static void begin_close(struct hvs_channel *ch)
 	delist(ch);
 	ch->state = HVSI_CHAN_CLOSING;
 	command(ch, HVSI_CTL_CLOSE);
+	if (!ch->index && !ch->release && !ch->reserved)
+		hvsi_device_revoke_subchannels(ch->dev);
 }
 
 static void open_done(struct hvs_channel *ch)
@@ -230,6 +296,10 @@ static void open_done(struct hvs_channel *ch)
 	if (!ch->open_error && !ch->release && !ch->revoked) {
 		ch->state = HVSI_CHAN_OPEN;
 		answer_open(ch, HVSI_STATUS_OK);
+		if (ch->close_asked)
+			begin_close(ch);
+		else if (!ch->index)
+			hvsi_device_offer_subchannels(ch->dev);
 		return;
 	}
 	if (!ch->open_error) {
@@ -247,23 +317,50 @@ static void open_done(struct hvs_channel *ch)
 	} else {
 		ch->state = HVSI_CHAN_CLOSED;
 		answer_open(ch, HVSI_STATUS_FAILED);
+		if (ch->close_asked)
+			hvsi_outq_add(ch->dev->bus, &ch->reserved_closed);
 	}
+}
+
+/* Nothing of the channel is in use any more. */
+static void closed(struct hvs_channel *ch)
+{
+	unreserve(ch);
+	if (ch->revoked)
+		revoked(ch);
+	else if (ch->release)
+		released(ch);
+	else
+		ch->state = HVSI_CHAN_CLOSED;
+}
+
+/* Drivers lose interrupts that come before they know that the channel is open. */
+static void open_result_sent(struct hvsi_outmsg *m)
+{
+	struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, open_result);
+
+	if (ch->state == HVSI_CHAN_OPEN)
+		command(ch, HVSI_CTL_START);
+	else if (ch->state == HVSI_CHAN_CLOSED && ch->reserved && !ch->close_asked)
+		closed(ch); /* it could not be opened */
+}
+
+/* The guest that crashes waits for this before it goes on. */
+static void reserved_closed_sent(struct hvsi_outmsg *m)
+{
+	closed(hvsi_container_of(m, struct hvs_channel, reserved_closed));
 }
 
 static void close_done(struct hvs_channel *ch)
 {
-	bool reopen = ch->state == HVSI_CHAN_CLOSING_REOPEN;
+	bool reopen = ch->state == HVSI_CHAN_CLOSING_REOPEN && !ch->revoked && !ch->release;
 
 	finish_close(ch);
-	if (ch->revoked) {
-		revoked(ch);
+	if (ch->close_asked) {
+		hvsi_outq_add(ch->dev->bus, &ch->reserved_closed);
 		return;
 	}
-	if (ch->release) {
-		released(ch);
-		return;
-	}
-	ch->state = HVSI_CHAN_CLOSED;
+	closed(ch);
 	if (reopen) {
 		ch->request = ch->next_request;
 		begin_open(ch);
@@ -280,6 +377,8 @@ static unsigned run_done(struct hvsi_work *work, unsigned budget)
 		open_done(ch);
 	if (done & HVSI_DONE_MODIFY)
 		modify_done(ch);
+	if (done & HVSI_DONE_SUBCHANNELS)
+		hvsi_device_offer_subchannels(ch->dev);
 	if (done & HVSI_DONE_CLOSE)
 		close_done(ch);
 	if (done & HVSI_DONE_FENCE)
@@ -289,32 +388,96 @@ static unsigned run_done(struct hvsi_work *work, unsigned budget)
 
 /* ---- messages from the guest ----------------------------------------------------------------- */
 
+static void refuse_open(struct hvs_vmbus *bus, const struct hvsi_msg_open *msg)
+{
+	struct hvsi_msg_open_result refusal = {.h = hvsi_msg_header(HVSI_MSG_OPENCHANNEL_RESULT),
+					       .relid = msg->relid,
+					       .open_id = msg->open_id,
+					       .status = hvsi_le32(HVSI_STATUS_FAILED)};
+
+	hvsi_fault(bus, hvsi_get32(msg->relid), HVS_FAULT_MESSAGE,
+		   "OPENCHANNEL of a channel that can't be opened now");
+	hvsi_conn_refuse(bus, &refusal, sizeof(refusal));
+}
+
 void hvsi_chan_open(struct hvs_vmbus *bus, const void *bytes, size_t len)
 {
-	struct hvsi_msg_open msg;
+	struct hvsi_msg_open_6_0 msg = {0};
+	struct hvs_channel *ch;
+
+	memcpy(&msg, bytes, len < sizeof(msg) ? len : sizeof(msg));
+	ch = hvsi_bus_channel(bus, hvsi_get32(msg.open.relid));
+	if (ch && ch->revoked)
+		return; /* crossed the RESCIND, which ends the guest's wait */
+	if (bus->conn.features & HVSI_FEATURE_SIGNAL_PARAMETERS && len < sizeof(msg)) {
+		refuse_open(bus, &msg.open);
+	} else if (ch && ch->state == HVSI_CHAN_CLOSED) {
+		ch->request = msg;
+		begin_open(ch);
+	} else if (ch && ch->state == HVSI_CHAN_CLOSING && !ch->reserved) {
+		ch->next_request = msg;
+		ch->state = HVSI_CHAN_CLOSING_REOPEN;
+	} else {
+		refuse_open(bus, &msg.open);
+	}
+}
+
+/* A guest that crashes opens a channel of its own, next to all it had, and polls it. */
+void hvsi_chan_open_reserved(struct hvs_vmbus *bus, const void *bytes, size_t len)
+{
+	struct hvsi_msg_open_reserved msg;
 	struct hvs_channel *ch;
 
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
 	ch = hvsi_bus_channel(bus, hvsi_get32(msg.relid));
-	if (ch && ch->revoked)
-		return; /* crossed the RESCIND, which ends the guest's wait */
-	if (ch && ch->state == HVSI_CHAN_CLOSED) {
-		ch->request = msg;
-		begin_open(ch);
-	} else if (ch && ch->state == HVSI_CHAN_CLOSING) {
-		ch->next_request = msg;
-		ch->state = HVSI_CHAN_CLOSING_REOPEN;
-	} else {
+	if (!ch || ch->state != HVSI_CHAN_CLOSED || ch->reserved) {
 		struct hvsi_msg_open_result refusal = {
 			.h = hvsi_msg_header(HVSI_MSG_OPENCHANNEL_RESULT),
 			.relid = msg.relid,
-			.open_id = msg.open_id,
 			.status = hvsi_le32(HVSI_STATUS_FAILED)};
 
 		hvsi_fault(bus, hvsi_get32(msg.relid), HVS_FAULT_MESSAGE,
-			   "OPENCHANNEL of a channel that can't be opened now");
-		hvsi_conn_refuse(bus, &refusal, sizeof(refusal));
+			   "OPEN_RESERVED_CHANNEL of a channel that is not closed");
+		hvsi_conn_refuse_at(bus, hvsi_get32(msg.target_vp), hvsi_get32(msg.target_sint),
+				    &refusal, sizeof(refusal));
+		return;
+	}
+	ch->request = (struct hvsi_msg_open_6_0){
+		.open = {.relid = msg.relid,
+			 .gpadl_id = msg.gpadl_id,
+			 .target_vp = hvsi_le32(HVSI_VP_NONE),
+			 .downstream_page = msg.downstream_page}};
+	ch->reserved = true;
+	bus->reserved_count++;
+	hvsi_outmsg_address(bus, &ch->open_result, hvsi_get32(msg.target_vp),
+			    hvsi_get32(msg.target_sint));
+	begin_open(ch);
+}
+
+/* Always answered: the guest may ask for what it never had open, and when it is disconnected. */
+void hvsi_chan_close_reserved(struct hvs_vmbus *bus, const void *bytes, size_t len)
+{
+	struct hvsi_msg_close_reserved msg;
+	struct hvs_channel *ch;
+	uint32_t vp;
+	uint32_t sint;
+
+	(void)len;
+	memcpy(&msg, bytes, sizeof(msg));
+	vp = hvsi_get32(msg.target_vp);
+	sint = hvsi_get32(msg.target_sint);
+	ch = hvsi_bus_channel(bus, hvsi_get32(msg.relid));
+	if (ch && ch->reserved && !ch->close_asked) {
+		ch->close_asked = true;
+		hvsi_outmsg_address(bus, &ch->reserved_closed, vp, sint);
+		if (ch->state == HVSI_CHAN_OPEN)
+			begin_close(ch);
+	} else {
+		struct hvsi_msg_relid answer = {
+			.h = hvsi_msg_header(HVSI_MSG_CLOSE_RESERVED_RESPONSE), .relid = msg.relid};
+
+		hvsi_conn_refuse_at(bus, vp, sint, &answer, sizeof(answer));
 	}
 }
 
@@ -326,7 +489,7 @@ static struct hvs_channel *channel_of(struct hvs_vmbus *bus, const void *bytes,
 
 	memcpy(&msg, bytes, sizeof(msg));
 	ch = hvsi_bus_channel(bus, hvsi_get32(msg.relid));
-	if (ch && ch->state == wanted)
+	if (ch && ch->state == wanted && !ch->reserved)
 		return ch;
 	if (ch && ch->revoked)
 		return NULL; /* crossed the RESCIND */
@@ -352,7 +515,8 @@ void hvsi_chan_released(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
 	ch = hvsi_bus_channel(bus, hvsi_get32(msg.relid));
-	if (ch && (ch->state == HVSI_CHAN_CLOSED || ch->state == HVSI_CHAN_REVOKED))
+	if (ch && !ch->reserved &&
+	    (ch->state == HVSI_CHAN_CLOSED || ch->state == HVSI_CHAN_REVOKED))
 		released(ch);
 	else if (ch && ch->revoked)
 		ch->release = true;
@@ -369,7 +533,8 @@ void hvsi_chan_modify(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	(void)len;
 	memcpy(&msg, bytes, sizeof(msg));
 	ch = channel_of(bus, bytes, HVSI_CHAN_OPEN, "MODIFYCHANNEL of a channel that is not open");
-	if (!ch || hvsi_get32(msg.target_vp) >= bus->cfg.vp_count) {
+	if (!ch || hvsi_get32(msg.target_vp) >= bus->cfg.vp_count ||
+	    hvsi_get32(ch->request.open.target_vp) == HVSI_VP_NONE) {
 		refuse_modify(bus, &msg);
 		return;
 	}
@@ -387,14 +552,32 @@ void hvsi_chan_offer(struct hvs_channel *ch, uint32_t relid)
 	ch->state = HVSI_CHAN_CLOSED;
 	ch->modify_owed = 0;
 	ch->relid = relid;
-	ch->connection_id = HVSI_FIRST_CONNECTION_ID + relid;
+	ch->dev->known++;
 	bus->offered[relid] = ch;
 	bus->offered_count++;
+	hvsi_monitor_assign(ch);
 	hvsi_outq_add(bus, &ch->offer);
+}
+
+/* A reserved channel goes on, until its guest closes it or the machine is reset. */
+static void disconnect_reserved(struct hvs_channel *ch)
+{
+	ch->release = true;
+	if (ch->dev->bus->conn.next != HVSI_NEXT_RESET)
+		return;
+	ch->close_asked = false;
+	if (ch->state == HVSI_CHAN_OPEN)
+		begin_close(ch);
+	else if (!ch->ring)
+		closed(ch); /* only its guest was not told yet */
 }
 
 void hvsi_chan_disconnect(struct hvs_channel *ch)
 {
+	if (ch->reserved) {
+		disconnect_reserved(ch);
+		return;
+	}
 	switch (ch->state) {
 	case HVSI_CHAN_RELEASED:
 		break;
@@ -417,46 +600,55 @@ void hvsi_chan_disconnect(struct hvs_channel *ch)
 void hvsi_chan_revoke(struct hvs_channel *ch)
 {
 	bool known = hvsi_list_empty(&ch->offer.node); /* the guest has seen the offer */
+	bool before = ch->revoked;
 
 	ch->revoked = true;
-	hvsi_list_remove(&ch->open_result.node);
-	switch (ch->state) {
-	case HVSI_CHAN_RELEASED:
-		command(ch, HVSI_CTL_FENCE);
+	if (ch->state == HVSI_CHAN_RELEASED || ch->state == HVSI_CHAN_REVOKED) {
+		if (ch->dev->removed)
+			command(ch, HVSI_CTL_FENCE);
 		return;
+	}
+	if (before)
+		return; /* withdrawn, but not closed yet */
+	hvsi_list_remove(&ch->open_result.node);
+	if (known && !ch->release)
+		hvsi_outq_add(ch->dev->bus, &ch->rescind);
+	switch (ch->state) {
 	case HVSI_CHAN_CLOSED:
-		if (known)
-			hvsi_outq_add(ch->dev->bus, &ch->rescind);
-		else
+		if (!known)
 			ch->release = true;
-		revoked(ch);
+		if (!ch->reserved) /* else when its guest was told that it is closed */
+			revoked(ch);
 		return;
 	case HVSI_CHAN_OPEN:
-		hvsi_outq_add(ch->dev->bus, &ch->rescind);
 		begin_close(ch);
 		return;
-	case HVSI_CHAN_OPENING:
-		hvsi_outq_add(ch->dev->bus, &ch->rescind);
-		return;
-	case HVSI_CHAN_CLOSING:
 	case HVSI_CHAN_CLOSING_REOPEN:
 		ch->state = HVSI_CHAN_CLOSING;
-		if (!ch->release)
-			hvsi_outq_add(ch->dev->bus, &ch->rescind);
 		return;
+	case HVSI_CHAN_OPENING:
+	case HVSI_CHAN_CLOSING:
+	case HVSI_CHAN_RELEASED:
 	case HVSI_CHAN_REVOKED:
 		return;
 	}
 }
 
-void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev)
+void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev, uint16_t index,
+		    struct hvs_worker *worker)
 {
 	ch->dev = dev;
-	ch->worker = dev->offer.worker ? dev->offer.worker : &dev->bus->main_worker;
-	hvsi_outmsg_init(&ch->offer, build_offer, NULL);
-	hvsi_outmsg_init(&ch->rescind, build_rescind, NULL);
-	hvsi_outmsg_init(&ch->open_result, build_open_result, open_result_sent);
-	hvsi_outmsg_init(&ch->modify_response, build_modify_response, modify_response_sent);
+	ch->index = index;
+	ch->worker = worker;
+	ch->monitor_id = HVSI_NO_MONITOR;
+	hvsi_outmsg_init(&ch->offer, HVSI_OUT_OFFER, build_offer, NULL);
+	hvsi_outmsg_init(&ch->rescind, HVSI_OUT_RESCIND, build_rescind, NULL);
+	hvsi_outmsg_init(&ch->open_result, HVSI_OUT_OPEN_RESULT, build_open_result,
+			 open_result_sent);
+	hvsi_outmsg_init(&ch->modify_response, HVSI_OUT_MODIFY_RESPONSE, build_modify_response,
+			 modify_response_sent);
+	hvsi_outmsg_init(&ch->reserved_closed, HVSI_OUT_RESERVED_CLOSED, build_reserved_closed,
+			 reserved_closed_sent);
 	hvsi_work_init(&ch->done_work, run_done);
 	hvsi_chan_io_init(ch);
 }

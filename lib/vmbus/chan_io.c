@@ -28,7 +28,7 @@ int hvsi_chan_io_prepare(struct hvs_channel *ch)
 {
 	const struct hvs_allocator *a = &ch->dev->bus->cfg.alloc;
 	const struct hvs_extents *e = &ch->ring->extents;
-	uint32_t split = hvsi_get32(ch->request.downstream_page);
+	uint32_t split = hvsi_get32(ch->request.open.downstream_page);
 
 	ch->ring_page_count = e->page_count;
 	ch->ring_pages = hvsi_alloc_array(a, e->page_count, sizeof(ch->ring_pages[0]));
@@ -47,10 +47,11 @@ int hvsi_chan_io_prepare(struct hvs_channel *ch)
 	}
 	view(&ch->in.mem, ch->ring_pages, split);
 	view(&ch->out.mem, ch->ring_pages + split, e->page_count - split);
-	ch->params = (struct hvs_open_params){.target_vp = ch->target_vp,
+	ch->params = (struct hvs_open_params){.subchannel = ch->index,
+					      .target_vp = ch->target_vp,
 					      .send_ring_bytes = ch->out.mem.size,
 					      .recv_ring_bytes = ch->in.mem.size};
-	memcpy(ch->params.user_data, ch->request.user_data, sizeof(ch->params.user_data));
+	memcpy(ch->params.user_data, ch->request.open.user_data, sizeof(ch->params.user_data));
 	return 0;
 }
 
@@ -83,7 +84,7 @@ static void signal_guest(struct hvs_channel *ch)
 					1u << ch->relid % 32);
 		bus->ops.synic_signal(bus->be, 0, HVS_VMBUS_SINT, 0);
 	} else if (ch->target_vp != HVSI_VP_NONE) {
-		bus->ops.synic_signal(bus->be, ch->target_vp, HVS_VMBUS_SINT, (uint16_t)ch->relid);
+		bus->ops.synic_signal(bus->be, ch->target_vp, HVS_VMBUS_SINT, ch->event_flag);
 	}
 }
 
@@ -279,6 +280,17 @@ void hvs_channel_flush(struct hvs_channel *ch)
 void hvs_channel_kick(struct hvs_channel *ch)
 {
 	hvsi_worker_post(ch->worker, &ch->io_work);
+}
+
+int hvs_channel_offer_subchannels(struct hvs_channel *ch, unsigned count)
+{
+	if (ch->index || count >= ch->dev->channel_count)
+		return -EINVAL;
+	if (!usable(ch))
+		return -ESHUTDOWN;
+	atomic_store(&ch->dev->subchannels_wanted, count);
+	report(ch, HVSI_DONE_SUBCHANNELS);
+	return 0;
 }
 
 uint32_t hvs_channel_id(const struct hvs_channel *ch)

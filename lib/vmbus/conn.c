@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection: version negotiation, offers, unload, and who gets which message. Everything
- * runs on the main worker; messages arrive one at a time, and only when none of ours waits.
+ * The connection: version negotiation, offers, pause, unload. Everything runs on the main worker;
+ * messages arrive one at a time, and only when none of ours waits.
  */
 #include "vmbus/bus.h"
 
@@ -14,10 +14,15 @@ static const uint32_t known_versions[] = {
 	HVSI_VERSION(5, 2),  HVSI_VERSION(5, 3), HVSI_VERSION(6, 0),
 };
 
-#define SUPPORTED_FEATURES (HVSI_FEATURE_CLIENT_ID | HVSI_FEATURE_PAUSE_RESUME)
+/*
+ * Redirection sends a channel's interrupts to a paravisor. There is none below us: what is
+ * redirected arrives where it would have arrived anyway, as on any host without one.
+ */
+#define SUPPORTED_FEATURES                                                                         \
+	(HVSI_FEATURE_SIGNAL_PARAMETERS | HVSI_FEATURE_INTERRUPT_REDIRECTION |                     \
+	 HVSI_FEATURE_MODIFY_CONNECTION | HVSI_FEATURE_CLIENT_ID | HVSI_FEATURE_PAUSE_RESUME |     \
+	 HVSI_FEATURE_SERVER_MONITOR_PAGES)
 #define CLIENT_ID_SIZE 16u
-#define OPEN_RESERVED_SIZE 28u
-#define CLOSE_RESERVED_SIZE 20u
 #define TO_HOST_WORDS 64u /* of 32 bits in half an interrupt page */
 
 static bool version_known(const struct hvs_vmbus *bus, uint32_t version)
@@ -30,27 +35,28 @@ static bool version_known(const struct hvs_vmbus *bus, uint32_t version)
 	return false;
 }
 
-static uint32_t version_of(const struct hvs_vmbus *bus)
-{
-	return atomic_load_explicit(&bus->conn.version, memory_order_relaxed);
-}
-
 /* ---- messages to the guest ----------------------------------------------------------------- */
 
 static size_t build_version_response(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
 {
 	const struct hvsi_conn *c = hvsi_container_of(m, struct hvsi_conn, version_response);
+	const struct hvs_vmbus *bus = hvsi_container_of(c, struct hvs_vmbus, conn);
 	uint32_t version = hvsi_get32(c->contact.version);
-	struct hvsi_msg_version_response_6_0 msg = {
-		.r.h = hvsi_msg_header(HVSI_MSG_VERSION_RESPONSE),
-		.r.supported = c->version_ok,
-		.r.selected = hvsi_le32(version >= HVSI_VERSION(5, 0) ? HVS_VMBUS_MESSAGE_CONNECTION
-								      : version),
-		.features = hvsi_le32(c->features),
+	struct hvsi_msg_version_response_monitor msg = {
+		.r.r.h = hvsi_msg_header(HVSI_MSG_VERSION_RESPONSE),
+		.r.r.supported = c->version_ok,
+		.r.r.selected =
+			hvsi_le32(version >= HVSI_VERSION(5, 0) ? HVS_VMBUS_MESSAGE_CONNECTION
+								: version),
+		.r.features = hvsi_le32(c->features),
+		.monitor_page = {hvsi_le64(bus->cfg.monitor_page_gpa[0]),
+				 hvsi_le64(bus->cfg.monitor_page_gpa[1])},
 	};
 
 	memcpy(buf, &msg, sizeof(msg));
-	return c->version_ok && version >= HVSI_VERSION(6, 0) ? sizeof(msg) : sizeof(msg.r);
+	if (!c->version_ok || version < HVSI_VERSION(6, 0))
+		return sizeof(msg.r.r);
+	return c->features & HVSI_FEATURE_SERVER_MONITOR_PAGES ? sizeof(msg) : sizeof(msg.r);
 }
 
 static size_t build_bare(uint32_t type, uint8_t buf[HVSI_MSG_MAX])
@@ -85,6 +91,17 @@ static void pause_response_sent(struct hvsi_outmsg *m)
 	hvsi_container_of(m, struct hvsi_conn, pause_response)->paused = true;
 }
 
+static size_t build_modify_connection_response(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
+{
+	const struct hvsi_conn *c =
+		hvsi_container_of(m, struct hvsi_conn, modify_connection_response);
+
+	build_bare(HVSI_MSG_MODIFY_CONNECTION_RESPONSE, buf);
+	buf[sizeof(struct hvsi_msg)] = c->modify_connection_ok ? HVSI_CONNECTION_STATE_SUCCESS
+							       : HVSI_CONNECTION_STATE_FAILED;
+	return HVSI_MODIFY_CONNECTION_RESPONSE_SIZE;
+}
+
 static size_t build_refusal(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
 {
 	const struct hvsi_conn *c = hvsi_container_of(m, struct hvsi_conn, refusal);
@@ -93,22 +110,34 @@ static size_t build_refusal(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
 	return c->refusal_len;
 }
 
-void hvsi_conn_refuse(struct hvs_vmbus *bus, const void *msg, size_t len)
+void hvsi_conn_refuse_at(struct hvs_vmbus *bus, uint32_t vp, uint32_t sint, const void *msg,
+			 size_t len)
 {
+	hvsi_outmsg_address(bus, &bus->conn.refusal, vp, sint);
 	memcpy(bus->conn.refusal_bytes, msg, len);
 	bus->conn.refusal_len = len;
 	hvsi_outq_add(bus, &bus->conn.refusal);
+}
+
+void hvsi_conn_refuse(struct hvs_vmbus *bus, const void *msg, size_t len)
+{
+	hvsi_conn_refuse_at(bus, HVSI_VP_NONE, 0, msg, len);
 }
 
 void hvsi_conn_init(struct hvs_vmbus *bus)
 {
 	struct hvsi_conn *c = &bus->conn;
 
-	hvsi_outmsg_init(&c->version_response, build_version_response, NULL);
-	hvsi_outmsg_init(&c->all_offers, build_all_offers, NULL);
-	hvsi_outmsg_init(&c->unload_response, build_unload_response, NULL);
-	hvsi_outmsg_init(&c->pause_response, build_pause_response, pause_response_sent);
-	hvsi_outmsg_init(&c->refusal, build_refusal, NULL);
+	hvsi_outmsg_init(&c->version_response, HVSI_OUT_VERSION_RESPONSE, build_version_response,
+			 NULL);
+	hvsi_outmsg_init(&c->all_offers, HVSI_OUT_ALL_OFFERS, build_all_offers, NULL);
+	hvsi_outmsg_init(&c->unload_response, HVSI_OUT_UNLOAD_RESPONSE, build_unload_response,
+			 NULL);
+	hvsi_outmsg_init(&c->pause_response, HVSI_OUT_PAUSE_RESPONSE, build_pause_response,
+			 pause_response_sent);
+	hvsi_outmsg_init(&c->modify_connection_response, HVSI_OUT_MODIFY_CONNECTION_RESPONSE,
+			 build_modify_connection_response, NULL);
+	hvsi_outmsg_init(&c->refusal, HVSI_OUT_REFUSAL, build_refusal, NULL);
 }
 
 /* ---- connecting ------------------------------------------------------------------------------ */
@@ -147,6 +176,23 @@ static bool take_interrupt_page(struct hvs_vmbus *bus)
 	return c->interrupt_page != NULL;
 }
 
+/* Which features; and whose monitor pages are used, if any are. */
+static void take_features(struct hvs_vmbus *bus)
+{
+	struct hvsi_conn *c = &bus->conn;
+
+	c->features = 0;
+	if (hvsi_get32(c->contact.version) >= HVSI_VERSION(6, 0))
+		c->features = hvsi_get32(c->contact.features) & SUPPORTED_FEATURES;
+	if (c->features & HVSI_FEATURE_SERVER_MONITOR_PAGES && bus->cfg.monitor_page_gpa[0] &&
+	    hvsi_monitor_set_pages(bus, bus->cfg.monitor_page_gpa[0], bus->cfg.monitor_page_gpa[1]))
+		return;
+	c->features &= ~HVSI_FEATURE_SERVER_MONITOR_PAGES;
+	if (!hvsi_monitor_set_pages(bus, hvsi_get64(c->contact.monitor_page[0]),
+				    hvsi_get64(c->contact.monitor_page[1])))
+		(void)hvsi_monitor_set_pages(bus, 0, 0);
+}
+
 static void negotiate(struct hvs_vmbus *bus)
 {
 	struct hvsi_conn *c = &bus->conn;
@@ -154,9 +200,6 @@ static void negotiate(struct hvs_vmbus *bus)
 	uint32_t vp = hvsi_get32(c->contact.target_vp);
 
 	c->version_ok = contact_acceptable(bus) && take_interrupt_page(bus);
-	c->features = 0;
-	if (version >= HVSI_VERSION(6, 0))
-		c->features = hvsi_get32(c->contact.features) & SUPPORTED_FEATURES;
 	c->message_vp = 0;
 	if (version >= HVSI_VERSION(3, 0)) {
 		if (vp < bus->cfg.vp_count)
@@ -165,6 +208,7 @@ static void negotiate(struct hvs_vmbus *bus)
 			c->version_ok = false;
 	}
 	if (c->version_ok) {
+		take_features(bus);
 		c->state = HVSI_CONN_CONNECTED;
 		c->offers_sent = false;
 		atomic_store(&c->version, version);
@@ -183,6 +227,9 @@ static void disconnected(struct hvs_vmbus *bus)
 	void *arg = c->reset_arg;
 
 	hvsi_gpadl_free_all(bus);
+	hvsi_tl_forget(bus);
+	(void)hvsi_monitor_set_pages(bus, 0, 0);
+	c->features = 0;
 	c->state = HVSI_CONN_DISCONNECTED;
 	c->offers_sent = false;
 	switch (c->next) {
@@ -203,7 +250,10 @@ static void disconnected(struct hvs_vmbus *bus)
 
 void hvsi_conn_channel_released(struct hvs_vmbus *bus)
 {
-	if (bus->conn.state == HVSI_CONN_DISCONNECTING && !bus->offered_count)
+	/* Reserved channels outlive a connection, but not the machine. */
+	uint32_t may_stay = bus->conn.next == HVSI_NEXT_RESET ? 0 : bus->reserved_count;
+
+	if (bus->conn.state == HVSI_CONN_DISCONNECTING && bus->offered_count == may_stay)
 		disconnected(bus);
 }
 
@@ -212,7 +262,7 @@ static void disconnect(struct hvs_vmbus *bus, enum hvsi_conn_next next)
 {
 	struct hvsi_conn *c = &bus->conn;
 
-	if (c->state == HVSI_CONN_DISCONNECTING) {
+	if (c->state == HVSI_CONN_DISCONNECTING && (c->next == HVSI_NEXT_RESET || next != HVSI_NEXT_RESET)) {
 		if (c->next != HVSI_NEXT_RESET)
 			c->next = next;
 		return;
@@ -221,12 +271,12 @@ static void disconnect(struct hvs_vmbus *bus, enum hvsi_conn_next next)
 	c->next = next;
 	atomic_store(&c->version, 0);
 	c->paused = false;
-	hvsi_outq_clear(bus);
+	hvsi_outq_clear(bus, next == HVSI_NEXT_RESET);
 	for (struct hvs_device *d = bus->devices; d;) {
 		struct hvs_device *gone = d; /* a removed device is freed here */
 
 		d = d->next;
-		hvsi_chan_disconnect(&gone->primary);
+		hvsi_device_disconnect(gone);
 	}
 	hvsi_conn_channel_released(bus);
 }
@@ -250,10 +300,10 @@ void hvsi_conn_event(struct hvs_vmbus *bus)
 			bits = hvsi_guest_swap32(
 				page + HVSI_INTERRUPT_PAGE_TO_HOST + (size_t)word * 4, 0);
 		for (; bits; bits &= bits - 1) {
-			uint32_t relid = word * 32 + (uint32_t)__builtin_ctz(bits);
-			struct hvs_channel *ch = atomic_load(&bus->open[relid]);
+			struct hvs_channel *ch = hvsi_bus_channel(
+				bus, word * 32 + (uint32_t)__builtin_ctz(bits));
 
-			if (ch)
+			if (ch && ch->enlisted)
 				hvs_channel_kick(ch);
 		}
 	}
@@ -261,7 +311,7 @@ void hvsi_conn_event(struct hvs_vmbus *bus)
 
 /* ---- messages from the guest ----------------------------------------------------------------- */
 
-static void request_offers(struct hvs_vmbus *bus, const void *msg, size_t len)
+void hvsi_conn_request_offers(struct hvs_vmbus *bus, const void *msg, size_t len)
 {
 	struct hvsi_conn *c = &bus->conn;
 
@@ -273,71 +323,40 @@ static void request_offers(struct hvs_vmbus *bus, const void *msg, size_t len)
 	}
 	c->offers_sent = true;
 	for (struct hvs_device *d = bus->devices; d; d = d->next)
-		hvsi_device_offer_now(d);
+		hvsi_device_offer_channel(&d->channel[0]);
 	hvsi_outq_add(bus, &c->all_offers);
 }
 
-/* Reserved channels (for crash dumps) are not offered: the guest takes another way. */
-static void open_reserved(struct hvs_vmbus *bus, const void *bytes, size_t len)
+/* The monitor pages are exchanged, both or none, while nobody uses them. */
+void hvsi_conn_modify(struct hvs_vmbus *bus, const void *bytes, size_t len)
 {
-	struct hvsi_msg_open_result msg = {.h = hvsi_msg_header(HVSI_MSG_OPENCHANNEL_RESULT),
-					   .status = hvsi_le32(HVSI_STATUS_FAILED)};
+	struct hvsi_conn *c = &bus->conn;
+	struct hvsi_msg_modify_connection msg;
 
 	(void)len;
-	memcpy(&msg.relid, (const uint8_t *)bytes + sizeof(struct hvsi_msg), sizeof(msg.relid));
-	hvsi_conn_refuse(bus, &msg, sizeof(msg));
+	memcpy(&msg, bytes, sizeof(msg));
+	c->modify_connection_ok = hvsi_monitor_idle(&bus->monitor) &&
+				  hvsi_monitor_set_pages(bus, hvsi_get64(msg.monitor_page[0]),
+							 hvsi_get64(msg.monitor_page[1]));
+	hvsi_outq_add(bus, &c->modify_connection_response);
 }
 
-/* Nobody here takes socket connections. */
-static void tl_connect(struct hvs_vmbus *bus, const void *bytes, size_t len)
+void hvsi_conn_pause(struct hvs_vmbus *bus, const void *msg, size_t len)
 {
-	struct hvsi_msg_tl_connect request;
-	struct hvsi_msg_tl_connect_result msg = {
-		.h = hvsi_msg_header(HVSI_MSG_TL_CONNECT_REQUEST_RESULT),
-		.status = hvsi_le32(HVSI_STATUS_CONNECTION_REFUSED)};
-
-	(void)len;
-	memcpy(&request, bytes, sizeof(request));
-	msg.endpoint_id = request.endpoint_id;
-	msg.service_id = request.service_id;
-	if (version_of(bus) >= HVSI_VERSION(4, 1))
-		hvsi_conn_refuse(bus, &msg, sizeof(msg));
-}
-
-static void pause(struct hvs_vmbus *bus, const void *bytes, size_t len)
-{
-	(void)bytes;
+	(void)msg;
 	(void)len;
 	hvsi_outq_add(bus, &bus->conn.pause_response);
 }
 
-/* What a connected guest may send. */
-static const struct {
-	uint32_t min_len;
-	uint32_t min_version;
-	uint32_t feature; /* that must have been negotiated; 0: none */
-	void (*handle)(struct hvs_vmbus *bus, const void *msg, size_t len);
-} messages[HVSI_MSG_COUNT] = {
-	[HVSI_MSG_REQUESTOFFERS] = {sizeof(struct hvsi_msg), 0, 0, request_offers},
-	[HVSI_MSG_OPENCHANNEL] = {sizeof(struct hvsi_msg_open), 0, 0, hvsi_chan_open},
-	[HVSI_MSG_CLOSECHANNEL] = {sizeof(struct hvsi_msg_relid), 0, 0, hvsi_chan_close},
-	[HVSI_MSG_GPADL_HEADER] = {sizeof(struct hvsi_msg_gpadl_header), 0, 0, hvsi_gpadl_header},
-	[HVSI_MSG_GPADL_BODY] = {sizeof(struct hvsi_msg_gpadl_body), 0, 0, hvsi_gpadl_body},
-	[HVSI_MSG_GPADL_TEARDOWN] = {sizeof(struct hvsi_msg_gpadl_teardown), 0, 0,
-				     hvsi_gpadl_teardown},
-	[HVSI_MSG_RELID_RELEASED] = {sizeof(struct hvsi_msg_relid), 0, 0, hvsi_chan_released},
-	[HVSI_MSG_OPEN_RESERVED_CHANNEL] = {OPEN_RESERVED_SIZE, HVSI_VERSION(4, 0), 0,
-					    open_reserved},
-	[HVSI_MSG_TL_CONNECT_REQUEST] = {sizeof(struct hvsi_msg_tl_connect), HVSI_VERSION(4, 0), 0,
-					 tl_connect},
-	[HVSI_MSG_MODIFYCHANNEL] = {sizeof(struct hvsi_msg_modify_channel), HVSI_VERSION(4, 1), 0,
-				    hvsi_chan_modify},
-	[HVSI_MSG_PAUSE] = {sizeof(struct hvsi_msg), HVSI_VERSION(6, 0), HVSI_FEATURE_PAUSE_RESUME,
-			    pause},
-};
+void hvsi_conn_resume(struct hvs_vmbus *bus, const void *msg, size_t len)
+{
+	(void)msg;
+	(void)len;
+	bus->conn.paused = false;
+	hvsi_worker_post(&bus->main_worker, &bus->control_work);
+}
 
-static void initiate_contact(struct hvs_vmbus *bus, uint32_t connection_id, const void *msg,
-			     size_t len)
+void hvsi_conn_initiate_contact(struct hvs_vmbus *bus, const void *msg, size_t len)
 {
 	struct hvsi_conn *c = &bus->conn;
 	struct hvsi_msg_initiate_contact contact;
@@ -350,67 +369,19 @@ static void initiate_contact(struct hvs_vmbus *bus, uint32_t connection_id, cons
 		return;
 	}
 	c->contact = contact;
-	c->contact_connection = connection_id;
+	c->contact_connection = c->via;
 	if (c->state == HVSI_CONN_DISCONNECTED)
 		negotiate(bus);
 	else
 		disconnect(bus, HVSI_NEXT_RECONNECT);
 }
 
-static void unload(struct hvs_vmbus *bus)
+void hvsi_conn_unload(struct hvs_vmbus *bus, const void *msg, size_t len)
 {
+	(void)msg;
+	(void)len;
 	if (bus->conn.state == HVSI_CONN_DISCONNECTED)
 		hvsi_outq_add(bus, &bus->conn.unload_response);
 	else
 		disconnect(bus, HVSI_NEXT_UNLOAD);
-}
-
-static void resume(struct hvs_vmbus *bus)
-{
-	bus->conn.paused = false;
-	hvsi_worker_post(&bus->main_worker, &bus->control_work);
-}
-
-/* Legal also when disconnected: a guest that crashes closes what it may have had open. */
-static void close_reserved(struct hvs_vmbus *bus, const void *bytes)
-{
-	struct hvsi_msg_relid msg = {.h = hvsi_msg_header(HVSI_MSG_CLOSE_RESERVED_RESPONSE)};
-
-	memcpy(&msg.relid, (const uint8_t *)bytes + sizeof(struct hvsi_msg), sizeof(msg.relid));
-	hvsi_conn_refuse(bus, &msg, sizeof(msg));
-}
-
-static bool allowed(const struct hvs_vmbus *bus, uint32_t type, size_t len)
-{
-	const struct hvsi_conn *c = &bus->conn;
-
-	return c->state == HVSI_CONN_CONNECTED && !c->paused && type < HVSI_MSG_COUNT &&
-	       messages[type].handle && len >= messages[type].min_len &&
-	       version_of(bus) >= messages[type].min_version &&
-	       (c->features & messages[type].feature) == messages[type].feature;
-}
-
-void hvsi_conn_message(struct hvs_vmbus *bus, uint32_t connection_id, const void *msg, size_t len)
-{
-	struct hvsi_msg h;
-	uint32_t type;
-
-	if (len < sizeof(h))
-		return;
-	memcpy(&h, msg, sizeof(h));
-	type = hvsi_get32(h.type);
-
-	if (type == HVSI_MSG_INITIATE_CONTACT && len >= sizeof(struct hvsi_msg_initiate_contact))
-		initiate_contact(bus, connection_id, msg, len);
-	else if (type == HVSI_MSG_UNLOAD)
-		unload(bus);
-	else if (type == HVSI_MSG_RESUME && bus->conn.paused)
-		resume(bus);
-	else if (type == HVSI_MSG_CLOSE_RESERVED_CHANNEL && !bus->conn.paused &&
-		 len >= CLOSE_RESERVED_SIZE)
-		close_reserved(bus, msg);
-	else if (allowed(bus, type, len))
-		messages[type].handle(bus, msg, len);
-	else
-		hvsi_fault(bus, 0, HVS_FAULT_MESSAGE, "message malformed or not allowed now");
 }

@@ -11,18 +11,33 @@
 #define DEFAULT_MAX_PACKET 4096u
 /* A packet's length is a 16-bit count of 8-byte words. */
 #define LARGEST_PACKET (UINT16_MAX * 8u)
+#define KNOWN_FLAGS (HVS_OFFER_INTERFACE | HVS_OFFER_PIPE | HVS_OFFER_SOCKET)
+#define LONGEST_LATENCY_US (UINT16_MAX / 10u)
+
+static size_t device_size(unsigned channels)
+{
+	return sizeof(struct hvs_device) + channels * sizeof(struct hvs_channel);
+}
 
 static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hvs_vsp_ops *ops)
 {
 	if (!ops->open || !ops->ready || !ops->close || ops->reserved || offer->reserved ||
-	    offer->flags & ~HVS_OFFER_PIPE || (offer->worker && offer->worker->bus != bus))
+	    offer->flags & ~KNOWN_FLAGS || (offer->worker && offer->worker->bus != bus) ||
+	    offer->max_subchannels >= HVSI_MAX_RELID ||
+	    offer->monitor_latency_us > LONGEST_LATENCY_US ||
+	    !offer->subchannel_workers != !offer->subchannel_worker_count)
 		return -EINVAL;
+	for (uint32_t i = 0; i < offer->subchannel_worker_count; i++)
+		if (!offer->subchannel_workers[i] || offer->subchannel_workers[i]->bus != bus)
+			return -EINVAL;
 	if (!offer->max_packet_bytes)
 		offer->max_packet_bytes = DEFAULT_MAX_PACKET;
 	if (offer->max_packet_bytes < HVSI_RING_DESCRIPTOR ||
 	    offer->max_packet_bytes > LARGEST_PACKET)
 		return -EINVAL;
-	if (bus->device_count == HVSI_MAX_RELID)
+	if (!offer->worker)
+		offer->worker = &bus->main_worker;
+	if (bus->device_count >= bus->cfg.max_offers)
 		return -ENOSPC;
 	return 0;
 }
@@ -30,6 +45,13 @@ static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hv
 static bool same_instance(const struct hvs_device *d, const struct hvs_offer *offer)
 {
 	return hvsi_guid_equal(&d->offer.instance_id, &offer->instance_id);
+}
+
+static struct hvs_worker *worker_of(const struct hvs_offer *offer, unsigned index)
+{
+	if (!index || !offer->subchannel_workers)
+		return offer->worker;
+	return offer->subchannel_workers[(index - 1) % offer->subchannel_worker_count];
 }
 
 int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
@@ -51,24 +73,30 @@ int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
 	if (err)
 		return err;
 	for (last = &bus->devices; *last; last = &(*last)->next)
-		if (!(*last)->primary.revoked && same_instance(*last, &offer))
+		if (!(*last)->removed && same_instance(*last, &offer))
 			return -EEXIST;
 
-	d = hvsi_alloc(&bus->cfg.alloc, sizeof(*d));
+	d = hvsi_alloc(&bus->cfg.alloc, device_size(1u + offer.max_subchannels));
 	if (!d)
 		return -ENOMEM;
 	d->bus = bus;
 	d->offer = offer;
 	d->ops = ops;
 	d->priv = dev;
-	hvsi_chan_init(&d->primary, d);
+	d->channel_count = 1u + offer.max_subchannels;
+	for (unsigned i = 0; i < d->channel_count; i++)
+		hvsi_chan_init(&d->channel[i], d, (uint16_t)i, worker_of(&offer, i));
+	d->offer.subchannel_workers = NULL; /* the caller's */
 	*last = d;
 	bus->device_count++;
 	*out = d;
 	if (bus->conn.state == HVSI_CONN_CONNECTED && bus->conn.offers_sent)
-		hvsi_device_offer_now(d);
+		hvsi_device_offer_channel(&d->channel[0]);
+	hvsi_tl_offered(bus, &d->offer);
 	return 0;
 }
+
+/* ---- offering --------------------------------------------------------------------------------- */
 
 /* Drivers can't stand two devices of one identity: has the guest let go of the one before d? */
 static bool predecessor_gone(const struct hvs_device *d)
@@ -76,38 +104,98 @@ static bool predecessor_gone(const struct hvs_device *d)
 	if (!d->bus->leaving_count)
 		return true;
 	for (const struct hvs_device *o = d->bus->devices; o; o = o->next)
-		if (o != d && o->primary.state != HVSI_CHAN_RELEASED && same_instance(o, &d->offer))
+		if (o != d && o->known && same_instance(o, &d->offer))
 			return false;
 	return true;
 }
 
-void hvsi_device_offer_now(struct hvs_device *d)
+/* 0: all are in use. */
+static uint32_t free_relid(const struct hvs_vmbus *bus)
 {
-	struct hvs_vmbus *bus = d->bus;
-	uint32_t relid = 1;
-
-	if (d->primary.revoked)
-		return;
-	while (relid <= HVSI_MAX_RELID && bus->offered[relid])
-		relid++;
-	d->waiting = relid > HVSI_MAX_RELID || !predecessor_gone(d);
-	if (!d->waiting)
-		hvsi_chan_offer(&d->primary, relid);
+	for (uint32_t relid = 1; relid <= bus->cfg.max_offers; relid++)
+		if (!bus->offered[relid])
+			return relid;
+	return 0;
 }
 
-static void free_device(struct hvs_device *d)
+static void set_waiting(struct hvs_channel *ch, bool waiting)
+{
+	if (ch->waiting == waiting)
+		return;
+	ch->waiting = waiting;
+	if (waiting)
+		ch->dev->bus->waiting_count++;
+	else
+		ch->dev->bus->waiting_count--;
+}
+
+void hvsi_device_offer_channel(struct hvs_channel *ch)
+{
+	uint32_t relid = free_relid(ch->dev->bus);
+
+	if (ch->dev->removed)
+		return;
+	set_waiting(ch, ch->state != HVSI_CHAN_RELEASED || !relid || !predecessor_gone(ch->dev));
+	if (!ch->waiting)
+		hvsi_chan_offer(ch, relid);
+}
+
+static void offer_waiting(struct hvs_vmbus *bus)
+{
+	for (struct hvs_device *d = bus->devices; d && bus->waiting_count; d = d->next)
+		for (unsigned i = 0; i < d->channel_count; i++)
+			if (d->channel[i].waiting)
+				hvsi_device_offer_channel(&d->channel[i]);
+}
+
+void hvsi_device_offer_subchannels(struct hvs_device *d)
+{
+	unsigned wanted;
+
+	if (d->channel[0].state != HVSI_CHAN_OPEN || d->channel[0].reserved)
+		return; /* when it is open */
+	wanted = atomic_exchange(&d->subchannels_wanted, 0);
+	if (hvsi_version_is_legacy(atomic_load(&d->bus->conn.version)))
+		return;
+	for (unsigned i = 1; i <= wanted; i++)
+		if (d->channel[i].state == HVSI_CHAN_RELEASED || d->channel[i].revoked)
+			hvsi_device_offer_channel(&d->channel[i]);
+}
+
+void hvsi_device_revoke_subchannels(struct hvs_device *d)
+{
+	atomic_store(&d->subchannels_wanted, 0);
+	for (unsigned i = d->channel_count - 1; i > 0; i--) {
+		struct hvs_channel *ch = &d->channel[i];
+
+		set_waiting(ch, false);
+		if (ch->state != HVSI_CHAN_RELEASED)
+			hvsi_chan_revoke(ch);
+	}
+}
+
+/* ---- going ------------------------------------------------------------------------------------ */
+
+void hvsi_device_free(struct hvs_device *d)
+{
+	if (d->ops.destroy)
+		d->ops.destroy(d->priv);
+	hvsi_free(&d->bus->cfg.alloc, d, device_size(d->channel_count));
+}
+
+static void free_if_gone(struct hvs_device *d)
 {
 	struct hvs_vmbus *bus = d->bus;
 	struct hvs_device **at = &bus->devices;
 
+	if (!d->told || d->known)
+		return;
 	while (*at != d)
 		at = &(*at)->next;
 	*at = d->next;
 	bus->device_count--;
 	bus->leaving_count--;
-	if (d->ops.destroy)
-		d->ops.destroy(d->priv);
-	hvsi_free(&bus->cfg.alloc, d, sizeof(*d));
+	hvsi_device_free(d);
 }
 
 void hvsi_device_at_rest(struct hvs_device *d)
@@ -115,35 +203,49 @@ void hvsi_device_at_rest(struct hvs_device *d)
 	hvs_done_fn done = d->done;
 	void *arg = d->done_arg;
 
+	if (--d->fences)
+		return;
 	if (done)
 		done(arg, 0);
 	d->told = true;
-	if (d->primary.state == HVSI_CHAN_RELEASED)
-		free_device(d);
+	free_if_gone(d);
 }
 
 void hvsi_device_let_go(struct hvs_device *d)
 {
 	struct hvs_vmbus *bus = d->bus;
 
-	if (d->told)
-		free_device(d);
-	if (bus->conn.state != HVSI_CONN_CONNECTED)
-		return;
-	for (d = bus->devices; d; d = d->next)
-		if (d->waiting)
-			hvsi_device_offer_now(d);
+	free_if_gone(d);
+	if (bus->conn.state == HVSI_CONN_CONNECTED)
+		offer_waiting(bus);
+}
+
+void hvsi_device_disconnect(struct hvs_device *d)
+{
+	d->known++; /* d stays until the loop is over */
+	for (unsigned i = d->channel_count; i-- > 0;) {
+		set_waiting(&d->channel[i], false);
+		hvsi_chan_disconnect(&d->channel[i]);
+	}
+	d->known--;
+	free_if_gone(d);
 }
 
 int hvs_device_rescind(struct hvs_device *d, hvs_done_fn done, void *arg)
 {
 	if (!d)
 		return -EINVAL;
-	if (d->primary.revoked)
+	if (d->removed)
 		return -EBUSY;
+	d->removed = true;
 	d->done = done;
 	d->done_arg = arg;
+	d->fences = d->channel_count;
 	d->bus->leaving_count++;
-	hvsi_chan_revoke(&d->primary);
+	/* Sub-channels before their primary. */
+	for (unsigned i = d->channel_count; i-- > 0;) {
+		set_waiting(&d->channel[i], false);
+		hvsi_chan_revoke(&d->channel[i]);
+	}
 	return 0;
 }

@@ -130,6 +130,7 @@ void hvsi_gpadl_header(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	struct hvsi_reader r = hvsi_reader(bytes, len);
 	struct hvsi_msg_gpadl_header msg;
 	struct hvsi_gpadl *g;
+	const struct hvs_channel *ch;
 	uint32_t relid;
 	uint32_t id;
 	uint32_t need;
@@ -137,10 +138,11 @@ void hvsi_gpadl_header(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	if (!hvsi_read(&r, &msg, sizeof(msg)))
 		return;
 	relid = hvsi_get32(msg.relid);
+	ch = hvsi_bus_channel(bus, relid);
 	id = hvsi_get32(msg.gpadl_id);
 	need = hvsi_get16(msg.range_bytes) / 8u;
 	if (hvsi_get16(msg.range_bytes) % 8 || need < 2 || !hvsi_get16(msg.range_count) ||
-	    !hvsi_bus_channel(bus, relid) || hvsi_gpadl_find(bus, id) ||
+	    !ch || ch->reserved || hvsi_gpadl_find(bus, id) ||
 	    bus->gpadls.count >= bus->cfg.max_gpadls ||
 	    need > bus->cfg.max_gpadl_pages - bus->gpadls.words) {
 		refuse(bus, relid, id);
@@ -157,7 +159,7 @@ void hvsi_gpadl_header(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	g->range_count = hvsi_get16(msg.range_count);
 	g->need = need;
 	g->state = HVSI_GPADL_COLLECTING;
-	hvsi_outmsg_init(&g->answer, build_created, created_sent);
+	hvsi_outmsg_init(&g->answer, HVSI_OUT_GPADL, build_created, created_sent);
 	g->hash_next = *bucket(bus, id);
 	*bucket(bus, id) = g;
 	bus->gpadls.count++;
@@ -217,22 +219,28 @@ void hvsi_gpadl_put(struct hvsi_gpadl *g)
 		torndown(g);
 }
 
-void hvsi_gpadl_free_relid(struct hvs_vmbus *bus, uint32_t relid)
+/* All of them but those of reserved channels, or those of one relid. */
+static void free_some(struct hvs_vmbus *bus, const uint32_t *relid)
 {
 	for (unsigned i = 0; i < HVSI_GPADL_BUCKETS; i++) {
 		struct hvsi_gpadl *next;
 
 		for (struct hvsi_gpadl *g = bus->gpadls.bucket[i]; g; g = next) {
+			const struct hvs_channel *ch = hvsi_bus_channel(bus, g->relid);
+
 			next = g->hash_next;
-			if (g->relid == relid)
+			if (relid ? g->relid == *relid : !ch || !ch->reserved)
 				destroy(g);
 		}
 	}
 }
 
+void hvsi_gpadl_free_relid(struct hvs_vmbus *bus, uint32_t relid)
+{
+	free_some(bus, &relid);
+}
+
 void hvsi_gpadl_free_all(struct hvs_vmbus *bus)
 {
-	for (unsigned i = 0; i < HVSI_GPADL_BUCKETS; i++)
-		while (bus->gpadls.bucket[i])
-			destroy(bus->gpadls.bucket[i]);
+	free_some(bus, NULL);
 }

@@ -4,13 +4,24 @@
 
 #define RETRY_NS 1000000u /* for hypervisors that don't tell when the slot is free */
 
-void hvsi_outmsg_init(struct hvsi_outmsg *m,
+void hvsi_outmsg_init(struct hvsi_outmsg *m, enum hvsi_out kind,
 		      size_t (*build)(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]),
 		      void (*sent)(struct hvsi_outmsg *m))
 {
 	hvsi_list_init(&m->node);
+	m->kind = kind;
+	m->vp = HVSI_VP_NONE;
 	m->build = build;
 	m->sent = sent;
+}
+
+void hvsi_outmsg_address(const struct hvs_vmbus *bus, struct hvsi_outmsg *m, uint32_t vp,
+			 uint32_t sint)
+{
+	bool valid = vp < bus->cfg.vp_count && sint < HVSI_SINTS;
+
+	m->vp = valid ? vp : HVSI_VP_NONE;
+	m->sint = valid ? (uint8_t)sint : HVS_VMBUS_SINT;
 }
 
 void hvsi_outq_add(struct hvs_vmbus *bus, struct hvsi_outmsg *m)
@@ -19,6 +30,13 @@ void hvsi_outq_add(struct hvs_vmbus *bus, struct hvsi_outmsg *m)
 		return;
 	hvsi_list_append(&bus->outq, &m->node);
 	hvsi_worker_post(&bus->main_worker, &bus->control_work);
+}
+
+static int post(struct hvs_vmbus *bus, const struct hvsi_outmsg *m, const struct hvs_synic_msg *msg)
+{
+	if (m->vp == HVSI_VP_NONE)
+		return bus->ops.synic_post(bus->be, bus->conn.message_vp, HVS_VMBUS_SINT, msg);
+	return bus->ops.synic_post(bus->be, m->vp, m->sint, msg);
 }
 
 bool hvsi_outq_pump(struct hvs_vmbus *bus)
@@ -30,8 +48,9 @@ bool hvsi_outq_pump(struct hvs_vmbus *bus)
 		struct hvs_synic_msg msg = {.type = HVSI_SYNIC_TYPE_VMBUS};
 
 		msg.payload_len = (uint8_t)m->build(m, msg.payload);
-		if (bus->ops.synic_post(bus->be, bus->conn.message_vp, HVS_VMBUS_SINT, &msg) < 0) {
-			bus->main_worker.deadline_ns = bus->ops.now_ns(bus->be) + RETRY_NS;
+		if (post(bus, m, &msg) < 0) {
+			hvsi_worker_wake_at(&bus->main_worker,
+					    bus->ops.now_ns(bus->be) + RETRY_NS);
 			return false;
 		}
 		hvsi_list_remove(&m->node);
@@ -40,12 +59,16 @@ bool hvsi_outq_pump(struct hvs_vmbus *bus)
 		if (bus->conn.paused)
 			return true;
 	}
-	bus->main_worker.deadline_ns = UINT64_MAX;
 	return true;
 }
 
-void hvsi_outq_clear(struct hvs_vmbus *bus)
+void hvsi_outq_clear(struct hvs_vmbus *bus, bool all)
 {
-	while (!hvsi_list_empty(&bus->outq))
-		hvsi_list_remove(bus->outq.next);
+	struct hvsi_list *next;
+
+	for (struct hvsi_list *n = bus->outq.next; n != &bus->outq; n = next) {
+		next = n->next;
+		if (all || hvsi_container_of(n, struct hvsi_outmsg, node)->vp == HVSI_VP_NONE)
+			hvsi_list_remove(n);
+	}
 }

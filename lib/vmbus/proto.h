@@ -34,6 +34,8 @@ enum {
 	HVSI_MSG_MODIFYCHANNEL = 22,
 	HVSI_MSG_TL_CONNECT_REQUEST_RESULT = 23,
 	HVSI_MSG_MODIFYCHANNEL_RESPONSE = 24,
+	HVSI_MSG_MODIFY_CONNECTION = 25,
+	HVSI_MSG_MODIFY_CONNECTION_RESPONSE = 26,
 	HVSI_MSG_PAUSE = 27,
 	HVSI_MSG_PAUSE_RESPONSE = 28,
 	HVSI_MSG_RESUME = 29,
@@ -45,6 +47,8 @@ enum {
 #define HVSI_STATUS_OK 0u
 #define HVSI_STATUS_FAILED 0x8000ffffu /* what Hyper-V answers to a request it can't meet */
 #define HVSI_VP_NONE 0xffffffffu       /* "never interrupt this channel" */
+#define HVSI_SINTS 16u
+#define HVSI_EVENT_FLAGS 2048u /* of one SINT */
 #define HVSI_MAX_RELID 2047u           /* event flags of one SINT; 0 is reserved */
 
 struct hvsi_msg {
@@ -74,6 +78,7 @@ _Static_assert(offsetof(struct hvsi_msg_offer, relid) == 184, "protocol: OFFERCH
 #define HVSI_OFFER_SIZE_V1 190u /* before 1.1: without the last two fields */
 
 #define HVSI_NO_MONITOR 0xffu
+#define HVSI_MONITOR_IDS 128u
 
 /* Fill in a message header. */
 static inline struct hvsi_msg hvsi_msg_header(uint32_t type)
@@ -99,6 +104,33 @@ struct hvsi_msg_open {
 	uint8_t user_data[120];
 };
 _Static_assert(sizeof(struct hvsi_msg_open) == 148, "protocol: OPENCHANNEL");
+
+/* With HVSI_FEATURE_SIGNAL_PARAMETERS or HVSI_FEATURE_INTERRUPT_REDIRECTION. */
+struct hvsi_msg_open_6_0 {
+	struct hvsi_msg_open open;
+	struct hvs_le32 connection_id;
+	struct hvs_le16 event_flag;
+	struct hvs_le16 flags; /* bit 0: redirect the interrupt */
+};
+_Static_assert(sizeof(struct hvsi_msg_open_6_0) == 156, "protocol: OPENCHANNEL of 6.0");
+
+struct hvsi_msg_open_reserved {
+	struct hvsi_msg h;
+	struct hvs_le32 relid;
+	struct hvs_le32 target_vp; /* where the answers go */
+	struct hvs_le32 target_sint;
+	struct hvs_le32 gpadl_id;
+	struct hvs_le32 downstream_page;
+};
+_Static_assert(sizeof(struct hvsi_msg_open_reserved) == 28, "protocol: OPEN_RESERVED_CHANNEL");
+
+struct hvsi_msg_close_reserved {
+	struct hvsi_msg h;
+	struct hvs_le32 relid;
+	struct hvs_le32 target_vp;
+	struct hvs_le32 target_sint;
+};
+_Static_assert(sizeof(struct hvsi_msg_close_reserved) == 20, "protocol: CLOSE_RESERVED_CHANNEL");
 
 struct hvsi_msg_open_result {
 	struct hvsi_msg h;
@@ -160,8 +192,12 @@ struct hvsi_msg_initiate_contact {
 };
 _Static_assert(sizeof(struct hvsi_msg_initiate_contact) == 40, "protocol: INITIATE_CONTACT");
 
+#define HVSI_FEATURE_SIGNAL_PARAMETERS 0x01u /* OPENCHANNEL says how to signal the channel */
+#define HVSI_FEATURE_INTERRUPT_REDIRECTION 0x02u
+#define HVSI_FEATURE_MODIFY_CONNECTION 0x04u
 #define HVSI_FEATURE_CLIENT_ID 0x08u
 #define HVSI_FEATURE_PAUSE_RESUME 0x20u
+#define HVSI_FEATURE_SERVER_MONITOR_PAGES 0x40u
 
 struct hvsi_msg_version_response {
 	struct hvsi_msg h;
@@ -177,6 +213,25 @@ struct hvsi_msg_version_response_6_0 {
 	struct hvs_le32 features;
 };
 _Static_assert(sizeof(struct hvsi_msg_version_response_6_0) == 20, "protocol: VERSION_RESPONSE");
+
+/* With HVSI_FEATURE_SERVER_MONITOR_PAGES. */
+struct hvsi_msg_version_response_monitor {
+	struct hvsi_msg_version_response_6_0 r;
+	struct hvs_le32 padding;
+	struct hvs_le64 monitor_page[2]; /* parent to child, child to parent */
+};
+_Static_assert(sizeof(struct hvsi_msg_version_response_monitor) == 40,
+	       "protocol: VERSION_RESPONSE");
+
+struct hvsi_msg_modify_connection {
+	struct hvsi_msg h;
+	struct hvs_le64 monitor_page[2]; /* parent to child, child to parent */
+};
+_Static_assert(sizeof(struct hvsi_msg_modify_connection) == 24, "protocol: MODIFY_CONNECTION");
+
+#define HVSI_MODIFY_CONNECTION_RESPONSE_SIZE 9u /* header, u8 connection state */
+#define HVSI_CONNECTION_STATE_SUCCESS 0u
+#define HVSI_CONNECTION_STATE_FAILED 2u
 
 struct hvsi_msg_modify_channel {
 	struct hvsi_msg h;
@@ -196,6 +251,7 @@ struct hvsi_msg_tl_connect {
 	struct hvsi_msg h;
 	struct hvs_guid endpoint_id;
 	struct hvs_guid service_id;
+	/* 5.2 and later, optional: silo GUID */
 };
 _Static_assert(sizeof(struct hvsi_msg_tl_connect) == 40, "protocol: TL_CONNECT_REQUEST");
 

@@ -24,8 +24,11 @@ Test(device, refuses_bad_offers)
 		struct hvs_offer offer;
 		int expected;
 	} cases[] = {
-		{{.flags = 1}, -EINVAL},
-		{{.flags = 0x11}, -EINVAL},
+		{{.flags = 2}, -EINVAL},
+		{{.flags = 0x12}, -EINVAL},
+		{{.max_subchannels = 2047}, -EINVAL},
+		{{.monitor_latency_us = 6554}, -EINVAL},
+		{{.subchannel_worker_count = 1}, -EINVAL},
 		{{.flags = 0x10010}, -EINVAL},
 		{{.reserved = 1}, -EINVAL},
 		{{.max_packet_bytes = 15}, -EINVAL},
@@ -33,6 +36,8 @@ Test(device, refuses_bad_offers)
 		{{.max_packet_bytes = 16, .instance_id = {{1}}}, 0},
 		{{.max_packet_bytes = 65535 * 8, .instance_id = {{2}}}, 0},
 		{{.flags = HVS_OFFER_PIPE, .instance_id = {{3}}}, 0},
+		{{.flags = 0x2011, .instance_id = {{4}}}, 0},
+		{{.max_subchannels = 2046, .instance_id = {{5}}}, 0},
 		{{.instance_id = {{3}}}, -EEXIST},
 	};
 	struct testbus *b = bus_up(NULL);

@@ -30,7 +30,9 @@ struct slab {
 struct hvsi_stor_chan {
 	struct hvs_storvsp *ctl;
 	struct hvs_channel *ch;
-	enum negotiation state;
+	bool primary;
+	enum negotiation state; /* of a primary channel */
+	uint16_t subchannels;   /* that the guest asked for */
 	uint16_t version;
 	bool closing;
 
@@ -235,17 +237,51 @@ static uint32_t query_version(struct hvsi_stor_chan *c, struct hvsi_vstor_packet
 
 static uint32_t query_properties(struct hvsi_stor_chan *c, struct hvsi_vstor_packet *p)
 {
+	bool multichannel = c->version >= HVSI_VSTOR_VERSION_WIN8;
+
 	memset(&p->u, 0, sizeof(p->u));
-	p->u.properties.flags = hvsi_le32(c->version >= HVSI_VSTOR_VERSION_WIN8);
+	p->u.properties.flags = hvsi_le32(multichannel);
+	if (multichannel)
+		p->u.properties.max_subchannels = hvsi_le16(c->ctl->max_subchannels);
 	p->u.properties.max_transfer_bytes = hvsi_le32(c->ctl->max_transfer_bytes);
 	c->state = WANT_END;
 	return HVSI_NT_SUCCESS;
 }
 
+/* Not before the negotiation has ended: a driver may use them as soon as they are offered. */
+static void offer_subchannels(struct hvsi_stor_chan *c)
+{
+	if (c->state == READY && c->subchannels)
+		(void)!hvs_channel_offer_subchannels(c->ch, c->subchannels);
+}
+
+static uint32_t create_subchannels(struct hvsi_stor_chan *c, const struct hvsi_vstor_packet *p)
+{
+	uint16_t count = hvsi_get16(p->u.subchannel_count);
+
+	if (c->state < WANT_END)
+		return HVSI_NT_INVALID_DEVICE_STATE;
+	if (count > c->ctl->max_subchannels)
+		return HVSI_NT_INVALID_PARAMETER;
+	c->subchannels = count;
+	offer_subchannels(c);
+	return HVSI_NT_SUCCESS;
+}
+
+static bool ready(const struct hvsi_stor_chan *c)
+{
+	return c->primary ? c->state == READY : c->ctl->ready;
+}
+
 /* Everything but SRBs; p becomes the answer. Returns its status. */
 static uint32_t control(struct hvsi_stor_chan *c, struct hvsi_vstor_packet *p)
 {
-	switch (hvsi_get32(p->operation)) {
+	uint32_t operation = hvsi_get32(p->operation);
+
+	if (!c->primary && operation != HVSI_VSTOR_RESET_LUN &&
+	    operation != HVSI_VSTOR_RESET_ADAPTER && operation != HVSI_VSTOR_RESET_BUS)
+		return HVSI_NT_INVALID_DEVICE_STATE; /* the primary negotiates for all */
+	switch (operation) {
 	case HVSI_VSTOR_BEGIN_INITIALIZATION:
 		if (c->state != WANT_BEGIN)
 			return HVSI_NT_INVALID_DEVICE_STATE;
@@ -260,21 +296,20 @@ static uint32_t control(struct hvsi_stor_chan *c, struct hvsi_vstor_packet *p)
 			return HVSI_NT_INVALID_DEVICE_STATE;
 		return query_properties(c, p);
 	case HVSI_VSTOR_CREATE_SUB_CHANNELS:
-		if (c->state < WANT_END)
-			return HVSI_NT_INVALID_DEVICE_STATE;
-		return hvsi_get16(p->u.subchannel_count) ? HVSI_NT_INVALID_PARAMETER
-							 : HVSI_NT_SUCCESS;
+		return create_subchannels(c, p);
 	case HVSI_VSTOR_END_INITIALIZATION:
 		if (c->state != WANT_END)
 			return HVSI_NT_INVALID_DEVICE_STATE;
 		c->state = READY;
+		c->ctl->ready = true;
+		offer_subchannels(c);
 		return HVSI_NT_SUCCESS;
 	case HVSI_VSTOR_EXECUTE_SRB: /* before the end of the negotiation */
 	case HVSI_VSTOR_RESET_LUN:
 	case HVSI_VSTOR_RESET_ADAPTER:
 	case HVSI_VSTOR_RESET_BUS:
 		/* The guest then waits for what is in flight, which ends as it always does. */
-		return c->state == READY ? HVSI_NT_SUCCESS : HVSI_NT_INVALID_DEVICE_STATE;
+		return ready(c) ? HVSI_NT_SUCCESS : HVSI_NT_INVALID_DEVICE_STATE;
 	default:
 		return HVSI_NT_INVALID_DEVICE_REQUEST;
 	}
@@ -307,7 +342,7 @@ static void handle(struct hvsi_stor_chan *c, const struct hvs_packet *pkt)
 	r->wants_completion = pkt->wants_completion;
 	r->reply_len = len;
 	r->transferred = 0;
-	if (hvsi_get32(p.operation) != HVSI_VSTOR_EXECUTE_SRB || c->state != READY) {
+	if (hvsi_get32(p.operation) != HVSI_VSTOR_EXECUTE_SRB || !ready(c)) {
 		p.status = hvsi_le32(control(c, &p));
 		p.operation = hvsi_le32(HVSI_VSTOR_COMPLETE_IO);
 		p.flags = hvsi_le32(0);
@@ -341,11 +376,11 @@ static int chan_open(void *dev, struct hvs_channel *ch, const struct hvs_open_pa
 	struct hvs_storvsp *ctl = dev;
 	struct hvsi_stor_chan *c = hvsi_alloc(hvs_vmbus_allocator(ctl->bus), sizeof(*c));
 
-	(void)params;
 	if (!c)
 		return -ENOMEM;
 	c->ctl = ctl;
 	c->ch = ch;
+	c->primary = params->subchannel == 0;
 	c->unsent_last = &c->unsent;
 	/* With a first one there is always a request that is free or will be. */
 	if (add_slab(c) < 0) {
@@ -394,6 +429,8 @@ static void chan_close(struct hvs_channel *ch, void *ctx)
 
 	(void)ch;
 	c->closing = true;
+	if (c->primary)
+		c->ctl->ready = false;
 	take_done(c);
 	send_unsent(c);
 	commit_touched(c);

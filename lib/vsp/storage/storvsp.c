@@ -13,6 +13,7 @@
 
 #define DEFAULT_MAX_TRANSFER (1024u * 1024)
 #define LARGEST_TRANSFER (8u * 1024 * 1024)
+#define LARGEST_SUBCHANNELS 1023u
 #define PAGE 4096u
 
 /* ba6163d9-04a1-4d29-b605-72e2ffb1dc7f */
@@ -43,7 +44,8 @@ int hvs_storvsp_create(struct hvs_vmbus *bus, const struct hvs_storvsp_config *c
 		return err;
 	if (!cfg.max_transfer_bytes)
 		cfg.max_transfer_bytes = DEFAULT_MAX_TRANSFER;
-	if (cfg.max_transfer_bytes % PAGE || cfg.max_transfer_bytes > LARGEST_TRANSFER)
+	if (cfg.max_transfer_bytes % PAGE || cfg.max_transfer_bytes > LARGEST_TRANSFER ||
+	    cfg.max_subchannels > LARGEST_SUBCHANNELS || cfg.reserved)
 		return -EINVAL;
 
 	ctl = hvsi_alloc(hvs_vmbus_allocator(bus), sizeof(*ctl));
@@ -51,8 +53,10 @@ int hvs_storvsp_create(struct hvs_vmbus *bus, const struct hvs_storvsp_config *c
 		return -ENOMEM;
 	ctl->bus = bus;
 	ctl->max_transfer_bytes = cfg.max_transfer_bytes;
+	ctl->max_subchannels = (uint16_t)cfg.max_subchannels;
 	offer.instance_id = cfg.instance_id;
 	offer.worker = cfg.worker;
+	offer.max_subchannels = ctl->max_subchannels;
 	offer.max_packet_bytes = largest_packet(cfg.max_transfer_bytes);
 	err = hvs_device_offer(bus, &offer, &hvsi_storvsp_chan_ops, ctl, &dev);
 	if (err) {

@@ -28,6 +28,9 @@ struct hvsi_disk {
 struct hvs_storvsp {
 	struct hvs_vmbus *bus;
 	uint32_t max_transfer_bytes;
+	uint16_t max_subchannels;
+	/* The primary channel's negotiation has ended: sub-channels may be used. */
+	bool ready;
 	struct hvsi_disk disk[HVS_STORVSP_MAX_LUNS];
 };
 
