@@ -14,6 +14,7 @@
 #define HVSTACK_CHANNEL_H
 
 #include <hvstack/export.h>
+#include <hvstack/state.h>
 #include <hvstack/types.h>
 
 #include <stdbool.h>
@@ -64,6 +65,21 @@ struct hvs_vsp_ops {
 	/* The device was removed, or the bus is being destroyed: free dev. Nothing follows.
 	 * Optional. */
 	void (*destroy)(void *dev);
+
+	/*
+	 * Saved state of an open channel (state.h). save() appends what the device has to remember
+	 * with hvs_state_put(), changes nothing, and returns 0 or a negative errno. restore() is
+	 * called instead of open(), by hvs_vmbus_restore(), before the bus is started; it reads
+	 * with hvs_state_get() and does not trust what it reads; a negative errno refuses, and
+	 * nothing else is called then. Requests that were in flight are started in the first
+	 * ready(), which always follows.
+	 *
+	 * Both or none: without them an open channel does not survive; the guest sees the device
+	 * leave and come back.
+	 */
+	int (*save)(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w);
+	int (*restore)(void *dev, struct hvs_channel *ch, const struct hvs_open_params *params,
+		       struct hvs_state_reader *r, void **ctx);
 };
 #define HVS_VSP_OPS_INIT .size = (uint32_t)sizeof(struct hvs_vsp_ops)
 

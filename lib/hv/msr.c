@@ -77,6 +77,7 @@ static void place_hypercall_page(struct hvs_hv *hv, uint64_t value, bool long_mo
 	}
 	if (!hv->cfg.hypercall_port)
 		return; /* the hypervisor's to fill */
+	hv->hypercall_long_mode = long_mode;
 	memset(page, 0xcc, sizeof(page));
 	hypercall_code(&hv->cfg, long_mode, page);
 	hvsi_guest_write(p, page, sizeof(page));
@@ -156,6 +157,30 @@ static int other_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t va
 		else
 			hv->crash.param[msr - HVSI_MSR_CRASH_P0] = value;
 		return 0;
+	}
+}
+
+void hvsi_msr_restore(struct hvs_hv *hv, uint32_t msr, uint64_t value)
+{
+	switch (msr) {
+	case HVSI_MSR_GUEST_OS_ID:
+		atomic_store(&hv->guest_os_id, value);
+		break;
+	case HVSI_MSR_HYPERCALL:
+		place_hypercall_page(hv, value, hv->hypercall_long_mode);
+		break;
+	case HVSI_MSR_TIME_REF_COUNT:
+		hv->start_ns = hv->ops.now_ns(hv->be) - value * 100;
+		break;
+	case HVSI_MSR_REFERENCE_TSC:
+		hvsi_restore_reference_tsc(hv, value);
+		break;
+	case HVSI_MSR_TSC_INVARIANT:
+		hv->tsc_invariant = value & 1;
+		break;
+	default:
+		hv->crash.param[msr - HVSI_MSR_CRASH_P0] = value;
+		break;
 	}
 }
 

@@ -208,7 +208,13 @@ int hvs_vmbus_start(struct hvs_vmbus *bus)
 {
 	if (!bus)
 		return -EINVAL;
-	return atomic_exchange(&bus->started, true) ? -EBUSY : 0;
+	if (atomic_exchange(&bus->started, true))
+		return -EBUSY;
+	/* Whatever was posted before may run now. */
+	bus->ops.wake(bus->be, &bus->main_worker, NULL);
+	for (struct hvs_worker *w = bus->workers; w; w = w->next)
+		bus->ops.wake(bus->be, w, w->priv);
+	return 0;
 }
 
 bool hvs_vmbus_started(const struct hvs_vmbus *bus)

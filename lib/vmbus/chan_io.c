@@ -109,6 +109,41 @@ static int open_device(struct hvs_channel *ch)
 	return err;
 }
 
+int hvsi_chan_io_restore(struct hvs_channel *ch, uint32_t in_next, uint32_t out_next,
+			 struct hvs_state_reader *r)
+{
+	struct hvsi_ringmem in = ch->in.mem;
+	struct hvsi_ringmem out = ch->out.mem;
+	int err;
+
+	ch->started = false;
+	ch->closing = false;
+	ch->ctx = NULL;
+	hvsi_map_pool_init(&ch->maps, &ch->dev->bus->cfg.alloc);
+	if (!ch->faulted && (hvsi_ring_in_resume(&ch->in, &in, in_next) < 0 ||
+			     hvsi_ring_out_resume(&ch->out, &out, out_next) < 0)) {
+		ch->faulted = true; /* as it would have been a moment later */
+		hvsi_fault(ch->dev->bus, ch->relid, HVS_FAULT_RING_INDEX,
+			   "restored with bad indexes");
+	}
+	err = ch->dev->ops.restore(ch->dev->priv, ch, &ch->params, r, &ch->ctx);
+	ch->accepted = !err;
+	return err;
+}
+
+/* A device that has just been restored has nothing in flight: close() lets go at once. */
+void hvsi_chan_io_restore_undo(struct hvs_channel *ch)
+{
+	if (ch->accepted) {
+		ch->closing = true;
+		ch->dev->ops.close(ch, ch->ctx);
+	}
+	ch->accepted = false;
+	ch->faulted = false;
+	atomic_store(&ch->ctl, 0);
+	atomic_store(&ch->done, 0);
+}
+
 static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
 {
 	struct hvs_channel *ch = hvsi_container_of(work, struct hvs_channel, ctl_work);
@@ -118,6 +153,11 @@ static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
 	if (ctl & HVSI_CTL_OPEN) {
 		ch->open_error = open_device(ch);
 		report(ch, HVSI_DONE_OPEN);
+	}
+	if (ctl & HVSI_CTL_RESUME) {
+		ch->started = true;
+		signal_guest(ch); /* whatever it may have missed */
+		hvsi_worker_post(ch->worker, &ch->io_work);
 	}
 	if (ctl & HVSI_CTL_START) {
 		ch->started = true;

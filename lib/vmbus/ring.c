@@ -303,3 +303,25 @@ bool hvsi_ring_publish(struct hvsi_ring_out *out)
 	return hvsi_guest_load32(m->ctl + CTL_INTERRUPT_MASK) == 0 &&
 	       hvsi_guest_load32(m->ctl + CTL_READ_INDEX) == old;
 }
+
+int hvsi_ring_in_resume(struct hvsi_ring_in *in, const struct hvsi_ringmem *mem, uint32_t next)
+{
+	if (!index_ok(mem, next))
+		return -EPROTO;
+	*in = (struct hvsi_ring_in){.mem = *mem, .next = next, .committed = next, .end = next};
+	hvsi_guest_store32(mem->ctl + CTL_READ_INDEX, next);
+	return 0;
+}
+
+int hvsi_ring_out_resume(struct hvsi_ring_out *out, const struct hvsi_ringmem *mem, uint32_t next)
+{
+	uint32_t read = hvsi_guest_load32(mem->ctl + CTL_READ_INDEX);
+
+	if (!index_ok(mem, next) || !index_ok(mem, read))
+		return -EPROTO;
+	/* If it was not blocked, taking back pending_send_sz changes nothing. */
+	*out = (struct hvsi_ring_out){
+		.mem = *mem, .next = next, .published = next, .start = read, .blocked = true};
+	hvsi_guest_store32(mem->ctl + CTL_WRITE_INDEX, next);
+	return 0;
+}

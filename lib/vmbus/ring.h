@@ -78,6 +78,13 @@ void hvsi_ring_in_wake(struct hvsi_ring_in *in);
  */
 bool hvsi_ring_in_sleep(struct hvsi_ring_in *in);
 
+/*
+ * Go on where a consumer or producer stopped that was saved; next is its private index. 0, -EPROTO
+ * (an index is nonsense).
+ */
+int hvsi_ring_in_resume(struct hvsi_ring_in *in, const struct hvsi_ringmem *mem, uint32_t next);
+int hvsi_ring_out_resume(struct hvsi_ring_out *out, const struct hvsi_ringmem *mem, uint32_t next);
+
 /* Begin to produce. 0, -EPROTO. */
 int hvsi_ring_out_open(struct hvsi_ring_out *out, const struct hvsi_ringmem *mem);
 
