@@ -4,6 +4,7 @@
  * memory that changes. Behind it a bus with a controller and a memory disk.
  */
 #include "input.h"
+#include "race.h"
 
 #include <hvstack/guest/loopback.h>
 #include <hvstack/guest/storage.h>
@@ -78,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t gpa;
 	uint8_t *ram;
 
+	race_take(&in);
 	if (hvs_loopback_create(&cfg, &lb) ||
 	    hvs_storvsp_create(hvs_loopback_bus(lb), &ctl_cfg, &ctl) ||
 	    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk) ||
@@ -88,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (input_number(&in, 1) & 1 &&
 	    (hvs_guest_connect(g, 0x50003) || hvs_guest_request_offers(g) != 1))
 		abort();
+	race_start(ram, RAM_BYTES);
 	for (unsigned i = 0; i < 200 && input_more(&in); i++)
 		act(&in, lb, ram);
 	hvs_loopback_destroy(lb);
