@@ -31,7 +31,7 @@ struct machine {
 	/* Of the hypercall that is under way. */
 	uint16_t verdict;
 	unsigned handed_on;
-	unsigned recorded;
+	bool recorded;
 };
 
 static void must(bool holds)
@@ -87,6 +87,14 @@ static uint16_t signal_event(void *be, uint32_t connection_id, uint16_t flag)
 	return m->verdict;
 }
 
+static void record(void *be, const struct hvs_record *rec)
+{
+	struct machine *m = be;
+
+	must(rec->kind == HVS_RECORD_HYPERCALL && rec->vp < VPS && !m->recorded && !m->handed_on);
+	m->recorded = true;
+}
+
 static uint8_t *add(struct hvs_mem *mem, uint64_t gpa, size_t len, enum hvs_access access)
 {
 	/* An allocation each: AddressSanitizer sees what goes past its end. */
@@ -100,8 +108,12 @@ static uint8_t *add(struct hvs_mem *mem, uint64_t gpa, size_t len, enum hvs_acce
 
 static void up(struct machine *m)
 {
-	const struct hvs_hv_ops ops = {HVS_HV_OPS_INIT, .interrupt = interrupt, .now_ns = now_ns,
-				       .post_message = post_message, .signal_event = signal_event};
+	const struct hvs_hv_ops ops = {HVS_HV_OPS_INIT,
+				       .interrupt = interrupt,
+				       .now_ns = now_ns,
+				       .post_message = post_message,
+				       .signal_event = signal_event,
+				       .record = record};
 	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT, .vp_count = VPS};
 
 	*m = (struct machine){0};
@@ -153,7 +165,7 @@ static void check(const struct machine *m, uint64_t status)
 	case HVS_HV_STATUS_SUCCESS:
 	case HVS_HV_STATUS_INVALID_CONNECTION_ID:
 	case HVS_HV_STATUS_INSUFFICIENT_BUFFERS:
-		must(m->handed_on == 1 && status == m->verdict);
+		must(m->handed_on == 1 && m->recorded && status == m->verdict);
 		break;
 	case HVS_HV_STATUS_INVALID_HYPERCALL_CODE:
 	case HVS_HV_STATUS_INVALID_HYPERCALL_INPUT:
@@ -180,6 +192,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		switch (input_number(&in, 1) % ACTIONS) {
 		case CALL:
 			m.handed_on = 0;
+			m.recorded = false;
 			check(&m, call(&in, &m));
 			break;
 		case WRITE_RAM:

@@ -51,6 +51,7 @@ struct machine {
 	uint8_t vector;
 	unsigned crashes;
 	bool has_crash;
+	struct hvs_record recorded; /* the last MSR write; kind 0: none yet */
 };
 
 static void must(bool holds)
@@ -110,6 +111,12 @@ static void crash(void *be, uint32_t vp, const struct hvs_hv_crash *c)
 	((struct machine *)be)->crashes++;
 }
 
+static void record(void *be, const struct hvs_record *rec)
+{
+	must(rec->kind == HVS_RECORD_MSR_WRITE);
+	((struct machine *)be)->recorded = *rec;
+}
+
 /* ---- the machine ------------------------------------------------------------------------------ */
 
 static void model_reset(struct machine *m)
@@ -141,6 +148,7 @@ static void up(struct machine *m, struct input *in)
 	if (m->has_crash)
 		ops.crash = crash;
 	if (how & 128) {
+		ops.record = record;
 		ops.slot_free = slot_free;
 		ops.read_tsc = read_tsc;
 	}
@@ -300,6 +308,8 @@ static void write_msr(struct input *in, struct machine *m, uint32_t vp)
 		must(err);
 		return;
 	}
+	must(!m->recorded.kind ||
+	     (m->recorded.vp == vp && m->recorded.msr == msr && m->recorded.value == value));
 	if (modelled(m, vp, msr) && !err)
 		*modelled(m, vp, msr) = value;
 	/* Only SINTs can be refused. */
@@ -364,7 +374,7 @@ static void post(struct input *in, struct machine *m, uint32_t vp)
 		must(err == -EAGAIN || deliverable(m, vp, sint));
 	check_interrupt(m, vp, sint, !err);
 	if (!err)
-		must(m->ram[placed(&m->vp[vp], m->vp[vp].simp) * PAGE + sint * 256 + 4] ==
+		must(m->ram[placed(&m->vp[vp], m->vp[vp].simp) * PAGE + (size_t)sint * 256 + 4] ==
 		     msg.payload_len);
 }
 
@@ -386,7 +396,7 @@ static void set_flag(struct input *in, struct machine *m, uint32_t vp)
 		must(!m->interrupts);
 		return;
 	}
-	byte = page * PAGE + sint * 256u + flag / 8u;
+	byte = page * PAGE + (size_t)sint * 256 + flag / 8u;
 	must(m->ram[byte] >> flag % 8 & 1);
 	if (known || m->interrupts)
 		check_interrupt(m, vp, sint, !known || !(m->before[byte] >> flag % 8 & 1));

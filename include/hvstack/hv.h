@@ -80,6 +80,14 @@ struct hvs_hv_ops {
 	/* The guest reports that it has crashed. A notification only: the guest goes on, for
 	 * example to write a dump. Optional; without it the MSRs are not offered. */
 	void (*crash)(void *be, uint32_t vp, const struct hvs_hv_crash *crash);
+
+	/*
+	 * Optional: told of every MSR write (HVS_RECORD_MSR_WRITE) and hypercall
+	 * (HVS_RECORD_HYPERCALL) that the embedder hands in, on the thread that does. What the
+	 * hypervisor deals with itself is not seen: MSRs with HVS_HV_EXTERNAL_SINTS, signals that
+	 * ring a doorbell. It may block: the VP waits.
+	 */
+	void (*record)(void *be, const struct hvs_record *record);
 };
 #define HVS_HV_OPS_INIT .size = (uint32_t)sizeof(struct hvs_hv_ops)
 
