@@ -6,6 +6,8 @@
 #include "input.h"
 #include "race.h"
 
+#include "hv/msr_numbers.h"
+
 #include <hvstack/guest/loopback.h>
 #include <hvstack/guest/storage.h>
 #include <hvstack/hvstack.h>
@@ -14,9 +16,10 @@
 
 #define RAM_GPA 0x100000u
 #define RAM_BYTES ((size_t)64 * 4096)
+#define SLOT ((size_t)2 * 256) /* of VMBus's SINT in the message page */
 #define DISK_BYTES 65536u
 
-enum { POST, SIGNAL, RUN, WRITE_RAM, WRITE_MSR, READ_MSR, HYPERCALL, EMPTY_SLOT, ACTIONS };
+enum { POST, SIGNAL, RUN, WRITE_RAM, WRITE_MSR, READ_MSR, HYPERCALL, TAKE_MESSAGE, ACTIONS };
 
 static void act(struct input *in, struct hvs_loopback *lb, uint8_t *ram)
 {
@@ -56,10 +59,11 @@ static void act(struct input *in, struct hvs_loopback *lb, uint8_t *ram)
 		value = input_number(in, 8);
 		(void)hvs_hv_hypercall(hv, 0, value, RAM_GPA + input_number(in, 3), 0);
 		break;
-	case EMPTY_SLOT:
-		value = input_number(in, 2) % (RAM_BYTES / 256) * 256;
-		memset(ram + value, 0, 4);
-		hvs_vmbus_slot_free(hvs_loopback_bus(lb), 0);
+	case TAKE_MESSAGE: /* as a driver does, wherever the slots are now */
+		if (!hvs_hv_msr_read(hv, 0, HVSI_MSR_SIMP, &value) && value >= RAM_GPA &&
+		    value < RAM_GPA + RAM_BYTES)
+			memset(ram + (value - RAM_GPA) / 4096 * 4096 + SLOT, 0, 4);
+		(void)!hvs_hv_msr_write(hv, 0, HVSI_MSR_EOM, 0, true);
 		break;
 	}
 }
