@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ring, packet and page range parsing over memory that changes between the reads. */
 #include "input.h"
+#include "race.h"
 
 #include "util/alloc.h"
 #include "vmbus/packet.h"
@@ -24,8 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hvsi_ring_out out;
 	struct hvsi_ring_in ring;
 	struct hvs_mem *m;
-	uint8_t flags = (uint8_t)input_number(&in, 1);
+	uint8_t flags;
 
+	race_take(&in);
+	flags = (uint8_t)input_number(&in, 1);
 	if (!ram || !staging || hvsi_alloc_setup(NULL, &alloc) || hvs_mem_create(NULL, &m) ||
 	    hvs_mem_add(m, 0x1000, PAGES * 4096, ram, HVS_RDWR))
 		abort();
@@ -36,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		pages[i] = hvsi_guest_from_host(ram + (i + 1) * 4096);
 	mem.pages = pages;
 	mem.flat = flags & 1 ? pages[0] : NULL;
+	race_start(ram, PAGES * 4096);
 	input_bytes(&in, ram, 16);
 	input_bytes(&in, ram + 4096, flags & 2 ? 8192 : 256);
 

@@ -88,6 +88,14 @@ struct hvs_hv_ops {
 	 */
 	int (*get_register)(void *be, uint32_t vp, uint32_t msr, uint64_t *value);
 	int (*set_register)(void *be, uint32_t vp, uint32_t msr, uint64_t value);
+
+	/*
+	 * Optional: told of every MSR write (HVS_RECORD_MSR_WRITE) and hypercall
+	 * (HVS_RECORD_HYPERCALL) that the embedder hands in, on the thread that does. What the
+	 * hypervisor deals with itself is not seen: MSRs with HVS_HV_EXTERNAL_SINTS, signals that
+	 * ring a doorbell. It may block: the VP waits.
+	 */
+	void (*record)(void *be, const struct hvs_record *record);
 };
 #define HVS_HV_OPS_INIT .size = (uint32_t)sizeof(struct hvs_hv_ops)
 

@@ -215,6 +215,11 @@ int hvs_hv_msr_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t valu
 
 	if (!hv || vp >= hv->cfg.vp_count)
 		return -ENOENT;
+	if (hv->ops.record)
+		hv->ops.record(hv->be, &(struct hvs_record){.kind = HVS_RECORD_MSR_WRITE,
+							    .vp = vp,
+							    .msr = msr,
+							    .value = value});
 	if (is_synic(msr))
 		return hvsi_synic_write(hv, vp, msr, value);
 	if (msr == HVSI_MSR_REFERENCE_TSC && hvsi_has_reference_tsc(hv))

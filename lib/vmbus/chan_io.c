@@ -242,6 +242,16 @@ void hvs_channel_fault(struct hvs_channel *ch, const char *where)
 		fault(ch, HVS_FAULT_DEVICE, where);
 }
 
+static void record(struct hvs_channel *ch, size_t len)
+{
+	const struct hvs_record rec = {.kind = HVS_RECORD_PACKET,
+				       .channel_id = ch->relid,
+				       .data = ch->staging,
+				       .len = len};
+
+	ch->dev->bus->ops.record(ch->dev->bus->be, &rec);
+}
+
 int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 {
 	struct hvsi_descriptor desc;
@@ -265,6 +275,8 @@ int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 	default:
 		return fault(ch, HVS_FAULT_RING_INDEX, "write index");
 	}
+	if (ch->dev->bus->ops.record)
+		record(ch, (size_t)desc.len8 * 8);
 	code = hvsi_packet_parse(&desc, ch->staging, ch->dev->bus->mem, &ch->maps, &ch->packet,
 				 &ch->extents);
 	if (code)

@@ -112,6 +112,7 @@ struct testbus *bus_up(const struct bus_options *opt)
 	cfg.max_gpadls = opt->max_gpadls;
 	cfg.max_gpadl_pages = opt->max_gpadl_pages;
 	cfg.alloc = opt->alloc;
+	ops.record = opt->record;
 	if (opt->doorbells) {
 		ops.doorbell_add = doorbell_add;
 		ops.doorbell_del = doorbell_del;

@@ -67,6 +67,7 @@ struct bus_options {
 	uint32_t max_gpadl_pages;
 	struct hvs_allocator alloc;
 	bool doorbells;
+	void (*record)(void *b, const struct hvs_record *record); /* NULL: none */
 };
 
 /* Not started: offer devices first. opt: NULL for none. */
