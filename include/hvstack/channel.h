@@ -106,8 +106,10 @@ HVS_API HVS_NODISCARD int hvs_device_rescind(struct hvs_device *d, hvs_done_fn d
 
 /* ---- receiving ------------------------------------------------------------------------- */
 
+/* A packet of another type, or with flags that have no meaning, faults the channel. */
 enum hvs_packet_type {
 	HVS_PACKET_INBAND = 0x6,
+	HVS_PACKET_TRANSFER_PAGES = 0x7, /* sent, never received */
 	HVS_PACKET_GPA_DIRECT = 0x9,
 	HVS_PACKET_COMPLETION = 0xb,
 };
@@ -143,6 +145,21 @@ HVS_API HVS_NODISCARD int hvs_channel_send(struct hvs_channel *ch, uint64_t xid,
 					   unsigned iovcnt);
 HVS_API HVS_NODISCARD int hvs_channel_complete(struct hvs_channel *ch, uint64_t xid,
 					       const struct iovec *iov, unsigned iovcnt);
+
+#define HVS_PAGE_RANGES_MAX 512u /* in one packet */
+
+/*
+ * Queue a packet that says: the data is there, in these ranges of the set of pages that the guest
+ * named before (a network device's receive buffer). The library looks at neither: that the ranges
+ * are inside the set, and the data written, is up to the device.
+ *
+ * Returns as hvs_channel_send(), and -EINVAL (no range, or more than HVS_PAGE_RANGES_MAX). [worker]
+ */
+HVS_API HVS_NODISCARD int hvs_channel_send_pages(struct hvs_channel *ch, uint64_t xid,
+						 bool wants_completion, uint16_t pageset_id,
+						 const struct hvs_page_range *ranges,
+						 unsigned range_count, const struct iovec *iov,
+						 unsigned iovcnt);
 
 /*
  * Make everything queued visible to the guest, with at most one interrupt, and give the room of

@@ -114,6 +114,11 @@ struct hvs_guest_packet {
 	uint32_t len;
 	uint64_t xid;
 	const void *data; /* private copy, valid until the next receive on any channel */
+	/* HVS_PACKET_TRANSFER_PAGES: where the data is, as the host says; else NULL and 0. As long
+	 * valid as data. */
+	const struct hvs_page_range *ranges;
+	uint32_t range_count;
+	uint16_t pageset_id;
 };
 
 /* 1: *pkt is the next packet; 0: none; -EPROTO. */
