@@ -7,6 +7,7 @@
 
 #include "util/alloc.h"
 #include "vmbus/packet.h"
+#include "vmbus/packet_proto.h"
 
 #include <errno.h>
 
@@ -252,6 +253,11 @@ static void record(struct hvs_channel *ch, size_t len)
 	ch->dev->bus->ops.record(ch->dev->bus->be, &rec);
 }
 
+static bool is_pipe(const struct hvs_channel *ch)
+{
+	return ch->dev->offer.flags & HVS_OFFER_PIPE;
+}
+
 int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 {
 	struct hvsi_descriptor desc;
@@ -279,6 +285,8 @@ int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 		record(ch, (size_t)desc.len8 * 8);
 	code = hvsi_packet_parse(&desc, ch->staging, ch->dev->bus->mem, &ch->maps, &ch->packet,
 				 &ch->extents);
+	if (!code && is_pipe(ch))
+		code = hvsi_packet_unpipe(&ch->packet);
 	if (code)
 		return fault(ch, code, "packet");
 	ch->received++;
@@ -286,14 +294,14 @@ int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 	return 1;
 }
 
-static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc, const struct iovec *iov,
-		unsigned iovcnt)
+static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc, const void *header,
+		size_t header_len, const struct iovec *iov, unsigned iovcnt)
 {
 	int err;
 
 	if (!usable(ch))
 		return -ESHUTDOWN;
-	err = hvsi_ring_write(&ch->out, desc, NULL, 0, iov, iovcnt);
+	err = hvsi_ring_write(&ch->out, desc, header, header_len, iov, iovcnt);
 	if (err == -EPROTO)
 		return fault(ch, HVS_FAULT_RING_INDEX, "read index");
 	return err;
@@ -302,10 +310,16 @@ static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc, cons
 int hvs_channel_send(struct hvs_channel *ch, uint64_t xid, bool wants_completion,
 		     const struct iovec *iov, unsigned iovcnt)
 {
-	const struct hvsi_descriptor desc = {
-		.type = HVS_PACKET_INBAND, .flags = wants_completion, .xid = xid};
+	const struct hvsi_descriptor desc = {.type = HVS_PACKET_INBAND,
+					     .header_len8 = HVSI_RING_DESCRIPTOR / 8,
+					     .flags = wants_completion,
+					     .xid = xid};
+	struct hvsi_pipe_header pipe;
 
-	return send(ch, &desc, iov, iovcnt);
+	if (!is_pipe(ch))
+		return send(ch, &desc, NULL, 0, iov, iovcnt);
+	pipe = hvsi_pipe_header(iov, iovcnt);
+	return send(ch, &desc, &pipe, sizeof(pipe), iov, iovcnt);
 }
 
 int hvs_channel_complete(struct hvs_channel *ch, uint64_t xid, const struct iovec *iov,
@@ -313,7 +327,29 @@ int hvs_channel_complete(struct hvs_channel *ch, uint64_t xid, const struct iove
 {
 	const struct hvsi_descriptor desc = {.type = HVS_PACKET_COMPLETION, .xid = xid};
 
-	return send(ch, &desc, iov, iovcnt);
+	return send(ch, &desc, NULL, 0, iov, iovcnt);
+}
+
+int hvs_channel_send_pages(struct hvs_channel *ch, uint64_t xid, bool wants_completion,
+			   uint16_t pageset_id, const struct hvs_page_range *ranges,
+			   unsigned range_count, const struct iovec *iov, unsigned iovcnt)
+{
+	const struct hvsi_descriptor desc = {
+		.type = HVS_PACKET_TRANSFER_PAGES, .flags = wants_completion, .xid = xid};
+	struct {
+		struct hvsi_transfer_pages_header h;
+		struct hvsi_wire_page_range range[HVS_PAGE_RANGES_MAX];
+	} header;
+
+	if (!range_count || range_count > HVS_PAGE_RANGES_MAX)
+		return -EINVAL;
+	header.h = (struct hvsi_transfer_pages_header){.set_id = hvsi_le16(pageset_id),
+						       .range_count = hvsi_le32(range_count)};
+	for (unsigned i = 0; i < range_count; i++)
+		header.range[i] = (struct hvsi_wire_page_range){
+			.len = hvsi_le32(ranges[i].len), .offset = hvsi_le32(ranges[i].offset)};
+	return send(ch, &desc, &header, sizeof(header.h) + range_count * sizeof(header.range[0]),
+		    iov, iovcnt);
 }
 
 void hvs_channel_flush(struct hvs_channel *ch)

@@ -5,6 +5,7 @@
 #include "util/alloc.h"
 #include "util/guid.h"
 #include "util/sized.h"
+#include "vmbus/packet_proto.h"
 
 #include <errno.h>
 
@@ -21,6 +22,8 @@ static size_t device_size(unsigned channels)
 
 static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hvs_vsp_ops *ops)
 {
+	const struct hvs_le32 pipe_type = hvsi_le32(HVSI_PIPE_MESSAGE);
+
 	if (!ops->open || !ops->ready || !ops->close || ops->reserved || offer->reserved ||
 	    offer->flags & ~KNOWN_FLAGS || (offer->worker && offer->worker->bus != bus) ||
 	    offer->max_subchannels >= HVSI_MAX_RELID ||
@@ -39,6 +42,8 @@ static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hv
 		offer->worker = &bus->main_worker;
 	if (bus->device_count >= bus->cfg.max_offers)
 		return -ENOSPC;
+	if (offer->flags & HVS_OFFER_PIPE)
+		memcpy(offer->user_data, &pipe_type, sizeof(pipe_type));
 	return 0;
 }
 
