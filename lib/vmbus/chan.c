@@ -234,6 +234,8 @@ static void finish_close(struct hvs_channel *ch)
 	hvsi_gpadl_put(ch->ring);
 	ch->ring = NULL;
 	ch->dev->bus->open_count--;
+	if (!ch->index) /* what the device asked for was for this time */
+		atomic_store(&ch->dev->subchannels_wanted, 0);
 }
 
 static void unreserve(struct hvs_channel *ch)
