@@ -87,7 +87,8 @@ void hvsi_outmsg_init(struct hvsi_outmsg *m, enum hvsi_out kind,
 		      size_t (*build)(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]),
 		      void (*sent)(struct hvsi_outmsg *m));
 
-/* Have it go to this VP and SINT; HVSI_VP_NONE, or what does not exist: where all others go. */
+/* Have it go to this VP and SINT, whatever becomes of the connection. If there is no such place:
+ * where all others go now. */
 void hvsi_outmsg_address(const struct hvs_vmbus *bus, struct hvsi_outmsg *m, uint32_t vp,
 			 uint32_t sint);
 
@@ -193,10 +194,10 @@ struct hvs_channel {
 
 	/* Main worker. */
 	enum hvsi_chan_state state;
-	bool release; /* on its way to RELEASED */
-	bool revoked; /* on its way to REVOKED, or there */
-	bool waiting; /* to be offered when a relid, or what it takes the place of, is gone */
-	bool reserved; /* opened by a guest that crashes; outlives the connection */
+	bool release;       /* on its way to RELEASED */
+	bool revoked;       /* on its way to REVOKED, or there */
+	bool waiting;       /* to be offered when a relid, or what it takes the place of, is gone */
+	bool reserved;      /* opened by a guest that crashes; outlives the connection */
 	uint8_t monitor_id; /* HVSI_NO_MONITOR: the guest signals by hypercall */
 	uint32_t relid;
 	/* While open: which HvSignalEvent is for it; the guest may have chosen another one. */

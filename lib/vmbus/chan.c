@@ -261,6 +261,8 @@ static void finish_close(struct hvs_channel *ch)
 	hvsi_gpadl_put(ch->ring);
 	ch->ring = NULL;
 	ch->dev->bus->open_count--;
+	if (!ch->index) /* what the device asked for was for this time */
+		atomic_store(&ch->dev->subchannels_wanted, 0);
 }
 
 static void unreserve(struct hvs_channel *ch)
@@ -272,7 +274,7 @@ static void unreserve(struct hvs_channel *ch)
 	ch->reserved = false;
 	ch->close_asked = false;
 	bus->reserved_count--;
-	hvsi_outmsg_address(bus, &ch->open_result, HVSI_VP_NONE, 0);
+	ch->open_result.vp = HVSI_VP_NONE;
 }
 
 /* The guest has let go of the relid, or was never told of it. */
@@ -318,37 +320,6 @@ static void begin_close(struct hvs_channel *ch)
 		hvsi_device_revoke_subchannels(ch->dev);
 }
 
-static void open_done(struct hvs_channel *ch)
-{
-	if (!ch->open_error && !ch->release && !ch->revoked) {
-		ch->state = HVSI_CHAN_OPEN;
-		answer_open(ch, HVSI_STATUS_OK);
-		if (ch->close_asked)
-			begin_close(ch);
-		else if (!ch->index)
-			hvsi_device_offer_subchannels(ch->dev);
-		return;
-	}
-	if (!ch->open_error) {
-		begin_close(ch);
-		return;
-	}
-	hvsi_log(ch->dev->bus, HVS_LOG_WARN, "chan", ch->relid, "device refused to open: error %d",
-		 -ch->open_error);
-	delist(ch);
-	finish_close(ch);
-	if (ch->revoked) {
-		revoked(ch);
-	} else if (ch->release) {
-		released(ch);
-	} else {
-		ch->state = HVSI_CHAN_CLOSED;
-		answer_open(ch, HVSI_STATUS_FAILED);
-		if (ch->close_asked)
-			hvsi_outq_add(ch->dev->bus, &ch->reserved_closed);
-	}
-}
-
 /* Nothing of the channel is in use any more. */
 static void closed(struct hvs_channel *ch)
 {
@@ -361,6 +332,37 @@ static void closed(struct hvs_channel *ch)
 		ch->state = HVSI_CHAN_CLOSED;
 }
 
+static void open_done(struct hvs_channel *ch)
+{
+	bool wanted = !ch->revoked && (!ch->release || ch->reserved);
+
+	if (!ch->open_error && wanted) {
+		ch->state = HVSI_CHAN_OPEN;
+		answer_open(ch, HVSI_STATUS_OK);
+		if (ch->close_asked)
+			begin_close(ch);
+		else if (!ch->index)
+			hvsi_device_offer_subchannels(ch->dev);
+		return;
+	}
+	/* Who opens a reserved channel may not see a RESCIND, and knows of no disconnect. */
+	if (wanted || ch->reserved)
+		answer_open(ch, HVSI_STATUS_FAILED);
+	if (!ch->open_error) {
+		begin_close(ch);
+		return;
+	}
+	hvsi_log(ch->dev->bus, HVS_LOG_WARN, "chan", ch->relid, "device refused to open: error %d",
+		 -ch->open_error);
+	delist(ch);
+	finish_close(ch);
+	ch->state = HVSI_CHAN_CLOSED;
+	if (ch->close_asked)
+		hvsi_outq_add(ch->dev->bus, &ch->reserved_closed);
+	else if (!ch->reserved) /* else when its guest was told */
+		closed(ch);
+}
+
 /* Drivers lose interrupts that come before they know that the channel is open. */
 static void open_result_sent(struct hvsi_outmsg *m)
 {
@@ -369,7 +371,7 @@ static void open_result_sent(struct hvsi_outmsg *m)
 	if (ch->state == HVSI_CHAN_OPEN)
 		hvsi_chan_command(ch, HVSI_CTL_START);
 	else if (ch->state == HVSI_CHAN_CLOSED && ch->reserved && !ch->close_asked)
-		closed(ch); /* it could not be opened */
+		closed(ch); /* it could not be opened, or its device has gone */
 }
 
 /* The guest that crashes waits for this before it goes on. */
@@ -385,6 +387,10 @@ static void close_done(struct hvs_channel *ch)
 	finish_close(ch);
 	if (ch->close_asked) {
 		hvsi_outq_add(ch->dev->bus, &ch->reserved_closed);
+		return;
+	}
+	if (ch->reserved && !hvsi_list_empty(&ch->open_result.node)) {
+		ch->state = HVSI_CHAN_CLOSED; /* the rest when that was sent */
 		return;
 	}
 	closed(ch);
@@ -470,11 +476,10 @@ void hvsi_chan_open_reserved(struct hvs_vmbus *bus, const void *bytes, size_t le
 				    &refusal, sizeof(refusal));
 		return;
 	}
-	ch->request = (struct hvsi_msg_open_6_0){
-		.open = {.relid = msg.relid,
-			 .gpadl_id = msg.gpadl_id,
-			 .target_vp = hvsi_le32(HVSI_VP_NONE),
-			 .downstream_page = msg.downstream_page}};
+	ch->request = (struct hvsi_msg_open_6_0){.open = {.relid = msg.relid,
+							  .gpadl_id = msg.gpadl_id,
+							  .target_vp = hvsi_le32(HVSI_VP_NONE),
+							  .downstream_page = msg.downstream_page}};
 	ch->reserved = true;
 	bus->reserved_count++;
 	hvsi_outmsg_address(bus, &ch->open_result, hvsi_get32(msg.target_vp),
@@ -592,7 +597,7 @@ static void disconnect_reserved(struct hvs_channel *ch)
 	ch->release = true;
 	if (ch->dev->bus->conn.next != HVSI_NEXT_RESET)
 		return;
-	ch->close_asked = false;
+	unreserve(ch);
 	if (ch->state == HVSI_CHAN_OPEN)
 		begin_close(ch);
 	else if (!ch->ring)
@@ -637,7 +642,8 @@ void hvsi_chan_revoke(struct hvs_channel *ch)
 	}
 	if (before)
 		return; /* withdrawn, but not closed yet */
-	hvsi_list_remove(&ch->open_result.node);
+	if (!ch->reserved)
+		hvsi_list_remove(&ch->open_result.node);
 	if (known && !ch->release)
 		hvsi_outq_add(ch->dev->bus, &ch->rescind);
 	switch (ch->state) {

@@ -47,9 +47,8 @@ static size_t build_version_response(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG
 	struct hvsi_msg_version_response_monitor msg = {
 		.r.r.h = hvsi_msg_header(HVSI_MSG_VERSION_RESPONSE),
 		.r.r.supported = c->version_ok,
-		.r.r.selected =
-			hvsi_le32(version >= HVSI_VERSION(5, 0) ? HVS_VMBUS_MESSAGE_CONNECTION
-								: version),
+		.r.r.selected = hvsi_le32(
+			version >= HVSI_VERSION(5, 0) ? HVS_VMBUS_MESSAGE_CONNECTION : version),
 		.r.features = hvsi_le32(c->features),
 		.monitor_page = {hvsi_le64(bus->cfg.monitor_page_gpa[0]),
 				 hvsi_le64(bus->cfg.monitor_page_gpa[1])},
@@ -112,18 +111,19 @@ static size_t build_refusal(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
 	return c->refusal_len;
 }
 
-void hvsi_conn_refuse_at(struct hvs_vmbus *bus, uint32_t vp, uint32_t sint, const void *msg,
-			 size_t len)
+void hvsi_conn_refuse(struct hvs_vmbus *bus, const void *msg, size_t len)
 {
-	hvsi_outmsg_address(bus, &bus->conn.refusal, vp, sint);
+	bus->conn.refusal.vp = HVSI_VP_NONE;
 	memcpy(bus->conn.refusal_bytes, msg, len);
 	bus->conn.refusal_len = len;
 	hvsi_outq_add(bus, &bus->conn.refusal);
 }
 
-void hvsi_conn_refuse(struct hvs_vmbus *bus, const void *msg, size_t len)
+void hvsi_conn_refuse_at(struct hvs_vmbus *bus, uint32_t vp, uint32_t sint, const void *msg,
+			 size_t len)
 {
-	hvsi_conn_refuse_at(bus, HVSI_VP_NONE, 0, msg, len);
+	hvsi_conn_refuse(bus, msg, len);
+	hvsi_outmsg_address(bus, &bus->conn.refusal, vp, sint);
 }
 
 void hvsi_conn_init(struct hvs_vmbus *bus)
@@ -264,7 +264,8 @@ static void disconnect(struct hvs_vmbus *bus, enum hvsi_conn_next next)
 {
 	struct hvsi_conn *c = &bus->conn;
 
-	if (c->state == HVSI_CONN_DISCONNECTING && (c->next == HVSI_NEXT_RESET || next != HVSI_NEXT_RESET)) {
+	if (c->state == HVSI_CONN_DISCONNECTING &&
+	    (c->next == HVSI_NEXT_RESET || next != HVSI_NEXT_RESET)) {
 		if (c->next != HVSI_NEXT_RESET)
 			c->next = next;
 		return;
@@ -302,8 +303,8 @@ void hvsi_conn_event(struct hvs_vmbus *bus)
 			bits = hvsi_guest_swap32(
 				page + HVSI_INTERRUPT_PAGE_TO_HOST + (size_t)word * 4, 0);
 		for (; bits; bits &= bits - 1) {
-			struct hvs_channel *ch = hvsi_bus_channel(
-				bus, word * 32 + (uint32_t)__builtin_ctz(bits));
+			struct hvs_channel *ch =
+				hvsi_bus_channel(bus, word * 32 + (uint32_t)__builtin_ctz(bits));
 
 			if (ch && ch->enlisted)
 				hvs_channel_kick(ch);

@@ -180,12 +180,11 @@ void hvsi_device_offer_subchannels(struct hvs_device *d)
 
 void hvsi_device_revoke_subchannels(struct hvs_device *d)
 {
-	atomic_store(&d->subchannels_wanted, 0);
 	for (unsigned i = d->channel_count - 1; i > 0; i--) {
 		struct hvs_channel *ch = &d->channel[i];
 
 		set_waiting(ch, false);
-		if (ch->state != HVSI_CHAN_RELEASED)
+		if (ch->state != HVSI_CHAN_RELEASED && !ch->revoked)
 			hvsi_chan_revoke(ch);
 	}
 }

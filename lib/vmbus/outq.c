@@ -20,7 +20,7 @@ void hvsi_outmsg_address(const struct hvs_vmbus *bus, struct hvsi_outmsg *m, uin
 {
 	bool valid = vp < bus->cfg.vp_count && sint < HVSI_SINTS;
 
-	m->vp = valid ? vp : HVSI_VP_NONE;
+	m->vp = valid ? vp : bus->conn.message_vp;
 	m->sint = valid ? (uint8_t)sint : HVS_VMBUS_SINT;
 }
 
@@ -49,8 +49,7 @@ bool hvsi_outq_pump(struct hvs_vmbus *bus)
 
 		msg.payload_len = (uint8_t)m->build(m, msg.payload);
 		if (post(bus, m, &msg) < 0) {
-			hvsi_worker_wake_at(&bus->main_worker,
-					    bus->ops.now_ns(bus->be) + RETRY_NS);
+			hvsi_worker_wake_at(&bus->main_worker, bus->ops.now_ns(bus->be) + RETRY_NS);
 			return false;
 		}
 		hvsi_list_remove(&m->node);

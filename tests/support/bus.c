@@ -111,6 +111,11 @@ struct testbus *bus_up(const struct bus_options *opt)
 	cfg.max_version = opt->max_version;
 	cfg.max_gpadls = opt->max_gpadls;
 	cfg.max_gpadl_pages = opt->max_gpadl_pages;
+	cfg.max_offers = opt->max_offers;
+	cfg.max_open_channels = opt->max_open_channels;
+	cfg.max_queued_messages = opt->max_queued_messages;
+	memcpy(cfg.monitor_page_gpa, opt->monitor_page_gpa, sizeof(cfg.monitor_page_gpa));
+	ops.connect_request = opt->connect_request;
 	cfg.alloc = opt->alloc;
 	ops.record = opt->record;
 	if (opt->doorbells) {
@@ -136,7 +141,7 @@ void bus_down(struct testbus *b)
 	bus_expect_nothing(b);
 	if (hvs_vmbus_started(b->bus)) {
 		cr_assert_eq(hvs_vmbus_reset(b->bus, reset_done, &done), 0);
-		bus_run(b);
+		bus_run_all(b);
 		cr_assert(done, "a device never let go of its channel");
 		bus_expect_nothing(b);
 	}
@@ -157,9 +162,41 @@ void bus_start(struct testbus *b)
 void bus_run(struct testbus *b)
 {
 	for (unsigned i = 0; i < 100000; i++)
-		if (!hvs_worker_dispatch(hvs_vmbus_main_worker(b->bus), 64, NULL))
+		if (!hvs_worker_dispatch(hvs_vmbus_main_worker(b->bus), 64, &b->deadline_ns))
 			return;
 	cr_assert_fail("the worker never becomes idle");
+}
+
+struct hvs_worker *bus_worker(struct testbus *b)
+{
+	void *number = (void *)(uintptr_t)(b->worker_count + 1);
+
+	cr_assert_lt(b->worker_count, BUS_WORKERS);
+	cr_assert_eq(hvs_worker_create(b->bus, number, &b->worker[b->worker_count]), 0);
+	return b->worker[b->worker_count++];
+}
+
+void bus_run_worker(struct testbus *b, struct hvs_worker *w)
+{
+	b->running = w;
+	for (unsigned i = 0; i < 100000; i++)
+		if (!hvs_worker_dispatch(w, 64, NULL)) {
+			b->running = NULL;
+			return;
+		}
+	cr_assert_fail("a worker never becomes idle");
+}
+
+void bus_run_all(struct testbus *b)
+{
+	unsigned wakes;
+
+	do {
+		wakes = b->wakes;
+		bus_run(b);
+		for (unsigned i = 0; i < b->worker_count; i++)
+			bus_run_worker(b, b->worker[i]);
+	} while (b->wakes != wakes);
 }
 
 /* ---- messages --------------------------------------------------------------------------------- */
@@ -176,14 +213,21 @@ void bus_send(struct testbus *b, const void *msg, size_t len)
 	bus_run(b);
 }
 
-static const struct bus_post *next_post(struct testbus *b)
+static const struct bus_post *any_post(struct testbus *b)
 {
 	const struct bus_post *p = &b->posts[b->taken];
 
 	cr_assert_lt(b->taken, b->posted, "no message");
 	b->taken++;
-	cr_assert_eq(p->sint, 2);
 	cr_assert_eq(p->type, 1);
+	return p;
+}
+
+static const struct bus_post *next_post(struct testbus *b)
+{
+	const struct bus_post *p = any_post(b);
+
+	cr_assert_eq(p->sint, 2);
 	return p;
 }
 
@@ -204,6 +248,15 @@ const uint8_t *bus_take(struct testbus *b, uint32_t type, size_t len)
 	cr_assert_eq(p->bytes[0], type, "message %u instead of %u", p->bytes[0], type);
 	cr_assert_eq(p->len, len);
 	return p->bytes;
+}
+
+const struct bus_post *bus_take_post(struct testbus *b, uint32_t type, size_t len)
+{
+	const struct bus_post *p = any_post(b);
+
+	cr_assert_eq(p->bytes[0], type, "message %u instead of %u", p->bytes[0], type);
+	cr_assert_eq(p->len, len);
+	return p;
 }
 
 void bus_expect_nothing(struct testbus *b)

@@ -20,6 +20,7 @@
 #define BUS_POSTS 8192u
 #define V(major, minor) HVSI_VERSION(major, minor)
 #define NEWEST V(5, 3)
+#define BUS_WORKERS 4u
 
 struct bus_post {
 	uint32_t vp;
@@ -58,6 +59,11 @@ struct testbus {
 	bool refuse_doorbells;
 	uint32_t doorbell_id;
 	struct hvs_channel *doorbell;
+
+	struct hvs_worker *worker[BUS_WORKERS]; /* besides the main worker */
+	unsigned worker_count;
+	const struct hvs_worker *running; /* by bus_run_worker(); NULL: the main worker */
+	uint64_t deadline_ns;             /* what the main worker's last dispatch said */
 };
 
 struct bus_options {
@@ -65,9 +71,15 @@ struct bus_options {
 	uint32_t max_version;
 	uint32_t max_gpadls;
 	uint32_t max_gpadl_pages;
+	uint32_t max_offers;
+	uint32_t max_open_channels;
+	uint32_t max_queued_messages;
+	uint64_t monitor_page_gpa[2];
 	struct hvs_allocator alloc;
 	bool doorbells;
 	void (*record)(void *b, const struct hvs_record *record); /* NULL: none */
+	/* be is the struct testbus. */
+	int (*connect_request)(void *be, const struct hvs_connect_request *request);
 };
 
 /* Not started: offer devices first. opt: NULL for none. */
@@ -76,7 +88,11 @@ struct testbus *bus_up(const struct bus_options *opt);
  * something: every message must have been taken. */
 void bus_down(struct testbus *b);
 void bus_start(struct testbus *b);
-void bus_run(struct testbus *b); /* until idle */
+void bus_run(struct testbus *b); /* the main worker, until idle */
+/* One more worker, before the bus starts; its priv is its number, from 1. */
+struct hvs_worker *bus_worker(struct testbus *b);
+void bus_run_worker(struct testbus *b, struct hvs_worker *w); /* until idle */
+void bus_run_all(struct testbus *b); /* all workers, until none has anything to do */
 
 /* Post through connection 1; bus_run() follows. Must be accepted. */
 void bus_send(struct testbus *b, const void *msg, size_t len);
@@ -88,6 +104,8 @@ void bus_expect(struct testbus *b, const void *msg, size_t len);
 void bus_expect_nothing(struct testbus *b);
 /* The next message must have this type and length; its bytes. */
 const uint8_t *bus_take(struct testbus *b, uint32_t type, size_t len);
+/* The same, wherever it went. */
+const struct bus_post *bus_take_post(struct testbus *b, uint32_t type, size_t len);
 /* Exactly one more fault has been reported since the last call or bus_no_fault(). */
 void bus_expect_fault(struct testbus *b, enum hvs_fault_code code, uint32_t channel);
 void bus_no_fault(struct testbus *b);
