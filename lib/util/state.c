@@ -99,16 +99,15 @@ int hvsi_state_open(struct hvsi_reader *records, const void *state, size_t len, 
 	struct hvsi_reader r = hvsi_reader(state, len);
 	struct hvsi_state_record rec;
 	struct hvsi_reader payload;
-	const uint8_t *at = state;
+	size_t before = 0;
 	bool begun = false;
 	struct hvs_le32 crc;
 	int err = 0;
 
-	while (at = r.p, next(&r, &rec, &payload)) {
+	for (; next(&r, &rec, &payload); before = len - r.left) {
 		if (hvsi_get16(rec.type) == HVSI_STATE_END) {
-			size_t before = (size_t)(at - (const uint8_t *)state);
-
-			if (!begun || r.left || !hvsi_read(&payload, &crc, sizeof(crc)) ||
+			if (!begun || r.left || hvsi_get16(rec.version) != RECORD_VERSION ||
+			    !hvsi_read(&payload, &crc, sizeof(crc)) ||
 			    payload.left || hvsi_get32(crc) != crc32(0, state, before))
 				return -EBADMSG;
 			*records = hvsi_reader(state, before);

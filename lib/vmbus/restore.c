@@ -11,6 +11,8 @@
 
 #include <errno.h>
 
+#define MOST_MODIFY_OWED 4096u /* a guest waits for each answer before it asks again */
+
 struct restoring {
 	struct hvs_vmbus *bus;
 	struct hvsi_reader records; /* what is still to come */
@@ -51,11 +53,12 @@ static bool state_ok(const struct hvs_vmbus *bus, const struct hvsi_state_channe
 			return false;
 		break;
 	}
-	if (flags & HVSI_STATE_CLOSE_ASKED && !reserved)
+	if ((flags & HVSI_STATE_CLOSE_ASKED && !reserved) ||
+	    hvsi_get32(s->modify_owed) > MOST_MODIFY_OWED)
 		return false;
 	switch (s->state) {
 	case HVSI_CHAN_CLOSED:
-		return !ring && !(flags & HVSI_STATE_REVOKED);
+		return !ring && (reserved || !(flags & HVSI_STATE_REVOKED));
 	case HVSI_CHAN_OPENING:
 	case HVSI_CHAN_OPEN:
 		return ring;
@@ -104,6 +107,15 @@ static int take_relid(struct hvs_channel *ch, const struct hvsi_state_channel *s
 	return 0;
 }
 
+static void address(const struct hvs_vmbus *bus, struct hvsi_outmsg *m, struct hvs_le32 vp,
+		    struct hvs_le32 sint)
+{
+	if (hvsi_get32(vp) == HVSI_VP_NONE)
+		m->vp = HVSI_VP_NONE;
+	else
+		hvsi_outmsg_address(bus, m, hvsi_get32(vp), hvsi_get32(sint));
+}
+
 static void take_fields(struct hvs_channel *ch, const struct hvsi_state_channel *s)
 {
 	struct hvs_vmbus *bus = ch->dev->bus;
@@ -120,10 +132,8 @@ static void take_fields(struct hvs_channel *ch, const struct hvsi_state_channel 
 	ch->next_request = s->next_request;
 	ch->open_status = hvsi_get32(s->open_status);
 	ch->modify_owed = hvsi_get32(s->modify_owed);
-	hvsi_outmsg_address(bus, &ch->open_result, hvsi_get32(s->result_vp),
-			    hvsi_get32(s->result_sint));
-	hvsi_outmsg_address(bus, &ch->reserved_closed, hvsi_get32(s->closed_vp),
-			    hvsi_get32(s->closed_sint));
+	address(bus, &ch->open_result, s->result_vp, s->result_sint);
+	address(bus, &ch->reserved_closed, s->closed_vp, s->closed_sint);
 }
 
 /* The device can't go on with the channel: closed, and taken from the guest (see settle()). */
@@ -303,8 +313,8 @@ static int restore_outgoing(struct hvs_vmbus *bus, struct hvsi_reader *payload)
 	if (m == &bus->conn.refusal) {
 		if (!payload->left || payload->left > sizeof(bus->conn.refusal_bytes))
 			return -EBADMSG;
-		hvsi_conn_refuse_at(bus, hvsi_get32(s.vp), hvsi_get32(s.sint), payload->p,
-				    payload->left);
+		hvsi_conn_refuse(bus, payload->p, payload->left);
+		address(bus, m, s.vp, s.sint);
 	}
 	hvsi_outq_add(bus, m);
 	return 0;
@@ -428,8 +438,12 @@ static void settle(struct hvs_channel *ch)
 			hvsi_outq_add(bus, &ch->reserved_closed);
 		}
 		break;
-	case HVSI_CHAN_RELEASED:
 	case HVSI_CHAN_CLOSED:
+		/* Who wanted to open it is told, and then it is let go of. */
+		if (ch->reserved && hvsi_list_empty(&ch->reserved_closed.node))
+			hvsi_outq_add(bus, &ch->open_result);
+		break;
+	case HVSI_CHAN_RELEASED:
 	case HVSI_CHAN_REVOKED:
 		break;
 	}
@@ -479,7 +493,7 @@ static void empty_channel(struct hvs_channel *ch)
 	ch->lost = false;
 	ch->wanted = false;
 	ch->modify_owed = 0;
-	hvsi_outmsg_address(bus, &ch->open_result, HVSI_VP_NONE, 0);
+	ch->open_result.vp = HVSI_VP_NONE;
 }
 
 static void empty(struct hvs_vmbus *bus)

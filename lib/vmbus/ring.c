@@ -325,9 +325,11 @@ int hvsi_ring_out_resume(struct hvsi_ring_out *out, const struct hvsi_ringmem *m
 
 	if (!index_ok(mem, next) || !index_ok(mem, read))
 		return -EPROTO;
-	/* If it was not blocked, taking back pending_send_sz changes nothing. */
-	*out = (struct hvsi_ring_out){
-		.mem = *mem, .next = next, .published = next, .start = read, .blocked = true};
+	*out = (struct hvsi_ring_out){.mem = *mem,
+				      .next = next,
+				      .published = next,
+				      .start = read,
+				      .wanted = hvsi_guest_load32(mem->ctl + CTL_PENDING_SEND_SZ)};
 	hvsi_guest_store32(mem->ctl + CTL_WRITE_INDEX, next);
 	return 0;
 }
