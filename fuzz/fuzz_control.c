@@ -43,7 +43,7 @@ static void act(struct input *in, struct hvs_loopback *lb, uint8_t *ram)
 		hvs_loopback_run(lb);
 		break;
 	case WRITE_RAM:
-		len = input_number(in, 2) % (RAM_BYTES - 64);
+		len = input_number(in, 3) % (RAM_BYTES - 64);
 		input_bytes(in, ram + len, input_number(in, 1) % 64);
 		break;
 	case WRITE_MSR:
