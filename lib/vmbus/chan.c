@@ -279,7 +279,7 @@ static void released(struct hvs_channel *ch)
 static void revoked(struct hvs_channel *ch)
 {
 	if (ch->dev->removed)
-		command(ch, HVSI_CTL_FENCE);
+		hvsi_chan_fence(ch);
 	ch->state = HVSI_CHAN_REVOKED;
 	if (ch->release)
 		released(ch);
@@ -388,8 +388,6 @@ static unsigned run_done(struct hvsi_work *work, unsigned budget)
 		hvsi_device_offer_subchannels(ch->dev);
 	if (done & HVSI_DONE_CLOSE)
 		close_done(ch);
-	if (done & HVSI_DONE_FENCE)
-		hvsi_device_at_rest(ch->dev); /* ch may be gone */
 	return 1;
 }
 
@@ -611,7 +609,7 @@ void hvsi_chan_revoke(struct hvs_channel *ch)
 	ch->revoked = true;
 	if (ch->state == HVSI_CHAN_RELEASED || ch->state == HVSI_CHAN_REVOKED) {
 		if (ch->dev->removed)
-			command(ch, HVSI_CTL_FENCE);
+			hvsi_chan_fence(ch);
 		return;
 	}
 	if (before)

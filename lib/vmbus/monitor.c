@@ -9,10 +9,10 @@
 #define GROUPS 4u
 #define PER_GROUP 32u
 /* Layout of the page. */
-#define TRIGGER_STATE 0x000u            /* u32: bit n, group n is in use */
+#define TRIGGER_STATE 0x000u               /* u32: bit n, group n is in use */
 #define TRIGGER_GROUP(n) (0x008u + (n)*8u) /* u32 pending, u32 armed */
-#define LATENCY(id) (0x240u + (id)*2u)  /* u16, 100 ns */
-#define PARAMETER(id) (0x440u + (id)*8u) /* u32 connection id, u16 flag, u16 reserved */
+#define LATENCY(id) (0x240u + (id)*2u)     /* u16, 100 ns */
+#define PARAMETER(id) (0x440u + (id)*8u)   /* u32 connection id, u16 flag, u16 reserved */
 
 void hvsi_monitor_init(struct hvs_vmbus *bus)
 {
