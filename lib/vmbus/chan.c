@@ -419,7 +419,7 @@ void hvsi_chan_open(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	} else if (ch && ch->state == HVSI_CHAN_CLOSED) {
 		ch->request = msg;
 		begin_open(ch);
-	} else if (ch && ch->state == HVSI_CHAN_CLOSING && !ch->reserved) {
+	} else if (ch && ch->state == HVSI_CHAN_CLOSING && !ch->reserved && !ch->release) {
 		ch->next_request = msg;
 		ch->state = HVSI_CHAN_CLOSING_REOPEN;
 	} else {
@@ -522,8 +522,8 @@ void hvsi_chan_released(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	if (ch && !ch->reserved &&
 	    (ch->state == HVSI_CHAN_CLOSED || ch->state == HVSI_CHAN_REVOKED))
 		released(ch);
-	else if (ch && ch->revoked)
-		ch->release = true;
+	else if (ch && (ch->revoked || (ch->state == HVSI_CHAN_CLOSING && !ch->reserved)))
+		ch->release = true; /* when it is closed */
 	else
 		hvsi_fault(bus, hvsi_get32(msg.relid), HVS_FAULT_MESSAGE,
 			   "RELID_RELEASED of a channel that is not closed");
