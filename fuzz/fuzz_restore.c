@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Saved state that says anything. The input is two flags, records without the last one, whose
- * checksum is made here, and, after a record of type 0, what the guest does with a bus that took
- * them. Whatever comes, everything must be given back.
+ * Saved state that says anything, and guest memory that changes. The input is a list of changes,
+ * two bytes of flags, records without the last one, whose checksum is made here, and, after a
+ * record of type 0, what the guest does with a bus that took them. Whatever comes, everything must
+ * be given back.
  */
-#include "input.h"
+#include "race.h"
 
 #include "util/state.h"
 #include "vmbus/proto.h"
@@ -247,7 +248,7 @@ static int take_state(struct input *in, struct blob *b)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
-	unsigned flags = (unsigned)input_number(&in, 2);
+	unsigned flags;
 	uint8_t *ram = aligned_alloc(4096, RAM_BYTES);
 	static uint8_t state[STATE_MAX];
 	struct blob b = {state, 0};
@@ -255,8 +256,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!ram)
 		abort();
+	race_take(&in);
+	flags = (unsigned)input_number(&in, 2);
 	memset(ram, flags & 16 ? 0xff : 0, RAM_BYTES);
 	machine_up(&m, ram, flags);
+	race_start(ram, RAM_BYTES);
 	if (take_state(&in, &b) == 0) {
 		(void)!hvs_hv_restore(m.hv, b.bytes, b.len);
 		if (hvs_vmbus_restore(m.bus, b.bytes, b.len) == 0 || flags & 32) {

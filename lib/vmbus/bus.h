@@ -174,8 +174,7 @@ enum {
 	HVSI_CTL_START = 2, /* the guest knows that the channel is open */
 	HVSI_CTL_MODIFY = 4,
 	HVSI_CTL_CLOSE = 8,
-	HVSI_CTL_FENCE = 16, /* nothing of the channel is queued on its worker any more */
-	HVSI_CTL_RESUME = 32, /* it was open when it was saved */
+	HVSI_CTL_RESUME = 16, /* it was open when it was saved */
 };
 
 /* And back. */
@@ -183,8 +182,7 @@ enum {
 	HVSI_DONE_OPEN = 1,
 	HVSI_DONE_MODIFY = 2,
 	HVSI_DONE_CLOSE = 4,
-	HVSI_DONE_FENCE = 8,
-	HVSI_DONE_SUBCHANNELS = 16, /* the device asks for sub-channels */
+	HVSI_DONE_SUBCHANNELS = 8, /* the device asks for sub-channels */
 };
 
 struct hvs_channel {
@@ -228,6 +226,7 @@ struct hvs_channel {
 	atomic_uint modify_asked;
 	atomic_uint modify_done; /* valid with HVSI_DONE_MODIFY */
 	struct hvsi_work ctl_work;
+	struct hvsi_work fence_work; /* of a removal: the last that is posted */
 
 	/* Channel's worker. */
 	struct hvsi_work io_work;
@@ -327,6 +326,8 @@ void hvsi_chan_io_free(struct hvs_channel *ch);
 int hvsi_chan_io_restore(struct hvs_channel *ch, uint32_t in_next, uint32_t out_next,
 			 struct hvs_state_reader *r);
 void hvsi_chan_io_restore_undo(struct hvs_channel *ch);
+/* Of a removed device, once for each channel, when it is at rest: hvsi_device_at_rest() follows. */
+void hvsi_chan_fence(struct hvs_channel *ch);
 
 /* ---- connection (conn.c) ------------------------------------------------------------------- */
 

@@ -305,7 +305,7 @@ static void released(struct hvs_channel *ch)
 static void revoked(struct hvs_channel *ch)
 {
 	if (ch->dev->removed)
-		hvsi_chan_command(ch, HVSI_CTL_FENCE);
+		hvsi_chan_fence(ch);
 	ch->state = HVSI_CHAN_REVOKED;
 	if (ch->release)
 		released(ch);
@@ -414,8 +414,6 @@ static unsigned run_done(struct hvsi_work *work, unsigned budget)
 		hvsi_device_offer_subchannels(ch->dev);
 	if (done & HVSI_DONE_CLOSE)
 		close_done(ch);
-	if (done & HVSI_DONE_FENCE)
-		hvsi_device_at_rest(ch->dev); /* ch may be gone */
 	return 1;
 }
 
@@ -447,7 +445,7 @@ void hvsi_chan_open(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	} else if (ch && ch->state == HVSI_CHAN_CLOSED) {
 		ch->request = msg;
 		begin_open(ch);
-	} else if (ch && ch->state == HVSI_CHAN_CLOSING && !ch->reserved) {
+	} else if (ch && ch->state == HVSI_CHAN_CLOSING && !ch->reserved && !ch->release) {
 		ch->next_request = msg;
 		ch->state = HVSI_CHAN_CLOSING_REOPEN;
 	} else {
@@ -550,8 +548,8 @@ void hvsi_chan_released(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	if (ch && !ch->reserved &&
 	    (ch->state == HVSI_CHAN_CLOSED || ch->state == HVSI_CHAN_REVOKED))
 		released(ch);
-	else if (ch && ch->revoked)
-		ch->release = true;
+	else if (ch && (ch->revoked || (ch->state == HVSI_CHAN_CLOSING && !ch->reserved)))
+		ch->release = true; /* when it is closed */
 	else
 		hvsi_fault(bus, hvsi_get32(msg.relid), HVS_FAULT_MESSAGE,
 			   "RELID_RELEASED of a channel that is not closed");
@@ -637,7 +635,7 @@ void hvsi_chan_revoke(struct hvs_channel *ch)
 	ch->revoked = true;
 	if (ch->state == HVSI_CHAN_RELEASED || ch->state == HVSI_CHAN_REVOKED) {
 		if (ch->dev->removed)
-			hvsi_chan_command(ch, HVSI_CTL_FENCE);
+			hvsi_chan_fence(ch);
 		return;
 	}
 	if (before)

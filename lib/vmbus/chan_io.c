@@ -176,9 +176,35 @@ static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
 		ch->closing = true;
 		ch->dev->ops.close(ch, ch->ctx);
 	}
-	if (ctl & HVSI_CTL_FENCE)
-		report(ch, HVSI_DONE_FENCE);
 	return 1;
+}
+
+/*
+ * An item of its own, posted once, behind all others of the channel: when it is back on the main
+ * worker, none is queued or running anywhere. A command could not do that: a run serves commands
+ * that are posted for the next one, which still comes.
+ */
+static unsigned run_at_rest(struct hvsi_work *work, unsigned budget)
+{
+	(void)budget;
+	hvsi_device_at_rest(hvsi_container_of(work, struct hvs_channel, fence_work)->dev);
+	return 1;
+}
+
+static unsigned run_fence(struct hvsi_work *work, unsigned budget)
+{
+	const struct hvs_channel *ch = hvsi_container_of(work, struct hvs_channel, fence_work);
+	struct hvs_worker *main_worker = &ch->dev->bus->main_worker;
+
+	(void)budget;
+	work->run = run_at_rest;
+	hvsi_worker_post(main_worker, work); /* ch may be gone */
+	return 1;
+}
+
+void hvsi_chan_fence(struct hvs_channel *ch)
+{
+	hvsi_worker_post(ch->worker, &ch->fence_work);
 }
 
 void hvs_channel_closed(struct hvs_channel *ch)
@@ -226,6 +252,7 @@ void hvsi_chan_io_init(struct hvs_channel *ch)
 {
 	hvsi_work_init(&ch->ctl_work, run_ctl);
 	hvsi_work_init(&ch->io_work, run_io);
+	hvsi_work_init(&ch->fence_work, run_fence);
 	hvsi_map_pool_init(&ch->maps, &ch->dev->bus->cfg.alloc);
 }
 

@@ -9,10 +9,10 @@
 #define GROUPS 4u
 #define PER_GROUP 32u
 /* Layout of the page. */
-#define TRIGGER_STATE 0x000u            /* u32: bit n, group n is in use */
+#define TRIGGER_STATE 0x000u               /* u32: bit n, group n is in use */
 #define TRIGGER_GROUP(n) (0x008u + (n)*8u) /* u32 pending, u32 armed */
-#define LATENCY(id) (0x240u + (id)*2u)  /* u16, 100 ns */
-#define PARAMETER(id) (0x440u + (id)*8u) /* u32 connection id, u16 flag, u16 reserved */
+#define LATENCY(id) (0x240u + (id)*2u)     /* u16, 100 ns */
+#define PARAMETER(id) (0x440u + (id)*8u)   /* u32 connection id, u16 flag, u16 reserved */
 
 void hvsi_monitor_init(struct hvs_vmbus *bus)
 {
@@ -64,6 +64,12 @@ void hvsi_monitor_release(struct hvs_channel *ch)
 	ch->monitor_id = HVSI_NO_MONITOR;
 }
 
+/* May its bit be set? Guests that crash signal reserved channels by hypercall. */
+static bool watched(const struct hvs_channel *ch)
+{
+	return ch && ch->enlisted && !ch->reserved;
+}
+
 void hvsi_monitor_watch(struct hvs_channel *ch)
 {
 	struct hvs_vmbus *bus = ch->dev->bus;
@@ -75,7 +81,7 @@ void hvsi_monitor_watch(struct hvs_channel *ch)
 	struct hvs_le32 connection = hvsi_le32(ch->connection_id);
 	struct hvs_le16 wire_units = hvsi_le16((uint16_t)units);
 
-	if (id == HVSI_NO_MONITOR || !page)
+	if (id == HVSI_NO_MONITOR || !page || !watched(ch))
 		return;
 	memcpy(parameter, &connection, sizeof(connection));
 	memcpy(latency, &wire_units, sizeof(latency));
@@ -93,7 +99,7 @@ void hvsi_monitor_changed(struct hvs_vmbus *bus)
 	for (unsigned id = 0; id < HVSI_MONITOR_IDS; id++) {
 		const struct hvs_channel *ch = m->channel[id];
 
-		if (ch && ch->enlisted && ch->dev->offer.monitor_latency_us * 1000u < m->period_ns)
+		if (watched(ch) && ch->dev->offer.monitor_latency_us * 1000u < m->period_ns)
 			m->period_ns = ch->dev->offer.monitor_latency_us * 1000u;
 	}
 	if (m->period_ns != UINT64_MAX) {
@@ -110,7 +116,7 @@ static void scan(struct hvsi_monitor *m)
 		for (; bits; bits &= bits - 1) {
 			uint32_t id = group * PER_GROUP + (uint32_t)__builtin_ctz(bits);
 
-			if (m->channel[id] && m->channel[id]->enlisted)
+			if (watched(m->channel[id]))
 				hvs_channel_kick(m->channel[id]);
 		}
 	}

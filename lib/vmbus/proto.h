@@ -49,7 +49,7 @@ enum {
 #define HVSI_VP_NONE 0xffffffffu       /* "never interrupt this channel" */
 #define HVSI_SINTS 16u
 #define HVSI_EVENT_FLAGS 2048u /* of one SINT */
-#define HVSI_MAX_RELID 2047u           /* event flags of one SINT; 0 is reserved */
+#define HVSI_MAX_RELID 2047u   /* event flags of one SINT; 0 is reserved */
 
 struct hvsi_msg {
 	struct hvs_le32 type;

@@ -6,8 +6,8 @@
 struct machine machine_up(const struct machine_options *opt)
 {
 	static const struct machine_options usual;
-	const struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT,
-						   .instance_id = {{1, 2, 3, 4}}};
+	struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT,
+					     .instance_id = {{1, 2, 3, 4}}};
 	const struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT, .disk_id = {{5, 6, 7, 8}},
 						 .serial = "HVS-TEST"};
 	struct hvs_loopback_config lb_cfg;
@@ -17,6 +17,7 @@ struct machine machine_up(const struct machine_options *opt)
 		opt = &usual;
 	lb_cfg = opt->loopback;
 	lb_cfg.size = sizeof(lb_cfg);
+	ctl_cfg.max_subchannels = opt->max_subchannels;
 	m.disk = calloc(1, DISK_BYTES);
 	/* On the heap: the back end keeps the pointer, and struct machine is copied. */
 	m.memdisk = malloc(sizeof(*m.memdisk));

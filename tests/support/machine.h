@@ -34,6 +34,7 @@ struct machine_options {
 	uint32_t disk_flags;               /* HVS_BLK_INFO_* */
 	const struct hvs_blk_ops *blk_ops; /* instead of the memory disk */
 	void *blk_priv;
+	uint32_t max_subchannels;
 	bool leave_unconnected;
 	bool leave_closed; /* connected, offers known, channel not open */
 };

@@ -235,14 +235,17 @@ static uint32_t query_version(struct hvsi_stor_chan *c, struct hvsi_vstor_packet
 	return HVSI_NT_SUCCESS;
 }
 
+/* As many as the guest is told of. */
+static uint16_t max_subchannels(const struct hvsi_stor_chan *c)
+{
+	return c->version >= HVSI_VSTOR_VERSION_WIN8 ? c->ctl->max_subchannels : 0;
+}
+
 static uint32_t query_properties(struct hvsi_stor_chan *c, struct hvsi_vstor_packet *p)
 {
-	bool multichannel = c->version >= HVSI_VSTOR_VERSION_WIN8;
-
 	memset(&p->u, 0, sizeof(p->u));
-	p->u.properties.flags = hvsi_le32(multichannel);
-	if (multichannel)
-		p->u.properties.max_subchannels = hvsi_le16(c->ctl->max_subchannels);
+	p->u.properties.flags = hvsi_le32(c->version >= HVSI_VSTOR_VERSION_WIN8);
+	p->u.properties.max_subchannels = hvsi_le16(max_subchannels(c));
 	p->u.properties.max_transfer_bytes = hvsi_le32(c->ctl->max_transfer_bytes);
 	c->state = WANT_END;
 	return HVSI_NT_SUCCESS;
@@ -261,7 +264,7 @@ static uint32_t create_subchannels(struct hvsi_stor_chan *c, const struct hvsi_v
 
 	if (c->state < WANT_END)
 		return HVSI_NT_INVALID_DEVICE_STATE;
-	if (count > c->ctl->max_subchannels)
+	if (count > max_subchannels(c))
 		return HVSI_NT_INVALID_PARAMETER;
 	c->subchannels = count;
 	offer_subchannels(c);
