@@ -6,7 +6,7 @@
 #define RECORD_VERSION 1u
 
 /* CRC-32 (IEEE 802.3), four bits at a time. */
-static uint32_t crc32(uint32_t crc, const void *bytes, size_t len)
+static uint32_t crc_add(uint32_t crc, const void *bytes, size_t len)
 {
 	static const uint32_t table[16] = {
 		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
@@ -24,13 +24,18 @@ static uint32_t crc32(uint32_t crc, const void *bytes, size_t len)
 	return ~crc;
 }
 
+uint32_t hvsi_state_crc(const void *bytes, size_t len)
+{
+	return crc_add(0, bytes, len);
+}
+
 /* ---- writing ---------------------------------------------------------------------------------- */
 
 static void emit(struct hvs_state_writer *w, const void *bytes, size_t len)
 {
 	if (w->err || !len)
 		return;
-	w->crc = crc32(w->crc, bytes, len);
+	w->crc = crc_add(w->crc, bytes, len);
 	w->err = w->write(w->arg, bytes, len);
 }
 
@@ -108,7 +113,7 @@ int hvsi_state_open(struct hvsi_reader *records, const void *state, size_t len, 
 		if (hvsi_get16(rec.type) == HVSI_STATE_END) {
 			if (!begun || r.left || hvsi_get16(rec.version) != RECORD_VERSION ||
 			    !hvsi_read(&payload, &crc, sizeof(crc)) ||
-			    payload.left || hvsi_get32(crc) != crc32(0, state, before))
+			    payload.left || hvsi_get32(crc) != hvsi_state_crc(state, before))
 				return -EBADMSG;
 			*records = hvsi_reader(state, before);
 			return err; /* only now: what is damaged is not of a newer library */
@@ -144,7 +149,8 @@ int hvs_state_get(struct hvs_state_reader *r, void *bytes, size_t len)
 		struct hvsi_reader records;
 		uint16_t type;
 
-		(void)hvsi_read(&r->payload, to, part);
+		if (part)
+			(void)hvsi_read(&r->payload, to, part);
 		to += part;
 		len -= part;
 		if (!len)

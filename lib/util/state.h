@@ -43,6 +43,9 @@ struct hvs_state_writer {
 	int err; /* the first one; nothing is written after it */
 };
 
+/* The checksum of the last record. */
+uint32_t hvsi_state_crc(const void *bytes, size_t len);
+
 void hvsi_state_begin(struct hvs_state_writer *w, hvs_write_fn write, void *arg);
 /* A record of version 1: head, then tail (may be NULL). */
 void hvsi_state_put(struct hvs_state_writer *w, uint16_t type, const void *head, size_t head_len,

@@ -390,7 +390,8 @@ static int append(void *arg, const void *bytes, size_t len)
 
 		if (!more)
 			return -ENOMEM;
-		memcpy(more, b->bytes, b->len);
+		if (b->len)
+			memcpy(more, b->bytes, b->len);
 		hvsi_free(b->alloc, b->bytes, b->room);
 		b->bytes = more;
 		b->room = room;
