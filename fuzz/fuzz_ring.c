@@ -53,10 +53,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			struct hvs_packet p;
 			struct hvs_map *map;
 			uint8_t buf[64];
+			bool good;
 
 			if (hvsi_ring_read(&ring, &d, staging, 4096) != 1)
 				break;
-			if (!hvsi_packet_parse(&d, staging, m, &pool, &p, &e) && p.extents) {
+			good = !hvsi_packet_parse(&d, staging, m, &pool, &p, &e);
+			if (good && p.extents) {
 				uint32_t off = (uint32_t)input_number(&in, 2);
 
 				if (hvs_extents_map(&e, off, hvs_extents_len(&e) - off, HVS_WRITE,
@@ -70,6 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				}
 				(void)!hvs_extents_read(&e, off, buf, sizeof(buf));
 			}
+			if (good && !hvsi_packet_unpipe(&p))
+				memset((void *)(uintptr_t)p.data, 1, p.len);
 			/* The guest writes while we read. */
 			input_bytes(&in, ram + input_number(&in, 1) % 8 * 4, 4);
 			input_bytes(&in, ram + 4096 + input_number(&in, 2) % 8160, 16);

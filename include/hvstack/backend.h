@@ -31,7 +31,7 @@ struct hvs_log_record {
 enum hvs_fault_code {
 	HVS_FAULT_NONE = 0,
 	HVS_FAULT_RING_INDEX = 1,    /* ring index out of range or not a multiple of 8 */
-	HVS_FAULT_PACKET_HEADER = 2, /* packet lengths contradict each other or the ring */
+	HVS_FAULT_PACKET_HEADER = 2, /* lengths contradict each other or the ring; pipe header */
 	HVS_FAULT_PACKET_TYPE = 3,   /* packet type or flag this side never receives */
 	HVS_FAULT_PACKET_SIZE = 4,   /* packet larger than the device accepts */
 	HVS_FAULT_PACKET_RANGES = 5, /* page ranges of a packet malformed or outside RAM */

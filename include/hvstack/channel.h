@@ -67,7 +67,14 @@ struct hvs_vsp_ops {
 };
 #define HVS_VSP_OPS_INIT .size = (uint32_t)sizeof(struct hvs_vsp_ops)
 
-#define HVS_OFFER_PIPE 0x0010u /* named pipe mode: packets carry pipe headers */
+/*
+ * A named pipe in message mode: an in-band packet is one message, whose exact length a header in
+ * front of it says. The library adds that header, and checks it and takes it off; a message may
+ * be empty. Completions have no such header, and page ranges do not exist here: GPA-direct faults
+ * the channel, hvs_channel_send_pages() is for other devices. The first 4 bytes of user_data are
+ * the library's.
+ */
+#define HVS_OFFER_PIPE 0x0010u
 
 struct hvs_offer {
 	uint32_t size;
@@ -118,7 +125,7 @@ enum hvs_packet_type {
 struct hvs_packet {
 	enum hvs_packet_type type;
 	bool wants_completion;
-	uint32_t len;     /* payload bytes, a multiple of 8: the guest's padding is included */
+	uint32_t len;     /* payload bytes with the padding to 8; in a pipe: without */
 	uint64_t xid;     /* transaction id: opaque, echo it in the completion */
 	const void *data; /* payload, aligned to 8 */
 	const struct hvs_extents *extents; /* NULL unless type is HVS_PACKET_GPA_DIRECT */

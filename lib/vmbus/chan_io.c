@@ -202,6 +202,11 @@ void hvs_channel_fault(struct hvs_channel *ch, const char *where)
 		fault(ch, HVS_FAULT_DEVICE, where);
 }
 
+static bool is_pipe(const struct hvs_channel *ch)
+{
+	return ch->dev->offer.flags & HVS_OFFER_PIPE;
+}
+
 int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 {
 	struct hvsi_descriptor desc;
@@ -227,6 +232,8 @@ int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 	}
 	code = hvsi_packet_parse(&desc, ch->staging, ch->dev->bus->mem, &ch->maps, &ch->packet,
 				 &ch->extents);
+	if (!code && is_pipe(ch))
+		code = hvsi_packet_unpipe(&ch->packet);
 	if (code)
 		return fault(ch, code, "packet");
 	ch->received++;
@@ -250,10 +257,16 @@ static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc, cons
 int hvs_channel_send(struct hvs_channel *ch, uint64_t xid, bool wants_completion,
 		     const struct iovec *iov, unsigned iovcnt)
 {
-	const struct hvsi_descriptor desc = {
-		.type = HVS_PACKET_INBAND, .flags = wants_completion, .xid = xid};
+	const struct hvsi_descriptor desc = {.type = HVS_PACKET_INBAND,
+					     .header_len8 = HVSI_RING_DESCRIPTOR / 8,
+					     .flags = wants_completion,
+					     .xid = xid};
+	struct hvsi_pipe_header pipe;
 
-	return send(ch, &desc, NULL, 0, iov, iovcnt);
+	if (!is_pipe(ch))
+		return send(ch, &desc, NULL, 0, iov, iovcnt);
+	pipe = hvsi_pipe_header(iov, iovcnt);
+	return send(ch, &desc, &pipe, sizeof(pipe), iov, iovcnt);
 }
 
 int hvs_channel_complete(struct hvs_channel *ch, uint64_t xid, const struct iovec *iov,

@@ -5,6 +5,7 @@
 #include "util/alloc.h"
 #include "util/guid.h"
 #include "util/sized.h"
+#include "vmbus/packet_proto.h"
 
 #include <errno.h>
 
@@ -14,6 +15,8 @@
 
 static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hvs_vsp_ops *ops)
 {
+	const struct hvs_le32 pipe_type = hvsi_le32(HVSI_PIPE_MESSAGE);
+
 	if (!ops->open || !ops->ready || !ops->close || ops->reserved || offer->reserved ||
 	    offer->flags & ~HVS_OFFER_PIPE || (offer->worker && offer->worker->bus != bus))
 		return -EINVAL;
@@ -24,6 +27,8 @@ static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hv
 		return -EINVAL;
 	if (bus->device_count == HVSI_MAX_RELID)
 		return -ENOSPC;
+	if (offer->flags & HVS_OFFER_PIPE)
+		memcpy(offer->user_data, &pipe_type, sizeof(pipe_type));
 	return 0;
 }
 

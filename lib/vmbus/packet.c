@@ -50,3 +50,15 @@ enum hvs_fault_code hvsi_packet_parse(const struct hvsi_descriptor *desc, const 
 		return HVS_FAULT_PACKET_TYPE;
 	}
 }
+
+enum hvs_fault_code hvsi_packet_unpipe(struct hvs_packet *pkt)
+{
+	if (pkt->type == HVS_PACKET_COMPLETION)
+		return HVS_FAULT_NONE;
+	if (pkt->type != HVS_PACKET_INBAND)
+		return HVS_FAULT_PACKET_TYPE;
+	if (!hvsi_pipe_check(pkt->data, pkt->len, &pkt->len))
+		return HVS_FAULT_PACKET_HEADER;
+	pkt->data = (const uint8_t *)pkt->data + sizeof(struct hvsi_pipe_header);
+	return HVS_FAULT_NONE;
+}

@@ -252,6 +252,7 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 	size_t len = sizeof(d) + header_len;
 	uint8_t tail[8 + HVSI_RING_TRAILER] = {0};
 	struct hvs_le32 start = hvsi_le32(out->next);
+	uint16_t header_len8;
 	uint32_t padding;
 	uint32_t at;
 	int err;
@@ -275,9 +276,10 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 		hvsi_guest_store32(m->ctl + CTL_PENDING_SEND_SZ, 0);
 	}
 
+	header_len8 =
+		desc->header_len8 ? desc->header_len8 : (uint16_t)((sizeof(d) + header_len) / 8);
 	d = (struct wire_descriptor){.type = hvsi_le16(desc->type),
-				     .header_len8 =
-					     hvsi_le16((uint16_t)((sizeof(d) + header_len) / 8)),
+				     .header_len8 = hvsi_le16(header_len8),
 				     .len8 = hvsi_le16((uint16_t)(len / 8)),
 				     .flags = hvsi_le16(desc->flags),
 				     .xid = hvsi_le64(desc->xid)};

@@ -45,7 +45,7 @@ struct hvsi_ring_out {
 /* First 16 bytes of a packet. */
 struct hvsi_descriptor {
 	uint16_t type;
-	uint16_t header_len8; /* payload offset / 8 */
+	uint16_t header_len8; /* payload offset / 8; to be written, 0: behind the header */
 	uint16_t len8;        /* packet length without the trailer / 8 */
 	uint16_t flags;       /* bit 0: completion requested */
 	uint64_t xid;
@@ -82,8 +82,9 @@ bool hvsi_ring_in_sleep(struct hvsi_ring_in *in);
 int hvsi_ring_out_open(struct hvsi_ring_out *out, const struct hvsi_ringmem *mem);
 
 /*
- * Append a packet: descriptor (lengths are filled in here), then `header` as its extended header
- * (a multiple of 8 bytes), then the payload, padded to 8 with zeros.
+ * Append a packet: descriptor (the length is filled in here), then `header` (a multiple of 8
+ * bytes), then the payload, padded to 8 with zeros. The header is the extended header, or, if
+ * desc->header_len8 says so, begins the payload.
  *
  * 0: visible after publish. -EAGAIN: no room now; the consumer signals when there is. -EMSGSIZE:
  * can never fit. -EPROTO: the consumer's index is nonsense.

@@ -64,6 +64,7 @@ int hvs_guest_channel_open(struct hvs_guest *g, const struct hvs_guest_offer *of
 	ch->guest = g;
 	ch->relid = offer->relid;
 	ch->connection_id = offer->connection_id;
+	ch->pipe = offer->flags & HVS_OFFER_PIPE;
 	ch->ring_pages = 2 * ((size_t)ring_bytes / PAGE + 1);
 	ch->rings = g->ops.alloc_pages(g->pf, ch->ring_pages, &gpa);
 	err = -ENOMEM;
@@ -129,15 +130,20 @@ int hvs_guest_send(struct hvs_guest_channel *ch, uint64_t xid, bool wants_comple
 {
 	struct hvsi_descriptor desc = {
 		.type = HVS_PACKET_INBAND, .flags = wants_completion, .xid = xid};
-	size_t header_len = 0;
+	struct hvsi_pipe_header pipe;
 
 	if (buffer && buffer->len) {
 		if (buffer->len / PAGE + 2 > (HVSI_GUEST_PACKET - 16) / 8)
 			return -EMSGSIZE;
 		desc.type = HVS_PACKET_GPA_DIRECT;
-		header_len = range_header(ch->guest->ranges, buffer);
+		return hvsi_ring_write(&ch->out, &desc, ch->guest->ranges,
+				       range_header(ch->guest->ranges, buffer), iov, iovcnt);
 	}
-	return hvsi_ring_write(&ch->out, &desc, ch->guest->ranges, header_len, iov, iovcnt);
+	if (!ch->pipe)
+		return hvsi_ring_write(&ch->out, &desc, NULL, 0, iov, iovcnt);
+	desc.header_len8 = HVSI_RING_DESCRIPTOR / 8;
+	pipe = hvsi_pipe_header(iov, iovcnt);
+	return hvsi_ring_write(&ch->out, &desc, &pipe, sizeof(pipe), iov, iovcnt);
 }
 
 static void signal_host(struct hvs_guest_channel *ch)
@@ -214,6 +220,11 @@ int hvs_guest_recv(struct hvs_guest_channel *ch, struct hvs_guest_packet *pkt)
 	if (desc.type == HVS_PACKET_TRANSFER_PAGES &&
 	    take_ranges(ch->guest->received, desc.header_len8 * 8u, pkt) < 0)
 		return -EPROTO;
+	if (ch->pipe && desc.type == HVS_PACKET_INBAND) {
+		if (!hvsi_pipe_check(pkt->data, pkt->len, &pkt->len))
+			return -EPROTO;
+		pkt->data = (const uint8_t *)pkt->data + sizeof(struct hvsi_pipe_header);
+	}
 	return 1;
 }
 

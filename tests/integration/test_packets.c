@@ -7,9 +7,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* A device that keeps its channel and does nothing: the test does it from outside. */
+/* A device that sends back what it gets; what else it sends the test does. */
 struct device {
 	struct hvs_channel *ch;
+	bool asks; /* wants completions of what it sends back */
 };
 
 static int device_open(void *dev, struct hvs_channel *ch, const struct hvs_open_params *params,
@@ -25,7 +26,16 @@ static int device_open(void *dev, struct hvs_channel *ch, const struct hvs_open_
 
 static bool device_ready(struct hvs_channel *ch, void *ctx, unsigned budget)
 {
-	(void)ch, (void)ctx, (void)budget;
+	const struct device *d = ctx;
+	const struct hvs_packet *pkt;
+
+	(void)budget;
+	while (hvs_channel_recv(ch, &pkt) == 1) {
+		const struct iovec iov = {(void *)(uintptr_t)pkt->data, pkt->len};
+
+		cr_assert_eq(pkt->type, HVS_PACKET_INBAND);
+		cr_assert_eq(hvs_channel_send(ch, pkt->xid, d->asks, &iov, 1), 0);
+	}
 	return false;
 }
 
@@ -118,6 +128,51 @@ Test(packets, the_guest_refuses_ranges_that_are_not_there)
 		rings[len / 2 + 4096 + 20] = (uint8_t)count;
 		cr_assert_eq(hvs_guest_recv(p.ch, &pkt), count >= 1 && count <= 3 ? 1 : -EPROTO,
 			     "%u ranges", count);
+		down(&p);
+	}
+}
+
+Test(packets, messages_come_back_exactly_as_long)
+{
+	static char bytes[2000];
+	struct hvs_guest_packet pkt;
+	struct pair p;
+
+	memset(bytes, 0x5a, sizeof(bytes));
+	up(&p, HVS_OFFER_PIPE);
+	for (uint32_t len = 0; len < sizeof(bytes); len += len < 40 ? 1 : 97) {
+		const struct iovec iov[2] = {{bytes, len / 3}, {bytes, len - len / 3}};
+
+		p.dev.asks = len % 2;
+		cr_assert_eq(hvs_guest_send(p.ch, len, false, NULL, iov, 2), 0);
+		cr_assert_eq(hvs_guest_recv_wait(p.ch, &pkt), 1);
+		cr_assert_eq(pkt.type, HVS_PACKET_INBAND);
+		cr_assert_eq(pkt.xid, len);
+		cr_assert_eq(pkt.wants_completion, len % 2);
+		cr_assert_eq(pkt.len, len);
+		cr_assert_eq(memcmp(pkt.data, bytes, len), 0);
+	}
+	cr_assert_eq(hvs_loopback_count(p.lb)->faults, 0);
+	down(&p);
+}
+
+Test(packets, the_guest_refuses_a_message_that_is_not_there)
+{
+	static const uint32_t bad[][2] = {{0, 4}, {2, 4}, {1, 9}, {1, UINT32_MAX}};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const struct iovec iov = {(void *)(uintptr_t) "message", 8};
+		struct hvs_guest_packet pkt;
+		struct pair p;
+		uint8_t *rings;
+		size_t len;
+
+		up(&p, HVS_OFFER_PIPE);
+		cr_assert_eq(hvs_channel_send(p.dev.ch, 1, false, &iov, 1), 0);
+		hvs_channel_flush(p.dev.ch);
+		rings = hvs_guest_channel_rings(p.ch, &len);
+		memcpy(rings + len / 2 + 4096 + 16, bad[i], 8);
+		cr_assert_eq(hvs_guest_recv(p.ch, &pkt), -EPROTO, "case %zu", i);
 		down(&p);
 	}
 }

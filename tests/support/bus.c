@@ -460,7 +460,7 @@ void dev_offer(struct testbus *b, struct testdev *d, uint8_t number, struct hvs_
 	static const struct hvs_vsp_ops ops = {HVS_VSP_OPS_INIT, .open = dev_open,
 					       .ready = dev_ready, .close = dev_close,
 					       .destroy = dev_destroy};
-	struct hvs_offer offer = {HVS_OFFER_INIT, .class_id = {{0xc0}},
+	struct hvs_offer offer = {HVS_OFFER_INIT, .flags = d->flags, .class_id = {{0xc0}},
 				  .instance_id = {{0x10, number}}, .worker = worker};
 
 	d->b = b;

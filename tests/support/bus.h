@@ -125,6 +125,7 @@ struct testdev {
 	bool hold_close;   /* do not call hvs_channel_closed() in close() */
 	bool ignore_ring;  /* ready() does not receive */
 	bool echo;         /* complete what wants it, with the same payload */
+	uint32_t flags;    /* of the offer */
 	bool stop_at_full; /* stop receiving when a completion does not fit */
 	unsigned kicks_in_open;
 	void (*on_ready)(struct testdev *d);
