@@ -144,8 +144,9 @@ HVS_API HVS_NODISCARD int hvs_channel_recv(struct hvs_channel *ch, const struct 
  * Queue an in-band packet or the completion of a received one; the guest sees it after
  * hvs_channel_flush(). The payload is copied.
  *
- * 0, -EAGAIN (ring full: flush; ready() is called when there is room), -EMSGSIZE (would never
- * fit), -EPROTO or -ESHUTDOWN as for recv. [worker]
+ * 0, -EAGAIN (ring full: flush; ready() is called when there is room for this packet, whatever
+ * smaller is sent meanwhile), -EMSGSIZE (would never fit), -EPROTO or -ESHUTDOWN as for recv.
+ * [worker]
  */
 HVS_API HVS_NODISCARD int hvs_channel_send(struct hvs_channel *ch, uint64_t xid,
 					   bool wants_completion, const struct iovec *iov,

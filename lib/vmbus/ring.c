@@ -177,10 +177,13 @@ bool hvsi_ring_in_commit(struct hvsi_ring_in *in)
 	in->committed = in->next;
 	hvsi_guest_store32(m->ctl + CTL_READ_INDEX, in->next);
 	full_barrier(); /* [D] */
-	/* Some producers set sizes that are no multiple of 8 (ring size - 1). */
+	/* Some producers set sizes that are no multiple of 8 (ring size - 1). More than a ring ever
+	 * has means: when it is empty. */
 	pending = hvsi_guest_load32(m->ctl + CTL_PENDING_SEND_SZ) & ~7u;
 	if (!pending)
 		return false;
+	if (pending > m->size - 8)
+		pending = m->size - 8;
 	write = hvsi_guest_load32(m->ctl + CTL_WRITE_INDEX);
 	if (!index_ok(m, write))
 		return false; /* the next read reports it */
@@ -235,7 +238,7 @@ static int make_room(struct hvsi_ring_out *out, uint32_t total)
 		if (total <= room(m, read, out->next))
 			return 0;
 		if (look == 0) {
-			out->blocked = true;
+			out->wanted = total;
 			hvsi_guest_store32(m->ctl + CTL_PENDING_SEND_SZ, total);
 			full_barrier(); /* [C] */
 		}
@@ -271,8 +274,9 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 	err = make_room(out, (uint32_t)len + HVSI_RING_TRAILER);
 	if (err)
 		return err;
-	if (out->blocked) {
-		out->blocked = false;
+	/* Something smaller may have fitted while what was refused still waits. */
+	if (out->wanted && len + HVSI_RING_TRAILER >= out->wanted) {
+		out->wanted = 0;
 		hvsi_guest_store32(m->ctl + CTL_PENDING_SEND_SZ, 0);
 	}
 

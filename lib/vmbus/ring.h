@@ -39,7 +39,7 @@ struct hvsi_ring_out {
 	uint32_t next;      /* where the next packet goes; private */
 	uint32_t published; /* write_index as the consumer sees it */
 	uint32_t start;     /* read_index as it was last seen */
-	bool blocked;       /* pending_send_sz is set */
+	uint32_t wanted;    /* pending_send_sz: what a refused packet takes; 0: none was */
 };
 
 /* First 16 bytes of a packet. */
@@ -86,8 +86,9 @@ int hvsi_ring_out_open(struct hvsi_ring_out *out, const struct hvsi_ringmem *mem
  * bytes), then the payload, padded to 8 with zeros. The header is the extended header, or, if
  * desc->header_len8 says so, begins the payload.
  *
- * 0: visible after publish. -EAGAIN: no room now; the consumer signals when there is. -EMSGSIZE:
- * can never fit. -EPROTO: the consumer's index is nonsense.
+ * 0: visible after publish. -EAGAIN: no room now; the consumer signals when there is, until a packet
+ * of that size was written; smaller ones may go before it. -EMSGSIZE: can never fit. -EPROTO: the
+ * consumer's index is nonsense.
  */
 int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *desc,
 		    const void *header, size_t header_len, const struct iovec *iov,
