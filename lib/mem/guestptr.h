@@ -52,6 +52,8 @@ __attribute__((no_sanitize("thread"))) static inline void hvsi_racy_copy(void *t
 static inline void hvsi_guest_read(void *to, const uint8_t HVSI_GUEST *from, size_t len)
 {
 	hvsi_racy_copy(to, (const void *)(uintptr_t)from, len);
+	/* For the compiler: what is used from here on is the copy, it fetches nothing again. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static inline void hvsi_guest_write(uint8_t HVSI_GUEST *to, const void *from, size_t len)
