@@ -196,7 +196,7 @@ struct hvs_channel {
 	struct hvs_channel *_Atomic signal_next;
 	struct hvsi_msg_open_6_0 request;      /* the open being served */
 	struct hvsi_msg_open_6_0 next_request; /* CLOSING_REOPEN */
-	bool close_asked;                      /* of a reserved channel */
+	unsigned close_asked; /* of a reserved channel: answers that are due when it is closed */
 	struct hvsi_gpadl *ring;
 	uint32_t open_status;
 	unsigned modify_owed; /* answers to MODIFYCHANNEL that are due */
