@@ -30,6 +30,8 @@ if(HVS_FUZZ)
 		message(FATAL_ERROR "HVS_FUZZ without HVS_SANITIZE=address,undefined finds little")
 	endif()
 	add_compile_options(-fsanitize=fuzzer-no-link)
+	# Reads of guest memory let the fuzz target change it first (mem/guestptr.h).
+	add_compile_definitions(FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION)
 	set(HVS_INSTRUMENTED ON)
 endif()
 

@@ -4,6 +4,9 @@
  * memory that changes. Behind it a bus with a controller and a memory disk.
  */
 #include "input.h"
+#include "race.h"
+
+#include "hv/msr_numbers.h"
 
 #include <hvstack/guest/loopback.h>
 #include <hvstack/guest/storage.h>
@@ -13,9 +16,10 @@
 
 #define RAM_GPA 0x100000u
 #define RAM_BYTES ((size_t)64 * 4096)
+#define SLOT ((size_t)2 * 256) /* of VMBus's SINT in the message page */
 #define DISK_BYTES 65536u
 
-enum { POST, SIGNAL, RUN, WRITE_RAM, WRITE_MSR, READ_MSR, HYPERCALL, EMPTY_SLOT, ACTIONS };
+enum { POST, SIGNAL, RUN, WRITE_RAM, WRITE_MSR, READ_MSR, HYPERCALL, TAKE_MESSAGE, ACTIONS };
 
 static void act(struct input *in, struct hvs_loopback *lb, uint8_t *ram)
 {
@@ -39,7 +43,7 @@ static void act(struct input *in, struct hvs_loopback *lb, uint8_t *ram)
 		hvs_loopback_run(lb);
 		break;
 	case WRITE_RAM:
-		len = input_number(in, 2) % (RAM_BYTES - 64);
+		len = input_number(in, 3) % (RAM_BYTES - 64);
 		input_bytes(in, ram + len, input_number(in, 1) % 64);
 		break;
 	case WRITE_MSR:
@@ -55,10 +59,11 @@ static void act(struct input *in, struct hvs_loopback *lb, uint8_t *ram)
 		value = input_number(in, 8);
 		(void)hvs_hv_hypercall(hv, 0, value, RAM_GPA + input_number(in, 3), 0);
 		break;
-	case EMPTY_SLOT:
-		value = input_number(in, 2) % (RAM_BYTES / 256) * 256;
-		memset(ram + value, 0, 4);
-		hvs_vmbus_slot_free(hvs_loopback_bus(lb), 0);
+	case TAKE_MESSAGE: /* as a driver does, wherever the slots are now */
+		if (!hvs_hv_msr_read(hv, 0, HVSI_MSR_SIMP, &value) && value >= RAM_GPA &&
+		    value < RAM_GPA + RAM_BYTES)
+			memset(ram + (value - RAM_GPA) / 4096 * 4096 + SLOT, 0, 4);
+		(void)!hvs_hv_msr_write(hv, 0, HVSI_MSR_EOM, 0, true);
 		break;
 	}
 }
@@ -78,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t gpa;
 	uint8_t *ram;
 
+	race_take(&in);
 	if (hvs_loopback_create(&cfg, &lb) ||
 	    hvs_storvsp_create(hvs_loopback_bus(lb), &ctl_cfg, &ctl) ||
 	    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk) ||
@@ -88,6 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (input_number(&in, 1) & 1 &&
 	    (hvs_guest_connect(g, 0x50003) || hvs_guest_request_offers(g) != 1))
 		abort();
+	race_start(ram, RAM_BYTES);
 	for (unsigned i = 0; i < 200 && input_more(&in); i++)
 		act(&in, lb, ram);
 	hvs_loopback_destroy(lb);

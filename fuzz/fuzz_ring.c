@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ring, packet and page range parsing over memory that changes between the reads. */
 #include "input.h"
+#include "race.h"
 
 #include "util/alloc.h"
 #include "vmbus/packet.h"
@@ -24,8 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hvsi_ring_out out;
 	struct hvsi_ring_in ring;
 	struct hvs_mem *m;
-	uint8_t flags = (uint8_t)input_number(&in, 1);
+	uint8_t flags;
 
+	race_take(&in);
+	flags = (uint8_t)input_number(&in, 1);
 	if (!ram || !staging || hvsi_alloc_setup(NULL, &alloc) || hvs_mem_create(NULL, &m) ||
 	    hvs_mem_add(m, 0x1000, PAGES * 4096, ram, HVS_RDWR))
 		abort();
@@ -36,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		pages[i] = hvsi_guest_from_host(ram + (i + 1) * 4096);
 	mem.pages = pages;
 	mem.flat = flags & 1 ? pages[0] : NULL;
+	race_start(ram, PAGES * 4096);
 	input_bytes(&in, ram, 16);
 	input_bytes(&in, ram + 4096, flags & 2 ? 8192 : 256);
 
@@ -53,10 +57,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			struct hvs_packet p;
 			struct hvs_map *map;
 			uint8_t buf[64];
+			bool good;
 
 			if (hvsi_ring_read(&ring, &d, staging, 4096) != 1)
 				break;
-			if (!hvsi_packet_parse(&d, staging, m, &pool, &p, &e) && p.extents) {
+			good = !hvsi_packet_parse(&d, staging, m, &pool, &p, &e);
+			if (good && p.extents) {
 				uint32_t off = (uint32_t)input_number(&in, 2);
 
 				if (hvs_extents_map(&e, off, hvs_extents_len(&e) - off, HVS_WRITE,
@@ -70,6 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				}
 				(void)!hvs_extents_read(&e, off, buf, sizeof(buf));
 			}
+			if (good && !hvsi_packet_unpipe(&p))
+				memset((void *)(uintptr_t)p.data, 1, p.len);
 			/* The guest writes while we read. */
 			input_bytes(&in, ram + input_number(&in, 1) % 8 * 4, 4);
 			input_bytes(&in, ram + 4096 + input_number(&in, 2) % 8160, 16);

@@ -31,6 +31,11 @@ as_root() {
 	fi
 }
 
+# Names of the fuzz targets, one a line. In the tree's top folder.
+fuzz_targets() {
+	sed -n 's/^hvs_fuzz(\([a-z0-9_-]*\) .*/\1/p' fuzz/CMakeLists.txt
+}
+
 # need PACKAGE...: installs the Debian packages that are missing.
 need() {
 	local -a missing=()

@@ -31,8 +31,8 @@ struct hvs_log_record {
 enum hvs_fault_code {
 	HVS_FAULT_NONE = 0,
 	HVS_FAULT_RING_INDEX = 1,    /* ring index out of range or not a multiple of 8 */
-	HVS_FAULT_PACKET_HEADER = 2, /* packet lengths contradict each other or the ring */
-	HVS_FAULT_PACKET_TYPE = 3,   /* packet type this side never receives */
+	HVS_FAULT_PACKET_HEADER = 2, /* lengths contradict each other or the ring; pipe header */
+	HVS_FAULT_PACKET_TYPE = 3,   /* packet type or flag this side never receives */
 	HVS_FAULT_PACKET_SIZE = 4,   /* packet larger than the device accepts */
 	HVS_FAULT_PACKET_RANGES = 5, /* page ranges of a packet malformed or outside RAM */
 	HVS_FAULT_MESSAGE = 6,       /* control message malformed or not allowed now */
@@ -48,6 +48,32 @@ struct hvs_guest_fault {
 	uint32_t channel_id; /* 0: the control connection itself */
 	enum hvs_fault_code code;
 	const char *where; /* static string for humans */
+};
+
+/* What a guest did. Numbers are stable. */
+enum hvs_record_kind {
+	HVS_RECORD_MESSAGE = 1,   /* control message: connection_id, data */
+	HVS_RECORD_PACKET = 2,    /* packet of a channel: channel_id, data with its descriptor */
+	HVS_RECORD_MSR_WRITE = 3, /* vp, msr, value */
+	HVS_RECORD_HYPERCALL = 4, /* vp, value (the input value), param_in, param_out */
+};
+
+/*
+ * Something the guest said, before the library looks at it: it may be malformed and be refused.
+ * Members that its kind does not name are 0. Library-owned, valid during the call like the data;
+ * members may be added at the end.
+ */
+struct hvs_record {
+	enum hvs_record_kind kind;
+	uint32_t channel_id;    /* as in hvs_guest_fault */
+	uint32_t connection_id; /* that the guest posted the message to */
+	uint32_t vp;
+	uint32_t msr;
+	uint64_t value;
+	uint64_t param_in; /* guest address of the block, or with the fast bit a parameter */
+	uint64_t param_out;
+	const void *data; /* private copy: what the library goes on with */
+	size_t len;
 };
 
 /* A SynIC message to put into a guest's message slot. */
@@ -115,6 +141,15 @@ struct hvs_backend_ops {
 	 * refused. At most 16 wait for their answer at a time; the rest is refused. Main worker.
 	 */
 	int (*connect_request)(void *be, const struct hvs_connect_request *request);
+
+	/*
+	 * Optional: told of every control message (HVS_RECORD_MESSAGE, on the main worker) and of
+	 * every packet that a device receives (HVS_RECORD_PACKET, on its channel's worker), in
+	 * the order in which each worker handles them. A packet that is larger than the device
+	 * accepts, or whose lengths contradict each other, was never fetched and is not recorded.
+	 * It may block: the worker waits.
+	 */
+	void (*record)(void *be, const struct hvs_record *record);
 };
 #define HVS_BACKEND_OPS_INIT .size = (uint32_t)sizeof(struct hvs_backend_ops)
 

@@ -14,6 +14,7 @@
 #define HVSTACK_CHANNEL_H
 
 #include <hvstack/export.h>
+#include <hvstack/state.h>
 #include <hvstack/types.h>
 
 #include <stdbool.h>
@@ -64,12 +65,34 @@ struct hvs_vsp_ops {
 	/* The device was removed, or the bus is being destroyed: free dev. Nothing follows.
 	 * Optional. */
 	void (*destroy)(void *dev);
+
+	/*
+	 * Saved state of an open channel (state.h). save() appends what the device has to remember
+	 * with hvs_state_put(), changes nothing, and returns 0 or a negative errno. restore() is
+	 * called instead of open(), by hvs_vmbus_restore(), before the bus is started; it reads
+	 * with hvs_state_get() and does not trust what it reads; a negative errno refuses, and
+	 * nothing else is called then. Requests that were in flight are started in the first
+	 * ready(), which always follows.
+	 *
+	 * Both or none: without them an open channel does not survive; the guest sees the device
+	 * leave and come back.
+	 */
+	int (*save)(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w);
+	int (*restore)(void *dev, struct hvs_channel *ch, const struct hvs_open_params *params,
+		       struct hvs_state_reader *r, void **ctx);
 };
 #define HVS_VSP_OPS_INIT .size = (uint32_t)sizeof(struct hvs_vsp_ops)
 
 #define HVS_OFFER_INTERFACE 0x0001u /* programs in the guest may open it, too */
-#define HVS_OFFER_PIPE 0x0010u      /* named pipe mode: packets carry pipe headers */
 #define HVS_OFFER_SOCKET 0x2000u    /* a socket (hv_sock); user_data says which side connects */
+/*
+ * A named pipe in message mode: an in-band packet is one message, whose exact length a header in
+ * front of it says. The library adds that header, and checks it and takes it off; a message may
+ * be empty. Completions have no such header, and page ranges do not exist here: GPA-direct faults
+ * the channel, hvs_channel_send_pages() is for other devices. The first 4 bytes of user_data are
+ * the library's.
+ */
+#define HVS_OFFER_PIPE 0x0010u
 
 struct hvs_offer {
 	uint32_t size;
@@ -119,8 +142,10 @@ HVS_API HVS_NODISCARD int hvs_device_rescind(struct hvs_device *d, hvs_done_fn d
 
 /* ---- receiving ------------------------------------------------------------------------- */
 
+/* A packet of another type, or with flags that have no meaning, faults the channel. */
 enum hvs_packet_type {
 	HVS_PACKET_INBAND = 0x6,
+	HVS_PACKET_TRANSFER_PAGES = 0x7, /* sent, never received */
 	HVS_PACKET_GPA_DIRECT = 0x9,
 	HVS_PACKET_COMPLETION = 0xb,
 };
@@ -129,7 +154,7 @@ enum hvs_packet_type {
 struct hvs_packet {
 	enum hvs_packet_type type;
 	bool wants_completion;
-	uint32_t len;     /* payload bytes, a multiple of 8: the guest's padding is included */
+	uint32_t len;     /* payload bytes with the padding to 8; in a pipe: without */
 	uint64_t xid;     /* transaction id: opaque, echo it in the completion */
 	const void *data; /* payload, aligned to 8 */
 	const struct hvs_extents *extents; /* NULL unless type is HVS_PACKET_GPA_DIRECT */
@@ -148,14 +173,30 @@ HVS_API HVS_NODISCARD int hvs_channel_recv(struct hvs_channel *ch, const struct 
  * Queue an in-band packet or the completion of a received one; the guest sees it after
  * hvs_channel_flush(). The payload is copied.
  *
- * 0, -EAGAIN (ring full: flush; ready() is called when there is room), -EMSGSIZE (would never
- * fit), -EPROTO or -ESHUTDOWN as for recv. [worker]
+ * 0, -EAGAIN (ring full: flush; ready() is called when there is room for this packet, whatever
+ * smaller is sent meanwhile), -EMSGSIZE (would never fit), -EPROTO or -ESHUTDOWN as for recv.
+ * [worker]
  */
 HVS_API HVS_NODISCARD int hvs_channel_send(struct hvs_channel *ch, uint64_t xid,
 					   bool wants_completion, const struct iovec *iov,
 					   unsigned iovcnt);
 HVS_API HVS_NODISCARD int hvs_channel_complete(struct hvs_channel *ch, uint64_t xid,
 					       const struct iovec *iov, unsigned iovcnt);
+
+#define HVS_PAGE_RANGES_MAX 512u /* in one packet */
+
+/*
+ * Queue a packet that says: the data is there, in these ranges of the set of pages that the guest
+ * named before (a network device's receive buffer). The library looks at neither: that the ranges
+ * are inside the set, and the data written, is up to the device.
+ *
+ * Returns as hvs_channel_send(), and -EINVAL (no range, or more than HVS_PAGE_RANGES_MAX). [worker]
+ */
+HVS_API HVS_NODISCARD int hvs_channel_send_pages(struct hvs_channel *ch, uint64_t xid,
+						 bool wants_completion, uint16_t pageset_id,
+						 const struct hvs_page_range *ranges,
+						 unsigned range_count, const struct iovec *iov,
+						 unsigned iovcnt);
 
 /*
  * Make everything queued visible to the guest, with at most one interrupt, and give the room of

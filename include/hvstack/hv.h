@@ -80,6 +80,22 @@ struct hvs_hv_ops {
 	/* The guest reports that it has crashed. A notification only: the guest goes on, for
 	 * example to write a dump. Optional; without it the MSRs are not offered. */
 	void (*crash)(void *be, uint32_t vp, const struct hvs_hv_crash *crash);
+
+	/*
+	 * With HVS_HV_EXTERNAL_SINTS, for hvs_hv_save() and hvs_hv_restore(): a synthetic MSR as
+	 * the hypervisor keeps it, of a VP that does not run. 0, -ENOENT (it has no such MSR,
+	 * which then is left out), or another negative errno. Optional otherwise.
+	 */
+	int (*get_register)(void *be, uint32_t vp, uint32_t msr, uint64_t *value);
+	int (*set_register)(void *be, uint32_t vp, uint32_t msr, uint64_t value);
+
+	/*
+	 * Optional: told of every MSR write (HVS_RECORD_MSR_WRITE) and hypercall
+	 * (HVS_RECORD_HYPERCALL) that the embedder hands in, on the thread that does. What the
+	 * hypervisor deals with itself is not seen: MSRs with HVS_HV_EXTERNAL_SINTS, signals that
+	 * ring a doorbell. It may block: the VP waits.
+	 */
+	void (*record)(void *be, const struct hvs_record *record);
 };
 #define HVS_HV_OPS_INIT .size = (uint32_t)sizeof(struct hvs_hv_ops)
 

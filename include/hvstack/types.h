@@ -41,6 +41,12 @@ enum hvs_access {
 	HVS_RDWR = 3,
 };
 
+/* Bytes of a set of pages that host and guest have agreed upon, such as a receive buffer. */
+struct hvs_page_range {
+	uint32_t len;
+	uint32_t offset; /* from the beginning of the set */
+};
+
 /*
  * Where the library gets its own memory. alloc returns zeroed memory aligned for any object, or
  * NULL; free gets the length that was asked for. Both may be called from any thread that is

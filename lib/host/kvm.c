@@ -77,6 +77,13 @@ static void be_guest_fault(void *be, const struct hvs_guest_fault *fault)
 	kvm->cfg.guest_fault(kvm->cfg.arg, fault);
 }
 
+static void be_record(void *be, const struct hvs_record *record)
+{
+	struct hvs_kvm *kvm = be;
+
+	kvm->cfg.record(kvm->cfg.arg, record);
+}
+
 static uint16_t hv_post_message(void *be, uint32_t connection_id, uint32_t message_type,
 				const void *payload, size_t len)
 {
@@ -119,6 +126,7 @@ static int make_hv(struct hvs_kvm *kvm)
 		.slot_free = hv_slot_free,
 		.read_tsc = kvm->way->read_tsc,
 		.crash = kvm->cfg.crash ? hv_crash : NULL,
+		.record = kvm->cfg.record ? be_record : NULL,
 	};
 	struct hvs_hv_config cfg = {
 		HVS_HV_CONFIG_INIT,
@@ -141,6 +149,7 @@ static int make_bus(struct hvs_kvm *kvm)
 		.now_ns = be_now_ns,
 		.log = kvm->cfg.log ? be_log : NULL,
 		.guest_fault = kvm->cfg.guest_fault ? be_guest_fault : NULL,
+		.record = kvm->cfg.record ? be_record : NULL,
 	};
 	const struct hvs_vmbus_config cfg = {
 		HVS_VMBUS_CONFIG_INIT,

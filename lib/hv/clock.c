@@ -83,7 +83,21 @@ void hvsi_place_reference_tsc(struct hvs_hv *hv, uint64_t value, uint64_t offset
 	/* Readers see sequence 0, or the whole page. */
 	hvsi_guest_store32(p, 0);
 	hvsi_guest_write(p + 4, (const uint8_t *)&page + 4, sizeof(page) - 4);
-	if (++hv->tsc_sequence == UINT32_MAX)
-		hv->tsc_sequence = 1;
+	if (hv->tsc_sequence >= UINT32_MAX - 1)
+		hv->tsc_sequence = 0;
+	hv->tsc_sequence++;
 	hvsi_guest_store32(p, hv->tsc_sequence);
+}
+
+void hvsi_restore_reference_tsc(struct hvs_hv *hv, uint64_t value)
+{
+	const uint8_t HVSI_GUEST *p;
+
+	if (!hvsi_has_reference_tsc(hv))
+		return;
+	/* A VP may be in the middle of reading the page: the sequence has to be another one. */
+	p = hvsi_mem_range(hv->mem, value & ~(uint64_t)(HVSI_PAGE - 1), HVSI_PAGE, HVS_READ);
+	if (p)
+		hv->tsc_sequence = hvsi_guest_load32(p);
+	hvsi_place_reference_tsc(hv, value, hvsi_reference_tsc_offset(hv, 0));
 }

@@ -80,8 +80,16 @@ static uint16_t signal_event(struct hvs_hv *hv, bool fast, uint64_t param_in)
 uint64_t hvs_hv_hypercall(struct hvs_hv *hv, uint32_t vp, uint64_t input, uint64_t param_in,
 			  uint64_t param_out)
 {
-	(void)param_out; /* neither call returns data */
-	if (!hv || vp >= hv->cfg.vp_count || input & INPUT_UNUSED)
+	if (!hv || vp >= hv->cfg.vp_count)
+		return HVS_HV_STATUS_INVALID_HYPERCALL_INPUT;
+	/* Neither call returns data: this is all that looks at param_out. */
+	if (hv->ops.record)
+		hv->ops.record(hv->be, &(struct hvs_record){.kind = HVS_RECORD_HYPERCALL,
+							    .vp = vp,
+							    .value = input,
+							    .param_in = param_in,
+							    .param_out = param_out});
+	if (input & INPUT_UNUSED)
 		return HVS_HV_STATUS_INVALID_HYPERCALL_INPUT;
 	switch (input & 0xffff) {
 	case CALL_POST_MESSAGE:

@@ -77,6 +77,7 @@ static void place_hypercall_page(struct hvs_hv *hv, uint64_t value, bool long_mo
 	}
 	if (!hv->cfg.hypercall_port)
 		return; /* the hypervisor's to fill */
+	hv->hypercall_long_mode = long_mode;
 	memset(page, 0xcc, sizeof(page));
 	hypercall_code(&hv->cfg, long_mode, page);
 	hvsi_guest_write(p, page, sizeof(page));
@@ -159,6 +160,30 @@ static int other_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t va
 	}
 }
 
+void hvsi_msr_restore(struct hvs_hv *hv, uint32_t msr, uint64_t value)
+{
+	switch (msr) {
+	case HVSI_MSR_GUEST_OS_ID:
+		atomic_store(&hv->guest_os_id, value);
+		break;
+	case HVSI_MSR_HYPERCALL:
+		place_hypercall_page(hv, value, hv->hypercall_long_mode);
+		break;
+	case HVSI_MSR_TIME_REF_COUNT:
+		hv->start_ns = hv->ops.now_ns(hv->be) - value * 100;
+		break;
+	case HVSI_MSR_REFERENCE_TSC:
+		hvsi_restore_reference_tsc(hv, value);
+		break;
+	case HVSI_MSR_TSC_INVARIANT:
+		hv->tsc_invariant = value & 1;
+		break;
+	default:
+		hv->crash.param[msr - HVSI_MSR_CRASH_P0] = value;
+		break;
+	}
+}
+
 static bool is_synic(uint32_t msr)
 {
 	return msr >= HVSI_MSR_SCONTROL && msr <= HVSI_MSR_SINT15;
@@ -190,6 +215,11 @@ int hvs_hv_msr_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t valu
 
 	if (!hv || vp >= hv->cfg.vp_count)
 		return -ENOENT;
+	if (hv->ops.record)
+		hv->ops.record(hv->be, &(struct hvs_record){.kind = HVS_RECORD_MSR_WRITE,
+							    .vp = vp,
+							    .msr = msr,
+							    .value = value});
 	if (is_synic(msr))
 		return hvsi_synic_write(hv, vp, msr, value);
 	if (msr == HVSI_MSR_REFERENCE_TSC && hvsi_has_reference_tsc(hv))

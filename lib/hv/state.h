@@ -40,6 +40,7 @@ struct hvs_hv {
 	struct hvsi_spin lock;
 	_Atomic(uint64_t) guest_os_id;
 	uint64_t hypercall;
+	bool hypercall_long_mode; /* the page holds code that needs 64-bit mode */
 	uint64_t reference_tsc;
 	uint32_t tsc_sequence; /* of the reference TSC page; 0 is never used */
 	uint64_t tsc_invariant;
@@ -52,6 +53,13 @@ struct hvs_hv {
 void hvsi_synic_reset(struct hvsi_synic *s);
 int hvsi_synic_read(const struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *value);
 int hvsi_synic_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value);
+/* Set a VP's register from saved state, whatever is in it. False: not a VP's register. */
+bool hvsi_synic_restore(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value);
+/* All of them are set: find the pages, whose contents are as they were. */
+void hvsi_synic_restored(struct hvs_hv *hv, uint32_t vp);
+
+/* msr.c: a partition-wide register. */
+void hvsi_msr_restore(struct hvs_hv *hv, uint32_t msr, uint64_t value);
 
 /* clock.c */
 uint64_t hvsi_reference_time(const struct hvs_hv *hv);
@@ -60,5 +68,7 @@ bool hvsi_has_reference_tsc(const struct hvs_hv *hv);
 uint64_t hvsi_reference_tsc_offset(const struct hvs_hv *hv, uint32_t vp);
 /* The guest wrote the REFERENCE_TSC register. */
 void hvsi_place_reference_tsc(struct hvs_hv *hv, uint64_t value, uint64_t offset);
+/* It comes from saved state: the page is there, but the TSC is another one. */
+void hvsi_restore_reference_tsc(struct hvs_hv *hv, uint64_t value);
 
 #endif

@@ -38,10 +38,11 @@ static uint8_t HVSI_GUEST *page_of(_Atomic(uintptr_t) *page)
 
 /*
  * Place a page where its MSR says. A page that appears anew is zeroed: its content is the
- * hypervisor's, and a stale message type would look like an occupied slot for ever.
+ * hypervisor's, and a stale message type would look like an occupied slot for ever. One that was
+ * there when state was saved keeps what is in it.
  */
 static void place(const struct hvs_hv *hv, struct hvsi_synic *s, _Atomic(uintptr_t) *page,
-		  uint64_t msr)
+		  uint64_t msr, bool anew)
 {
 	uint8_t HVSI_GUEST *old = page_of(page);
 	uint8_t HVSI_GUEST *now = NULL;
@@ -51,18 +52,18 @@ static void place(const struct hvs_hv *hv, struct hvsi_synic *s, _Atomic(uintptr
 				     HVS_RDWR);
 	if (now == old)
 		return;
-	if (now)
+	if (now && anew)
 		hvsi_guest_zero(now, HVSI_PAGE);
 	atomic_store(page, (uintptr_t)now);
 	hvsi_gate_drain(&s->gate);
 }
 
-static void place_pages(struct hvs_hv *hv, uint32_t vp)
+static void place_pages(struct hvs_hv *hv, uint32_t vp, bool anew)
 {
 	struct hvsi_synic *s = &hv->vp[vp];
 
-	place(hv, s, &s->event_page, s->siefp);
-	place(hv, s, &s->message_page, s->simp);
+	place(hv, s, &s->event_page, s->siefp, anew);
+	place(hv, s, &s->message_page, s->simp, anew);
 	if (page_of(&s->message_page) && hv->ops.slot_free)
 		hv->ops.slot_free(hv->be, vp);
 }
@@ -78,7 +79,7 @@ int hvs_hv_synic_update(struct hvs_hv *hv, uint32_t vp, uint64_t scontrol, uint6
 	s->scontrol = scontrol;
 	s->siefp = siefp;
 	s->simp = simp;
-	place_pages(hv, vp);
+	place_pages(hv, vp, true);
 	return 0;
 }
 
@@ -135,8 +136,38 @@ int hvsi_synic_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t valu
 		atomic_store(&s->sint[msr - HVSI_MSR_SINT0], value);
 		break;
 	}
-	place_pages(hv, vp);
+	place_pages(hv, vp, true);
 	return 0;
+}
+
+bool hvsi_synic_restore(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value)
+{
+	struct hvsi_synic *s = &hv->vp[vp];
+
+	switch (msr) {
+	case HVSI_MSR_VP_ASSIST_PAGE:
+		s->vp_assist = value;
+		return true;
+	case HVSI_MSR_SCONTROL:
+		s->scontrol = value;
+		return true;
+	case HVSI_MSR_SIEFP:
+		s->siefp = value;
+		return true;
+	case HVSI_MSR_SIMP:
+		s->simp = value;
+		return true;
+	default:
+		if (msr < HVSI_MSR_SINT0 || msr > HVSI_MSR_SINT15)
+			return false;
+		atomic_store(&s->sint[msr - HVSI_MSR_SINT0], value);
+		return true;
+	}
+}
+
+void hvsi_synic_restored(struct hvs_hv *hv, uint32_t vp)
+{
+	place_pages(hv, vp, false);
 }
 
 /* May the SINT be delivered? Its register value through *reg. */

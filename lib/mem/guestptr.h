@@ -37,6 +37,19 @@ static inline uint8_t HVSI_GUEST *hvsi_guest_from_host(void *p)
 	return (uint8_t HVSI_GUEST *)(uintptr_t)p;
 }
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+/* A fuzz target that defines it changes guest memory right before it is read, as other VPs may. */
+__attribute__((weak)) void hvsi_fuzz_before_read(const uint8_t HVSI_GUEST *p, size_t len);
+
+static inline void hvsi_guest_runs(const uint8_t HVSI_GUEST *p, size_t len)
+{
+	if (hvsi_fuzz_before_read)
+		hvsi_fuzz_before_read(p, len);
+}
+#else
+#define hvsi_guest_runs(p, len) ((void)0)
+#endif
+
 #ifdef HVSI_TSAN
 /* The guest may write what we read: that is no race of ours. memcpy would be looked at. */
 __attribute__((no_sanitize("thread"))) static inline void hvsi_racy_copy(void *to, const void *from,
@@ -51,7 +64,10 @@ __attribute__((no_sanitize("thread"))) static inline void hvsi_racy_copy(void *t
 
 static inline void hvsi_guest_read(void *to, const uint8_t HVSI_GUEST *from, size_t len)
 {
+	hvsi_guest_runs(from, len);
 	hvsi_racy_copy(to, (const void *)(uintptr_t)from, len);
+	/* For the compiler: what is used from here on is the copy, it fetches nothing again. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static inline void hvsi_guest_write(uint8_t HVSI_GUEST *to, const void *from, size_t len)
@@ -67,6 +83,7 @@ static inline void hvsi_guest_zero(uint8_t HVSI_GUEST *to, size_t len)
 /* Shared 32-bit words, naturally aligned, little endian as on every host that has such guests. */
 static inline uint32_t hvsi_guest_load32(const uint8_t HVSI_GUEST *p)
 {
+	hvsi_guest_runs(p, sizeof(uint32_t));
 	return __atomic_load_n((const uint32_t *)(uintptr_t)p, __ATOMIC_ACQUIRE);
 }
 
@@ -78,12 +95,14 @@ static inline void hvsi_guest_store32(uint8_t HVSI_GUEST *p, uint32_t v)
 /* Returns the old value; a full barrier. */
 static inline uint32_t hvsi_guest_or32(uint8_t HVSI_GUEST *p, uint32_t bits)
 {
+	hvsi_guest_runs(p, sizeof(uint32_t));
 	return __atomic_fetch_or((uint32_t *)(uintptr_t)p, bits, __ATOMIC_SEQ_CST);
 }
 
 /* Returns the old value; a full barrier. */
 static inline uint32_t hvsi_guest_swap32(uint8_t HVSI_GUEST *p, uint32_t v)
 {
+	hvsi_guest_runs(p, sizeof(uint32_t));
 	return __atomic_exchange_n((uint32_t *)(uintptr_t)p, v, __ATOMIC_SEQ_CST);
 }
 

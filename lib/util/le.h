@@ -7,6 +7,7 @@
 #define HVSI_UTIL_LE_H
 
 #include <stdint.h>
+#include <string.h>
 
 struct hvs_le16 {
 	uint8_t b[2];
@@ -20,40 +21,62 @@ struct hvs_le64 {
 	uint8_t b[8];
 };
 
+/* On a little-endian host, one move. Shifts would do, but gcc 12 does not always see through them. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define HVSI_LE(bits, v) (v)
+#else
+#define HVSI_LE(bits, v) __builtin_bswap##bits(v)
+#endif
+
 static inline uint16_t hvsi_get16(struct hvs_le16 v)
 {
-	return (uint16_t)(v.b[0] | v.b[1] << 8);
+	uint16_t n;
+
+	memcpy(&n, &v, sizeof(n));
+	return HVSI_LE(16, n);
 }
 
 static inline uint32_t hvsi_get32(struct hvs_le32 v)
 {
-	return (uint32_t)v.b[0] | (uint32_t)v.b[1] << 8 | (uint32_t)v.b[2] << 16 |
-	       (uint32_t)v.b[3] << 24;
+	uint32_t n;
+
+	memcpy(&n, &v, sizeof(n));
+	return HVSI_LE(32, n);
 }
 
 static inline uint64_t hvsi_get64(struct hvs_le64 v)
 {
-	return (uint64_t)v.b[0] | (uint64_t)v.b[1] << 8 | (uint64_t)v.b[2] << 16 |
-	       (uint64_t)v.b[3] << 24 | (uint64_t)v.b[4] << 32 | (uint64_t)v.b[5] << 40 |
-	       (uint64_t)v.b[6] << 48 | (uint64_t)v.b[7] << 56;
+	uint64_t n;
+
+	memcpy(&n, &v, sizeof(n));
+	return HVSI_LE(64, n);
 }
 
 static inline struct hvs_le16 hvsi_le16(uint16_t v)
 {
-	return (struct hvs_le16){{(uint8_t)v, (uint8_t)(v >> 8)}};
+	const uint16_t n = HVSI_LE(16, v);
+	struct hvs_le16 le;
+
+	memcpy(&le, &n, sizeof(le));
+	return le;
 }
 
 static inline struct hvs_le32 hvsi_le32(uint32_t v)
 {
-	return (struct hvs_le32){
-		{(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)}};
+	const uint32_t n = HVSI_LE(32, v);
+	struct hvs_le32 le;
+
+	memcpy(&le, &n, sizeof(le));
+	return le;
 }
 
 static inline struct hvs_le64 hvsi_le64(uint64_t v)
 {
-	return (struct hvs_le64){{(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
-				  (uint8_t)(v >> 24), (uint8_t)(v >> 32), (uint8_t)(v >> 40),
-				  (uint8_t)(v >> 48), (uint8_t)(v >> 56)}};
+	const uint64_t n = HVSI_LE(64, v);
+	struct hvs_le64 le;
+
+	memcpy(&le, &n, sizeof(le));
+	return le;
 }
 
 static inline uint16_t hvsi_get_be16(const uint8_t *p)

@@ -36,6 +36,16 @@ static bool take_message(struct hvs_vmbus *bus, struct hvsi_inmsg *to)
 	return got;
 }
 
+static void record(struct hvs_vmbus *bus, const struct hvsi_inmsg *msg)
+{
+	const struct hvs_record rec = {.kind = HVS_RECORD_MESSAGE,
+				       .connection_id = msg->connection_id,
+				       .data = msg->bytes,
+				       .len = msg->len};
+
+	bus->ops.record(bus->be, &rec);
+}
+
 static void begin_reset(struct hvs_vmbus *bus)
 {
 	hvsi_spin_lock(&bus->inq_lock);
@@ -56,6 +66,8 @@ static unsigned run_control(struct hvsi_work *work, unsigned budget)
 	if (atomic_exchange(&bus->reset_wanted, false))
 		begin_reset(bus);
 	while (hvsi_outq_pump(bus) && take_message(bus, &msg)) {
+		if (bus->ops.record)
+			record(bus, &msg);
 		hvsi_message(bus, msg.connection_id, msg.bytes, msg.len);
 		if (++used >= budget) {
 			hvsi_worker_post(&bus->main_worker, &bus->control_work);
@@ -208,7 +220,13 @@ int hvs_vmbus_start(struct hvs_vmbus *bus)
 {
 	if (!bus)
 		return -EINVAL;
-	return atomic_exchange(&bus->started, true) ? -EBUSY : 0;
+	if (atomic_exchange(&bus->started, true))
+		return -EBUSY;
+	/* Whatever was posted before may run now. */
+	bus->ops.wake(bus->be, &bus->main_worker, NULL);
+	for (struct hvs_worker *w = bus->workers; w; w = w->next)
+		bus->ops.wake(bus->be, w, w->priv);
+	return 0;
 }
 
 bool hvs_vmbus_started(const struct hvs_vmbus *bus)

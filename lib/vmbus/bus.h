@@ -144,6 +144,12 @@ struct hvsi_gpadl *hvsi_gpadl_find(struct hvs_vmbus *bus, uint32_t id);
 void hvsi_gpadl_header(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_gpadl_body(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_gpadl_teardown(struct hvs_vmbus *bus, const void *bytes, size_t len);
+/* From saved state; words has the bytes of those that are there. 0, -EBADMSG, -ENOSPC, -ENOMEM. */
+struct hvsi_state_gpadl;
+int hvsi_gpadl_restore(struct hvs_vmbus *bus, const struct hvsi_state_gpadl *s,
+		       const uint8_t *words, size_t len);
+/* The guest waits for the answer to its teardown. */
+void hvsi_gpadl_torndown(struct hvsi_gpadl *g);
 void hvsi_gpadl_get(struct hvsi_gpadl *g);
 void hvsi_gpadl_put(struct hvsi_gpadl *g);
 /* All of them, or those of one relid; none may be in use. */
@@ -168,6 +174,7 @@ enum {
 	HVSI_CTL_START = 2, /* the guest knows that the channel is open */
 	HVSI_CTL_MODIFY = 4,
 	HVSI_CTL_CLOSE = 8,
+	HVSI_CTL_RESUME = 16, /* it was open when it was saved */
 };
 
 /* And back. */
@@ -197,6 +204,8 @@ struct hvs_channel {
 	struct hvsi_msg_open_6_0 request;      /* the open being served */
 	struct hvsi_msg_open_6_0 next_request; /* CLOSING_REOPEN */
 	unsigned close_asked; /* of a reserved channel: answers that are due when it is closed */
+	bool lost;            /* restoring: its device can't go on with it */
+	bool wanted;          /* restoring: to be offered */
 	struct hvsi_gpadl *ring;
 	uint32_t open_status;
 	unsigned modify_owed; /* answers to MODIFYCHANNEL that are due */
@@ -276,6 +285,11 @@ void hvsi_device_offer_subchannels(struct hvs_device *d);
 void hvsi_device_revoke_subchannels(struct hvs_device *d);
 
 void hvsi_device_free(struct hvs_device *d);
+/* From saved state: in the place of a device that is not there any more. NULL: no memory. */
+struct hvs_device *hvsi_device_placeholder(struct hvs_vmbus *bus, const struct hvs_guid *class_id,
+					   const struct hvs_guid *instance_id, uint16_t index);
+/* Take it out of the bus and free it. */
+void hvsi_device_drop(struct hvs_device *d);
 
 void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev, uint16_t index,
 		    struct hvs_worker *worker);
@@ -287,17 +301,31 @@ void hvsi_chan_released(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_modify(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_open_reserved(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_chan_close_reserved(struct hvs_vmbus *bus, const void *bytes, size_t len);
+bool hvsi_modify_is_answered(const struct hvs_vmbus *bus);
 void hvsi_chan_offer(struct hvs_channel *ch, uint32_t relid);
+/* Have the channel's worker do HVSI_CTL_*. */
+void hvsi_chan_command(struct hvs_channel *ch, unsigned ctl);
 /* The channel is withdrawn. If its device goes away hvsi_device_at_rest() follows. */
 void hvsi_chan_revoke(struct hvs_channel *ch);
 /* Begin to bring it to RELEASED; hvsi_conn_channel_released() is called when it is there. */
 void hvsi_chan_disconnect(struct hvs_channel *ch);
+
+/*
+ * From saved state: ch->ring and ch->request are set, and the connection; take the rings into use
+ * as an open channel does. 0, -EBADMSG, -EFAULT, -ENOMEM. And give them back.
+ */
+int hvsi_chan_restore_open(struct hvs_channel *ch, uint32_t target_vp);
+void hvsi_chan_restore_undo(struct hvs_channel *ch);
 
 /* chan_io.c: the worker's side. prepare and free are called by the main worker, while the
  * channel's worker does not use it: views of the rings and private memory. 0, -EPROTO, -ENOMEM. */
 void hvsi_chan_io_init(struct hvs_channel *ch);
 int hvsi_chan_io_prepare(struct hvs_channel *ch);
 void hvsi_chan_io_free(struct hvs_channel *ch);
+/* The device takes up what it had saved. 0 or what it returned. */
+int hvsi_chan_io_restore(struct hvs_channel *ch, uint32_t in_next, uint32_t out_next,
+			 struct hvs_state_reader *r);
+void hvsi_chan_io_restore_undo(struct hvs_channel *ch);
 /* Of a removed device, once for each channel, when it is at rest: hvsi_device_at_rest() follows. */
 void hvsi_chan_fence(struct hvs_channel *ch);
 
@@ -364,6 +392,10 @@ void hvsi_conn_modify(struct hvs_vmbus *bus, const void *msg, size_t len);
 void hvsi_conn_pause(struct hvs_vmbus *bus, const void *msg, size_t len);
 void hvsi_conn_resume(struct hvs_vmbus *bus, const void *msg, size_t len);
 
+/* From saved state. 0, -EBADMSG, -ENOTSUP, -EFAULT. */
+struct hvsi_state_connection;
+int hvsi_conn_restore(struct hvs_vmbus *bus, const struct hvsi_state_connection *s);
+
 /* ---- message.c: one message of the guest's, a private copy ---------------------------------- */
 
 void hvsi_message(struct hvs_vmbus *bus, uint32_t connection_id, const void *msg, size_t len);
@@ -372,6 +404,7 @@ void hvsi_message(struct hvs_vmbus *bus, uint32_t connection_id, const void *msg
 
 struct hvsi_monitor {
 	uint8_t HVSI_GUEST *page; /* child to parent; NULL: the guest gave none */
+	uint64_t gpa[2];          /* parent to child, child to parent */
 	struct hvs_channel *channel[HVSI_MONITOR_IDS]; /* that were offered with this id */
 	uint64_t period_ns;                            /* UINT64_MAX: none of them is open */
 	uint64_t next_ns;
@@ -429,7 +462,8 @@ struct hvs_vmbus {
 	struct hvs_backend_ops ops;
 	void *be;
 	struct hvs_mem *mem;
-	atomic_bool started;
+	atomic_bool started; /* until then workers do nothing */
+	bool restored;
 
 	struct hvs_worker main_worker;
 	struct hvs_worker *workers; /* all others */

@@ -55,7 +55,7 @@ static size_t build_rescind(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
 	return sizeof(msg);
 }
 
-static void command(struct hvs_channel *ch, unsigned ctl)
+void hvsi_chan_command(struct hvs_channel *ch, unsigned ctl)
 {
 	atomic_fetch_or(&ch->ctl, ctl);
 	hvsi_worker_post(ch->worker, &ch->ctl_work);
@@ -92,7 +92,7 @@ static size_t build_reserved_closed(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_
 	return sizeof(msg);
 }
 
-static bool modify_is_answered(const struct hvs_vmbus *bus)
+bool hvsi_modify_is_answered(const struct hvs_vmbus *bus)
 {
 	return atomic_load(&bus->conn.version) >= HVSI_VERSION(5, 3);
 }
@@ -102,7 +102,7 @@ static void modify_done(struct hvs_channel *ch)
 	unsigned done = atomic_exchange(&ch->modify_done, 0);
 
 	/* A guest that closes meanwhile waits, too. */
-	if (!done || ch->release || !modify_is_answered(ch->dev->bus))
+	if (!done || ch->release || !hvsi_modify_is_answered(ch->dev->bus))
 		return;
 	ch->modify_owed += done;
 	hvsi_outq_add(ch->dev->bus, &ch->modify_response);
@@ -115,7 +115,7 @@ static void refuse_modify(struct hvs_vmbus *bus, const struct hvsi_msg_modify_ch
 		.relid = msg->relid,
 		.status = hvsi_le32(HVSI_STATUS_FAILED)};
 
-	if (modify_is_answered(bus))
+	if (hvsi_modify_is_answered(bus))
 		hvsi_conn_refuse(bus, &refusal, sizeof(refusal));
 }
 
@@ -172,7 +172,7 @@ static bool ring_ok(const struct hvs_channel *ch, const struct hvsi_gpadl *g)
 {
 	uint32_t split = hvsi_get32(ch->request.open.downstream_page);
 
-	return g && g->state == HVSI_GPADL_READY && g->status == HVSI_STATUS_OK &&
+	return g->state != HVSI_GPADL_COLLECTING && g->status == HVSI_STATUS_OK &&
 	       g->relid == ch->relid && g->range_count == 1 &&
 	       g->extents.len == (uint64_t)g->extents.page_count * HVSI_PAGE && split >= 2 &&
 	       g->extents.page_count >= 4 && split <= g->extents.page_count - 2;
@@ -197,24 +197,31 @@ static bool take_signal_parameters(struct hvs_channel *ch)
 	return true;
 }
 
+static bool open_ok(struct hvs_channel *ch, const struct hvsi_gpadl *g, uint32_t vp)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+
+	ch->legacy = !ch->reserved && hvsi_version_is_legacy(atomic_load(&bus->conn.version));
+	if (ch->legacy)
+		vp = 0; /* the field means nothing */
+	ch->target_vp = vp;
+	return ring_ok(ch, g) && (vp < bus->cfg.vp_count || vp == HVSI_VP_NONE) &&
+	       take_signal_parameters(ch);
+}
+
 static void begin_open(struct hvs_channel *ch)
 {
 	struct hvs_vmbus *bus = ch->dev->bus;
 	struct hvsi_gpadl *g = hvsi_gpadl_find(bus, hvsi_get32(ch->request.open.gpadl_id));
-	uint32_t vp = hvsi_get32(ch->request.open.target_vp);
 
-	ch->legacy = hvsi_version_is_legacy(atomic_load(&bus->conn.version));
-	if (ch->legacy)
-		vp = 0; /* the field means nothing */
-	if (!ring_ok(ch, g) || (vp >= bus->cfg.vp_count && vp != HVSI_VP_NONE) ||
-	    !take_signal_parameters(ch)) {
+	if (!g || g->state != HVSI_GPADL_READY ||
+	    !open_ok(ch, g, hvsi_get32(ch->request.open.target_vp))) {
 		hvsi_fault(bus, ch->relid, HVS_FAULT_MESSAGE,
 			   "OPENCHANNEL with a bad ring, VP or signal");
 		answer_open(ch, HVSI_STATUS_FAILED);
 		return;
 	}
 	ch->ring = g;
-	ch->target_vp = vp;
 	if (bus->open_count >= bus->cfg.max_open_channels || hvsi_chan_io_prepare(ch) < 0) {
 		ch->ring = NULL;
 		answer_open(ch, HVSI_STATUS_FAILED);
@@ -225,7 +232,27 @@ static void begin_open(struct hvs_channel *ch)
 	ch->state = HVSI_CHAN_OPENING;
 	/* Before the device opens: its driver may signal at once. */
 	enlist(ch);
-	command(ch, HVSI_CTL_OPEN);
+	hvsi_chan_command(ch, HVSI_CTL_OPEN);
+}
+
+int hvsi_chan_restore_open(struct hvs_channel *ch, uint32_t target_vp)
+{
+	int err;
+
+	if (!open_ok(ch, ch->ring, target_vp))
+		return -EBADMSG;
+	err = hvsi_chan_io_prepare(ch);
+	if (err)
+		return err == -EPROTO ? -EFAULT : err;
+	enlist(ch);
+	return 0;
+}
+
+void hvsi_chan_restore_undo(struct hvs_channel *ch)
+{
+	if (ch->enlisted)
+		delist(ch);
+	hvsi_chan_io_free(ch);
 }
 
 /* The channel's worker has let go of it. */
@@ -289,7 +316,7 @@ static void begin_close(struct hvs_channel *ch)
 {
 	delist(ch);
 	ch->state = HVSI_CHAN_CLOSING;
-	command(ch, HVSI_CTL_CLOSE);
+	hvsi_chan_command(ch, HVSI_CTL_CLOSE);
 	if (!ch->index && !ch->release && !ch->reserved)
 		hvsi_device_revoke_subchannels(ch->dev);
 }
@@ -343,7 +370,7 @@ static void open_result_sent(struct hvsi_outmsg *m)
 	struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, open_result);
 
 	if (ch->state == HVSI_CHAN_OPEN)
-		command(ch, HVSI_CTL_START);
+		hvsi_chan_command(ch, HVSI_CTL_START);
 	else if (ch->state == HVSI_CHAN_CLOSED && ch->reserved && !ch->close_asked)
 		closed(ch); /* it could not be opened, or its device has gone */
 }
@@ -548,7 +575,7 @@ void hvsi_chan_modify(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	}
 	atomic_store(&ch->modify_vp, hvsi_get32(msg.target_vp));
 	atomic_fetch_add(&ch->modify_asked, 1);
-	command(ch, HVSI_CTL_MODIFY);
+	hvsi_chan_command(ch, HVSI_CTL_MODIFY);
 }
 
 /* ---- from the connection --------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include "util/alloc.h"
 #include "vmbus/packet.h"
+#include "vmbus/packet_proto.h"
 
 #include <errno.h>
 
@@ -109,6 +110,41 @@ static int open_device(struct hvs_channel *ch)
 	return err;
 }
 
+int hvsi_chan_io_restore(struct hvs_channel *ch, uint32_t in_next, uint32_t out_next,
+			 struct hvs_state_reader *r)
+{
+	struct hvsi_ringmem in = ch->in.mem;
+	struct hvsi_ringmem out = ch->out.mem;
+	int err;
+
+	ch->started = false;
+	ch->closing = false;
+	ch->ctx = NULL;
+	hvsi_map_pool_init(&ch->maps, &ch->dev->bus->cfg.alloc);
+	if (!ch->faulted && (hvsi_ring_in_resume(&ch->in, &in, in_next) < 0 ||
+			     hvsi_ring_out_resume(&ch->out, &out, out_next) < 0)) {
+		ch->faulted = true; /* as it would have been a moment later */
+		hvsi_fault(ch->dev->bus, ch->relid, HVS_FAULT_RING_INDEX,
+			   "restored with bad indexes");
+	}
+	err = ch->dev->ops.restore(ch->dev->priv, ch, &ch->params, r, &ch->ctx);
+	ch->accepted = !err;
+	return err;
+}
+
+/* A device that has just been restored has nothing in flight: close() lets go at once. */
+void hvsi_chan_io_restore_undo(struct hvs_channel *ch)
+{
+	if (ch->accepted) {
+		ch->closing = true;
+		ch->dev->ops.close(ch, ch->ctx);
+	}
+	ch->accepted = false;
+	ch->faulted = false;
+	atomic_store(&ch->ctl, 0);
+	atomic_store(&ch->done, 0);
+}
+
 static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
 {
 	struct hvs_channel *ch = hvsi_container_of(work, struct hvs_channel, ctl_work);
@@ -118,6 +154,11 @@ static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
 	if (ctl & HVSI_CTL_OPEN) {
 		ch->open_error = open_device(ch);
 		report(ch, HVSI_DONE_OPEN);
+	}
+	if (ctl & HVSI_CTL_RESUME) {
+		ch->started = true;
+		signal_guest(ch); /* whatever it may have missed */
+		hvsi_worker_post(ch->worker, &ch->io_work);
 	}
 	if (ctl & HVSI_CTL_START) {
 		ch->started = true;
@@ -229,6 +270,21 @@ void hvs_channel_fault(struct hvs_channel *ch, const char *where)
 		fault(ch, HVS_FAULT_DEVICE, where);
 }
 
+static void record(struct hvs_channel *ch, size_t len)
+{
+	const struct hvs_record rec = {.kind = HVS_RECORD_PACKET,
+				       .channel_id = ch->relid,
+				       .data = ch->staging,
+				       .len = len};
+
+	ch->dev->bus->ops.record(ch->dev->bus->be, &rec);
+}
+
+static bool is_pipe(const struct hvs_channel *ch)
+{
+	return ch->dev->offer.flags & HVS_OFFER_PIPE;
+}
+
 int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 {
 	struct hvsi_descriptor desc;
@@ -252,8 +308,12 @@ int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 	default:
 		return fault(ch, HVS_FAULT_RING_INDEX, "write index");
 	}
+	if (ch->dev->bus->ops.record)
+		record(ch, (size_t)desc.len8 * 8);
 	code = hvsi_packet_parse(&desc, ch->staging, ch->dev->bus->mem, &ch->maps, &ch->packet,
 				 &ch->extents);
+	if (!code && is_pipe(ch))
+		code = hvsi_packet_unpipe(&ch->packet);
 	if (code)
 		return fault(ch, code, "packet");
 	ch->received++;
@@ -261,14 +321,14 @@ int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 	return 1;
 }
 
-static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc, const struct iovec *iov,
-		unsigned iovcnt)
+static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc, const void *header,
+		size_t header_len, const struct iovec *iov, unsigned iovcnt)
 {
 	int err;
 
 	if (!usable(ch))
 		return -ESHUTDOWN;
-	err = hvsi_ring_write(&ch->out, desc, NULL, 0, iov, iovcnt);
+	err = hvsi_ring_write(&ch->out, desc, header, header_len, iov, iovcnt);
 	if (err == -EPROTO)
 		return fault(ch, HVS_FAULT_RING_INDEX, "read index");
 	return err;
@@ -277,10 +337,16 @@ static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc, cons
 int hvs_channel_send(struct hvs_channel *ch, uint64_t xid, bool wants_completion,
 		     const struct iovec *iov, unsigned iovcnt)
 {
-	const struct hvsi_descriptor desc = {
-		.type = HVS_PACKET_INBAND, .flags = wants_completion, .xid = xid};
+	const struct hvsi_descriptor desc = {.type = HVS_PACKET_INBAND,
+					     .header_len8 = HVSI_RING_DESCRIPTOR / 8,
+					     .flags = wants_completion,
+					     .xid = xid};
+	struct hvsi_pipe_header pipe;
 
-	return send(ch, &desc, iov, iovcnt);
+	if (!is_pipe(ch))
+		return send(ch, &desc, NULL, 0, iov, iovcnt);
+	pipe = hvsi_pipe_header(iov, iovcnt);
+	return send(ch, &desc, &pipe, sizeof(pipe), iov, iovcnt);
 }
 
 int hvs_channel_complete(struct hvs_channel *ch, uint64_t xid, const struct iovec *iov,
@@ -288,7 +354,29 @@ int hvs_channel_complete(struct hvs_channel *ch, uint64_t xid, const struct iove
 {
 	const struct hvsi_descriptor desc = {.type = HVS_PACKET_COMPLETION, .xid = xid};
 
-	return send(ch, &desc, iov, iovcnt);
+	return send(ch, &desc, NULL, 0, iov, iovcnt);
+}
+
+int hvs_channel_send_pages(struct hvs_channel *ch, uint64_t xid, bool wants_completion,
+			   uint16_t pageset_id, const struct hvs_page_range *ranges,
+			   unsigned range_count, const struct iovec *iov, unsigned iovcnt)
+{
+	const struct hvsi_descriptor desc = {
+		.type = HVS_PACKET_TRANSFER_PAGES, .flags = wants_completion, .xid = xid};
+	struct {
+		struct hvsi_transfer_pages_header h;
+		struct hvsi_wire_page_range range[HVS_PAGE_RANGES_MAX];
+	} header;
+
+	if (!range_count || range_count > HVS_PAGE_RANGES_MAX)
+		return -EINVAL;
+	header.h = (struct hvsi_transfer_pages_header){.set_id = hvsi_le16(pageset_id),
+						       .range_count = hvsi_le32(range_count)};
+	for (unsigned i = 0; i < range_count; i++)
+		header.range[i] = (struct hvsi_wire_page_range){
+			.len = hvsi_le32(ranges[i].len), .offset = hvsi_le32(ranges[i].offset)};
+	return send(ch, &desc, &header, sizeof(header.h) + range_count * sizeof(header.range[0]),
+		    iov, iovcnt);
 }
 
 void hvs_channel_flush(struct hvs_channel *ch)

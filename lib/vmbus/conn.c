@@ -5,6 +5,8 @@
  */
 #include "vmbus/bus.h"
 
+#include "vmbus/state_format.h"
+
 #include <errno.h>
 
 /* What hosts have spoken; a number in between is not a version. */
@@ -308,6 +310,39 @@ void hvsi_conn_event(struct hvs_vmbus *bus)
 				hvs_channel_kick(ch);
 		}
 	}
+}
+
+int hvsi_conn_restore(struct hvs_vmbus *bus, const struct hvsi_state_connection *s)
+{
+	struct hvsi_conn *c = &bus->conn;
+	uint32_t version = hvsi_get32(s->version);
+	bool connected = s->state == HVSI_CONN_CONNECTED;
+
+	if (s->state > HVSI_CONN_DISCONNECTING || s->next > HVSI_NEXT_UNLOAD ||
+	    connected != (version != 0) || (s->flags & HVSI_STATE_PAUSED && !connected) ||
+	    (hvsi_get32(s->features) && version < HVSI_VERSION(6, 0)))
+		return -EBADMSG;
+	if ((connected && !version_known(bus, version)) ||
+	    hvsi_get32(s->features) & ~SUPPORTED_FEATURES ||
+	    hvsi_get32(s->message_vp) >= bus->cfg.vp_count)
+		return -ENOTSUP;
+	c->contact = s->contact;
+	if (connected && (hvsi_get32(c->contact.version) != version || !take_interrupt_page(bus)))
+		return -EBADMSG;
+	if (!hvsi_monitor_set_pages(bus, hvsi_get64(s->monitor_page[0]),
+				    hvsi_get64(s->monitor_page[1])))
+		return -EFAULT;
+	c->state = (enum hvsi_conn_state)s->state;
+	c->next = (enum hvsi_conn_next)s->next;
+	c->offers_sent = s->flags & HVSI_STATE_OFFERS_SENT;
+	c->version_ok = s->flags & HVSI_STATE_VERSION_OK;
+	c->modify_connection_ok = s->flags & HVSI_STATE_MODIFY_CONNECTION_OK;
+	c->paused = s->flags & HVSI_STATE_PAUSED;
+	c->features = hvsi_get32(s->features);
+	c->message_vp = hvsi_get32(s->message_vp);
+	c->contact_connection = hvsi_get32(s->contact_connection);
+	atomic_store(&c->version, version);
+	return 0;
 }
 
 /* ---- messages from the guest ----------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include "util/alloc.h"
 #include "util/guid.h"
 #include "util/sized.h"
+#include "vmbus/packet_proto.h"
 
 #include <errno.h>
 
@@ -21,6 +22,8 @@ static size_t device_size(unsigned channels)
 
 static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hvs_vsp_ops *ops)
 {
+	const struct hvs_le32 pipe_type = hvsi_le32(HVSI_PIPE_MESSAGE);
+
 	if (!ops->open || !ops->ready || !ops->close || ops->reserved || offer->reserved ||
 	    offer->flags & ~KNOWN_FLAGS || (offer->worker && offer->worker->bus != bus) ||
 	    offer->max_subchannels >= HVSI_MAX_RELID ||
@@ -39,6 +42,8 @@ static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hv
 		offer->worker = &bus->main_worker;
 	if (bus->device_count >= bus->cfg.max_offers)
 		return -ENOSPC;
+	if (offer->flags & HVS_OFFER_PIPE)
+		memcpy(offer->user_data, &pipe_type, sizeof(pipe_type));
 	return 0;
 }
 
@@ -52,6 +57,26 @@ static struct hvs_worker *worker_of(const struct hvs_offer *offer, unsigned inde
 	if (!index || !offer->subchannel_workers)
 		return offer->worker;
 	return offer->subchannel_workers[(index - 1) % offer->subchannel_worker_count];
+}
+
+static struct hvs_device *create(struct hvs_vmbus *bus, const struct hvs_offer *offer,
+				 const struct hvs_vsp_ops *ops, void *priv)
+{
+	unsigned channels = 1u + offer->max_subchannels;
+	struct hvs_device *d = hvsi_alloc(&bus->cfg.alloc, device_size(channels));
+
+	if (!d)
+		return NULL;
+	d->bus = bus;
+	d->offer = *offer;
+	d->ops = *ops;
+	d->priv = priv;
+	d->channel_count = channels;
+	for (unsigned i = 0; i < channels; i++)
+		hvsi_chan_init(&d->channel[i], d, (uint16_t)i, worker_of(offer, i));
+	d->offer.subchannel_workers = NULL; /* the caller's */
+	bus->device_count++;
+	return d;
 }
 
 int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
@@ -76,19 +101,10 @@ int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
 		if (!(*last)->removed && same_instance(*last, &offer))
 			return -EEXIST;
 
-	d = hvsi_alloc(&bus->cfg.alloc, device_size(1u + offer.max_subchannels));
+	d = create(bus, &offer, &ops, dev);
 	if (!d)
 		return -ENOMEM;
-	d->bus = bus;
-	d->offer = offer;
-	d->ops = ops;
-	d->priv = dev;
-	d->channel_count = 1u + offer.max_subchannels;
-	for (unsigned i = 0; i < d->channel_count; i++)
-		hvsi_chan_init(&d->channel[i], d, (uint16_t)i, worker_of(&offer, i));
-	d->offer.subchannel_workers = NULL; /* the caller's */
 	*last = d;
-	bus->device_count++;
 	*out = d;
 	if (bus->conn.state == HVSI_CONN_CONNECTED && bus->conn.offers_sent)
 		hvsi_device_offer_channel(&d->channel[0]);
@@ -182,19 +198,43 @@ void hvsi_device_free(struct hvs_device *d)
 	hvsi_free(&d->bus->cfg.alloc, d, device_size(d->channel_count));
 }
 
-static void free_if_gone(struct hvs_device *d)
+void hvsi_device_drop(struct hvs_device *d)
 {
 	struct hvs_vmbus *bus = d->bus;
 	struct hvs_device **at = &bus->devices;
 
-	if (!d->told || d->known)
-		return;
 	while (*at != d)
 		at = &(*at)->next;
 	*at = d->next;
 	bus->device_count--;
 	bus->leaving_count--;
 	hvsi_device_free(d);
+}
+
+static void free_if_gone(struct hvs_device *d)
+{
+	if (d->told && !d->known)
+		hvsi_device_drop(d);
+}
+
+/* A device that is closed already never gets a callback. */
+struct hvs_device *hvsi_device_placeholder(struct hvs_vmbus *bus, const struct hvs_guid *class_id,
+					   const struct hvs_guid *instance_id, uint16_t index)
+{
+	const struct hvs_offer offer = {
+		.class_id = *class_id, .instance_id = *instance_id, .worker = &bus->main_worker};
+	const struct hvs_vsp_ops none = {0};
+	struct hvs_device *d = create(bus, &offer, &none, NULL);
+
+	if (!d)
+		return NULL;
+	d->channel[0].index = index;
+	d->removed = true;
+	d->fences = 1;
+	bus->leaving_count++;
+	d->next = bus->devices;
+	bus->devices = d;
+	return d;
 }
 
 void hvsi_device_at_rest(struct hvs_device *d)

@@ -7,6 +7,9 @@
 
 #include "util/alloc.h"
 #include "util/bytes.h"
+#include "vmbus/state_format.h"
+
+#include <errno.h>
 
 static size_t gpadl_size(uint32_t need)
 {
@@ -125,6 +128,33 @@ static void append(struct hvsi_gpadl *g, struct hvsi_reader r)
 	hvsi_outq_add(g->bus, &g->answer);
 }
 
+static struct hvsi_gpadl *create(struct hvs_vmbus *bus, uint32_t id, uint32_t relid,
+				 uint32_t range_count, uint32_t need)
+{
+	struct hvsi_gpadl *g = hvsi_alloc(&bus->cfg.alloc, gpadl_size(need));
+
+	if (!g)
+		return NULL;
+	g->bus = bus;
+	g->id = id;
+	g->relid = relid;
+	g->range_count = range_count;
+	g->need = need;
+	g->state = HVSI_GPADL_COLLECTING;
+	hvsi_outmsg_init(&g->answer, HVSI_OUT_GPADL, build_created, created_sent);
+	g->hash_next = *bucket(bus, id);
+	*bucket(bus, id) = g;
+	bus->gpadls.count++;
+	bus->gpadls.words += need;
+	return g;
+}
+
+static bool over_limits(const struct hvs_vmbus *bus, uint32_t need)
+{
+	return bus->gpadls.count >= bus->cfg.max_gpadls ||
+	       need > bus->cfg.max_gpadl_pages - bus->gpadls.words;
+}
+
 void hvsi_gpadl_header(struct hvs_vmbus *bus, const void *bytes, size_t len)
 {
 	struct hvsi_reader r = hvsi_reader(bytes, len);
@@ -142,28 +172,15 @@ void hvsi_gpadl_header(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	id = hvsi_get32(msg.gpadl_id);
 	need = hvsi_get16(msg.range_bytes) / 8u;
 	if (hvsi_get16(msg.range_bytes) % 8 || need < 2 || !hvsi_get16(msg.range_count) || !ch ||
-	    ch->reserved || hvsi_gpadl_find(bus, id) || bus->gpadls.count >= bus->cfg.max_gpadls ||
-	    need > bus->cfg.max_gpadl_pages - bus->gpadls.words) {
+	    ch->reserved || hvsi_gpadl_find(bus, id) || over_limits(bus, need)) {
 		refuse(bus, relid, id);
 		return;
 	}
-	g = hvsi_alloc(&bus->cfg.alloc, gpadl_size(need));
-	if (!g) {
+	g = create(bus, id, relid, hvsi_get16(msg.range_count), need);
+	if (g)
+		append(g, r);
+	else
 		refuse(bus, relid, id);
-		return;
-	}
-	g->bus = bus;
-	g->id = id;
-	g->relid = relid;
-	g->range_count = hvsi_get16(msg.range_count);
-	g->need = need;
-	g->state = HVSI_GPADL_COLLECTING;
-	hvsi_outmsg_init(&g->answer, HVSI_OUT_GPADL, build_created, created_sent);
-	g->hash_next = *bucket(bus, id);
-	*bucket(bus, id) = g;
-	bus->gpadls.count++;
-	bus->gpadls.words += need;
-	append(g, r);
 }
 
 void hvsi_gpadl_body(struct hvs_vmbus *bus, const void *bytes, size_t len)
@@ -182,11 +199,38 @@ void hvsi_gpadl_body(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	append(g, r);
 }
 
-static void torndown(struct hvsi_gpadl *g)
+void hvsi_gpadl_torndown(struct hvsi_gpadl *g)
 {
 	g->answer.build = build_torndown;
 	g->answer.sent = torndown_sent;
 	hvsi_outq_add(g->bus, &g->answer);
+}
+
+int hvsi_gpadl_restore(struct hvs_vmbus *bus, const struct hvsi_state_gpadl *s,
+		       const uint8_t *words, size_t len)
+{
+	uint32_t state = hvsi_get32(s->state);
+	uint32_t need = hvsi_get32(s->need);
+	uint32_t id = hvsi_get32(s->id);
+	uint32_t ranges = hvsi_get32(s->range_count);
+	struct hvsi_gpadl *g;
+
+	if (state > HVSI_GPADL_TEARDOWN || need < 2 || need > UINT16_MAX / 8 || !ranges ||
+	    ranges > UINT16_MAX || hvsi_gpadl_find(bus, id) || len % 8 || len / 8 > need ||
+	    (len / 8 == need) != (state != HVSI_GPADL_COLLECTING))
+		return -EBADMSG;
+	if (over_limits(bus, need))
+		return -ENOSPC;
+	g = create(bus, id, hvsi_get32(s->relid), ranges, need);
+	if (!g)
+		return -ENOMEM;
+	memcpy(g->words, words, len);
+	g->have = (uint32_t)(len / 8);
+	g->state = (enum hvsi_gpadl_state)state;
+	g->status = hvsi_get32(s->status);
+	if (state == HVSI_GPADL_COLLECTING || g->status != HVSI_STATUS_OK)
+		return 0;
+	return complete_ok(g) ? 0 : -EFAULT;
 }
 
 void hvsi_gpadl_teardown(struct hvs_vmbus *bus, const void *bytes, size_t len)
@@ -204,7 +248,7 @@ void hvsi_gpadl_teardown(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	}
 	g->state = HVSI_GPADL_TEARDOWN;
 	if (!g->users)
-		torndown(g);
+		hvsi_gpadl_torndown(g);
 }
 
 void hvsi_gpadl_get(struct hvsi_gpadl *g)
@@ -215,7 +259,7 @@ void hvsi_gpadl_get(struct hvsi_gpadl *g)
 void hvsi_gpadl_put(struct hvsi_gpadl *g)
 {
 	if (--g->users == 0 && g->state == HVSI_GPADL_TEARDOWN)
-		torndown(g);
+		hvsi_gpadl_torndown(g);
 }
 
 /* All of them but those of reserved channels, or those of one relid. */

@@ -25,15 +25,20 @@ bool hvsi_monitor_set_pages(struct hvs_vmbus *bus, uint64_t to_guest, uint64_t t
 
 	if (!to_guest && !to_host) {
 		bus->monitor.page = NULL;
+		bus->monitor.gpa[0] = 0;
+		bus->monitor.gpa[1] = 0;
 		return true;
 	}
 	if (to_guest % HVSI_PAGE || to_host % HVSI_PAGE || !to_guest || !to_host ||
 	    !hvsi_mem_range(bus->mem, to_guest, HVSI_PAGE, HVS_RDWR))
 		return false;
 	page = hvsi_mem_range(bus->mem, to_host, HVSI_PAGE, HVS_RDWR);
-	if (page)
-		bus->monitor.page = page;
-	return page != NULL;
+	if (!page)
+		return false;
+	bus->monitor.page = page;
+	bus->monitor.gpa[0] = to_guest;
+	bus->monitor.gpa[1] = to_host;
+	return true;
 }
 
 void hvsi_monitor_assign(struct hvs_channel *ch)

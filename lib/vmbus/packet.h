@@ -20,4 +20,7 @@ enum hvs_fault_code hvsi_packet_parse(const struct hvsi_descriptor *desc, const 
 				      const struct hvs_mem *mem, struct hvsi_map_pool *pool,
 				      struct hvs_packet *pkt, struct hvs_extents *extents);
 
+/* Take the pipe header off a packet of a pipe's channel. HVS_FAULT_NONE, or the fault. */
+enum hvs_fault_code hvsi_packet_unpipe(struct hvs_packet *pkt);
+
 #endif

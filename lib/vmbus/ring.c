@@ -42,6 +42,12 @@ struct wire_descriptor {
 };
 _Static_assert(sizeof(struct wire_descriptor) == HVSI_RING_DESCRIPTOR, "protocol 6.2");
 
+struct wire_trailer {
+	struct hvs_le32 zero;
+	struct hvs_le32 start; /* index of the packet's first byte */
+};
+_Static_assert(sizeof(struct wire_trailer) == HVSI_RING_TRAILER, "protocol 6.2");
+
 static void full_barrier(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -68,52 +74,66 @@ static uint32_t room(const struct hvsi_ringmem *m, uint32_t read, uint32_t write
 	return m->size - distance(m, read, write) - 8;
 }
 
-/* Largest piece at index that is contiguous in this process. */
-static uint8_t HVSI_GUEST *piece(const struct hvsi_ringmem *m, uint32_t index, uint32_t *len)
-{
-	uint32_t run;
+/* A position in the ring's data, and what follows it in one piece in this process. */
+struct cursor {
+	const struct hvsi_ringmem *m;
+	uint8_t HVSI_GUEST *p;
+	uint32_t run; /* bytes from p on */
+	uint32_t end; /* index behind them */
+};
 
-	if (m->flat) {
-		run = m->size - index;
-		if (*len > run)
-			*len = run;
-		return m->flat + index;
-	}
-	run = PAGE - index % PAGE;
-	if (*len > run)
-		*len = run;
-	return m->pages[index / PAGE] + index % PAGE;
+/* index is in range. */
+static struct cursor cursor_at(const struct hvsi_ringmem *m, uint32_t index)
+{
+	uint32_t in_page = index % PAGE;
+
+	if (m->flat)
+		return (struct cursor){m, m->flat + index, m->size - index, m->size};
+	return (struct cursor){m, m->pages[index / PAGE] + in_page, PAGE - in_page,
+			       index - in_page + PAGE};
 }
 
-/* Copy out of the ring, across its end. index is in range, len at most the ring. */
-static void copy_out(const struct hvsi_ringmem *m, uint32_t index, uint8_t *to, uint32_t len)
+/* Copy what reaches beyond the end of a piece. len is at most the ring. */
+static void copy_across(struct cursor *c, uint8_t *bytes, uint32_t len, bool to_ring)
 {
 	while (len) {
-		uint32_t run = len;
-		const uint8_t HVSI_GUEST *p = piece(m, index, &run);
+		uint32_t n;
 
-		hvsi_guest_read(to, p, run);
-		index = advance(m, index, run);
-		to += run;
-		len -= run;
+		if (!c->run)
+			*c = cursor_at(c->m, c->end == c->m->size ? 0 : c->end);
+		n = len < c->run ? len : c->run;
+		if (to_ring)
+			hvsi_guest_write(c->p, bytes, n);
+		else
+			hvsi_guest_read(bytes, c->p, n);
+		c->p += n;
+		c->run -= n;
+		bytes += n;
+		len -= n;
 	}
 }
 
-static uint32_t copy_in(const struct hvsi_ringmem *m, uint32_t index, const void *from,
-			uint32_t len)
+/* Inlined: most copies are of a size that the compiler knows. */
+static inline void copy_out(struct cursor *c, void *to, uint32_t len)
 {
-	const uint8_t *bytes = from;
-
-	while (len) {
-		uint32_t run = len;
-		uint8_t HVSI_GUEST *p = piece(m, index, &run);
-
-		hvsi_guest_write(p, bytes, run);
-		index = advance(m, index, run);
-		bytes += run;
-		len -= run;
+	if (len > c->run) {
+		copy_across(c, to, len, false);
+		return;
 	}
-	return index;
+	hvsi_guest_read(to, c->p, len);
+	c->p += len;
+	c->run -= len;
+}
+
+static inline void copy_in(struct cursor *c, const void *from, uint32_t len)
+{
+	if (len > c->run) {
+		copy_across(c, (uint8_t *)(uintptr_t)from, len, true);
+		return;
+	}
+	hvsi_guest_write(c->p, from, len);
+	c->p += len;
+	c->run -= len;
 }
 
 int hvsi_ring_in_open(struct hvsi_ring_in *in, const struct hvsi_ringmem *mem)
@@ -132,6 +152,7 @@ int hvsi_ring_read(struct hvsi_ring_in *in, struct hvsi_descriptor *desc, uint8_
 {
 	const struct hvsi_ringmem *m = &in->mem;
 	struct wire_descriptor d;
+	struct cursor at;
 	uint32_t available;
 	uint32_t len;
 
@@ -145,22 +166,22 @@ int hvsi_ring_read(struct hvsi_ring_in *in, struct hvsi_descriptor *desc, uint8_
 			return 0;
 	}
 	available = distance(m, in->next, in->end);
-	if (available < sizeof(d) + HVSI_RING_TRAILER)
-		return -EBADMSG;
-	copy_out(m, in->next, (uint8_t *)&d, sizeof(d));
+	at = cursor_at(m, in->next);
+	copy_out(&at, &d, sizeof(d));
 	*desc = (struct hvsi_descriptor){.type = hvsi_get16(d.type),
 					 .header_len8 = hvsi_get16(d.header_len8),
 					 .len8 = hvsi_get16(d.len8),
 					 .flags = hvsi_get16(d.flags),
 					 .xid = hvsi_get64(d.xid)};
 	len = desc->len8 * 8u;
+	/* What is too short for a descriptor and a trailer does not pass either. */
 	if (desc->header_len8 < 2 || desc->header_len8 > desc->len8 ||
 	    len + HVSI_RING_TRAILER > available)
 		return -EBADMSG;
 	if (len > buf_len)
 		return -EMSGSIZE;
 	memcpy(buf, &d, sizeof(d));
-	copy_out(m, advance(m, in->next, sizeof(d)), buf + sizeof(d), len - (uint32_t)sizeof(d));
+	copy_out(&at, buf + sizeof(d), len - (uint32_t)sizeof(d));
 	in->next = advance(m, in->next, len + HVSI_RING_TRAILER);
 	return 1;
 }
@@ -177,10 +198,13 @@ bool hvsi_ring_in_commit(struct hvsi_ring_in *in)
 	in->committed = in->next;
 	hvsi_guest_store32(m->ctl + CTL_READ_INDEX, in->next);
 	full_barrier(); /* [D] */
-	/* Some producers set sizes that are no multiple of 8 (ring size - 1). */
+	/* Some producers set sizes that are no multiple of 8 (ring size - 1). More than a ring ever
+	 * has means: when it is empty. */
 	pending = hvsi_guest_load32(m->ctl + CTL_PENDING_SEND_SZ) & ~7u;
 	if (!pending)
 		return false;
+	if (pending > m->size - 8)
+		pending = m->size - 8;
 	write = hvsi_guest_load32(m->ctl + CTL_WRITE_INDEX);
 	if (!index_ok(m, write))
 		return false; /* the next read reports it */
@@ -235,7 +259,7 @@ static int make_room(struct hvsi_ring_out *out, uint32_t total)
 		if (total <= room(m, read, out->next))
 			return 0;
 		if (look == 0) {
-			out->blocked = true;
+			out->wanted = total;
 			hvsi_guest_store32(m->ctl + CTL_PENDING_SEND_SZ, total);
 			full_barrier(); /* [C] */
 		}
@@ -250,10 +274,11 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 	const size_t max = m->size - 8 - HVSI_RING_TRAILER;
 	struct wire_descriptor d;
 	size_t len = sizeof(d) + header_len;
-	uint8_t tail[8 + HVSI_RING_TRAILER] = {0};
-	struct hvs_le32 start = hvsi_le32(out->next);
+	const struct wire_trailer trailer = {.start = hvsi_le32(out->next)};
+	static const uint8_t zeros[8];
+	uint16_t header_len8;
+	struct cursor at;
 	uint32_t padding;
-	uint32_t at;
 	int err;
 
 	if (header_len > max)
@@ -270,23 +295,32 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 	err = make_room(out, (uint32_t)len + HVSI_RING_TRAILER);
 	if (err)
 		return err;
-	if (out->blocked) {
-		out->blocked = false;
+	/* Something smaller may have fitted while what was refused still waits. */
+	if (out->wanted && len + HVSI_RING_TRAILER >= out->wanted) {
+		out->wanted = 0;
 		hvsi_guest_store32(m->ctl + CTL_PENDING_SEND_SZ, 0);
 	}
 
+	header_len8 =
+		desc->header_len8 ? desc->header_len8 : (uint16_t)((sizeof(d) + header_len) / 8);
 	d = (struct wire_descriptor){.type = hvsi_le16(desc->type),
-				     .header_len8 =
-					     hvsi_le16((uint16_t)((sizeof(d) + header_len) / 8)),
+				     .header_len8 = hvsi_le16(header_len8),
 				     .len8 = hvsi_le16((uint16_t)(len / 8)),
 				     .flags = hvsi_le16(desc->flags),
 				     .xid = hvsi_le64(desc->xid)};
-	at = copy_in(m, out->next, &d, sizeof(d));
-	at = copy_in(m, at, header, (uint32_t)header_len);
+	at = cursor_at(m, out->next);
+	/* In the halves it was put together from: one load of both would wait for the stores. */
+	copy_in(&at, &d, offsetof(struct wire_descriptor, xid));
+	copy_in(&at, &d.xid, sizeof(d.xid));
+	if (header_len)
+		copy_in(&at, header, (uint32_t)header_len);
 	for (unsigned i = 0; i < iovcnt; i++)
-		at = copy_in(m, at, iov[i].iov_base, (uint32_t)iov[i].iov_len);
-	memcpy(tail + padding + 4, &start, sizeof(start));
-	out->next = copy_in(m, at, tail, padding + HVSI_RING_TRAILER);
+		if (iov[i].iov_len)
+			copy_in(&at, iov[i].iov_base, (uint32_t)iov[i].iov_len);
+	if (padding)
+		copy_in(&at, zeros, padding);
+	copy_in(&at, &trailer, sizeof(trailer));
+	out->next = advance(m, out->next, (uint32_t)len + HVSI_RING_TRAILER);
 	return 0;
 }
 
@@ -302,4 +336,28 @@ bool hvsi_ring_publish(struct hvsi_ring_out *out)
 	full_barrier(); /* [A] */
 	return hvsi_guest_load32(m->ctl + CTL_INTERRUPT_MASK) == 0 &&
 	       hvsi_guest_load32(m->ctl + CTL_READ_INDEX) == old;
+}
+
+int hvsi_ring_in_resume(struct hvsi_ring_in *in, const struct hvsi_ringmem *mem, uint32_t next)
+{
+	if (!index_ok(mem, next))
+		return -EPROTO;
+	*in = (struct hvsi_ring_in){.mem = *mem, .next = next, .committed = next, .end = next};
+	hvsi_guest_store32(mem->ctl + CTL_READ_INDEX, next);
+	return 0;
+}
+
+int hvsi_ring_out_resume(struct hvsi_ring_out *out, const struct hvsi_ringmem *mem, uint32_t next)
+{
+	uint32_t read = hvsi_guest_load32(mem->ctl + CTL_READ_INDEX);
+
+	if (!index_ok(mem, next) || !index_ok(mem, read))
+		return -EPROTO;
+	*out = (struct hvsi_ring_out){.mem = *mem,
+				      .next = next,
+				      .published = next,
+				      .start = read,
+				      .wanted = hvsi_guest_load32(mem->ctl + CTL_PENDING_SEND_SZ)};
+	hvsi_guest_store32(mem->ctl + CTL_WRITE_INDEX, next);
+	return 0;
 }

@@ -39,13 +39,13 @@ struct hvsi_ring_out {
 	uint32_t next;      /* where the next packet goes; private */
 	uint32_t published; /* write_index as the consumer sees it */
 	uint32_t start;     /* read_index as it was last seen */
-	bool blocked;       /* pending_send_sz is set */
+	uint32_t wanted;    /* pending_send_sz: what a refused packet takes; 0: none was */
 };
 
 /* First 16 bytes of a packet. */
 struct hvsi_descriptor {
 	uint16_t type;
-	uint16_t header_len8; /* payload offset / 8 */
+	uint16_t header_len8; /* payload offset / 8; to be written, 0: behind the header */
 	uint16_t len8;        /* packet length without the trailer / 8 */
 	uint16_t flags;       /* bit 0: completion requested */
 	uint64_t xid;
@@ -78,15 +78,24 @@ void hvsi_ring_in_wake(struct hvsi_ring_in *in);
  */
 bool hvsi_ring_in_sleep(struct hvsi_ring_in *in);
 
+/*
+ * Go on where a consumer or producer stopped that was saved; next is its private index. 0, -EPROTO
+ * (an index is nonsense).
+ */
+int hvsi_ring_in_resume(struct hvsi_ring_in *in, const struct hvsi_ringmem *mem, uint32_t next);
+int hvsi_ring_out_resume(struct hvsi_ring_out *out, const struct hvsi_ringmem *mem, uint32_t next);
+
 /* Begin to produce. 0, -EPROTO. */
 int hvsi_ring_out_open(struct hvsi_ring_out *out, const struct hvsi_ringmem *mem);
 
 /*
- * Append a packet: descriptor (lengths are filled in here), then `header` as its extended header
- * (a multiple of 8 bytes), then the payload, padded to 8 with zeros.
+ * Append a packet: descriptor (the length is filled in here), then `header` (a multiple of 8
+ * bytes), then the payload, padded to 8 with zeros. The header is the extended header, or, if
+ * desc->header_len8 says so, begins the payload.
  *
- * 0: visible after publish. -EAGAIN: no room now; the consumer signals when there is. -EMSGSIZE:
- * can never fit. -EPROTO: the consumer's index is nonsense.
+ * 0: visible after publish. -EAGAIN: no room now; the consumer signals when there is, until a packet
+ * of that size was written; smaller ones may go before it. -EMSGSIZE: can never fit. -EPROTO: the
+ * consumer's index is nonsense.
  */
 int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *desc,
 		    const void *header, size_t header_len, const struct iovec *iov,

@@ -65,6 +65,11 @@ int hvs_worker_dispatch(struct hvs_worker *worker, unsigned budget, uint64_t *ne
 {
 	bool idle;
 
+	if (!atomic_load(&worker->bus->started)) {
+		if (next_deadline_ns)
+			*next_deadline_ns = UINT64_MAX;
+		return 0;
+	}
 	atomic_store(&worker->asleep, false);
 	check_deadline(worker);
 	do {

@@ -3,6 +3,7 @@
 #include "vsc/guest.h"
 
 #include "util/alloc.h"
+#include "vmbus/packet_proto.h"
 
 #include <hvstack/channel.h>
 #include <hvstack/vmbus.h>
@@ -63,6 +64,7 @@ int hvs_guest_channel_open(struct hvs_guest *g, const struct hvs_guest_offer *of
 	ch->guest = g;
 	ch->relid = offer->relid;
 	ch->connection_id = offer->connection_id;
+	ch->pipe = offer->flags & HVS_OFFER_PIPE;
 	ch->ring_pages = 2 * ((size_t)ring_bytes / PAGE + 1);
 	ch->rings = g->ops.alloc_pages(g->pf, ch->ring_pages, &gpa);
 	err = -ENOMEM;
@@ -128,15 +130,20 @@ int hvs_guest_send(struct hvs_guest_channel *ch, uint64_t xid, bool wants_comple
 {
 	struct hvsi_descriptor desc = {
 		.type = HVS_PACKET_INBAND, .flags = wants_completion, .xid = xid};
-	size_t header_len = 0;
+	struct hvsi_pipe_header pipe;
 
 	if (buffer && buffer->len) {
 		if (buffer->len / PAGE + 2 > (HVSI_GUEST_PACKET - 16) / 8)
 			return -EMSGSIZE;
 		desc.type = HVS_PACKET_GPA_DIRECT;
-		header_len = range_header(ch->guest->ranges, buffer);
+		return hvsi_ring_write(&ch->out, &desc, ch->guest->ranges,
+				       range_header(ch->guest->ranges, buffer), iov, iovcnt);
 	}
-	return hvsi_ring_write(&ch->out, &desc, ch->guest->ranges, header_len, iov, iovcnt);
+	if (!ch->pipe)
+		return hvsi_ring_write(&ch->out, &desc, NULL, 0, iov, iovcnt);
+	desc.header_len8 = HVSI_RING_DESCRIPTOR / 8;
+	pipe = hvsi_pipe_header(iov, iovcnt);
+	return hvsi_ring_write(&ch->out, &desc, &pipe, sizeof(pipe), iov, iovcnt);
 }
 
 static void signal_host(struct hvs_guest_channel *ch)
@@ -164,6 +171,31 @@ void hvs_guest_flush(struct hvs_guest_channel *ch)
 		signal_host(ch);
 }
 
+/* Turn the ranges of a packet into host order, where they are. 0, -EPROTO. */
+static int take_ranges(uint8_t *packet, uint32_t header_len, struct hvs_guest_packet *pkt)
+{
+	const size_t first = HVSI_RING_DESCRIPTOR + sizeof(struct hvsi_transfer_pages_header);
+	struct hvs_page_range *ranges = (void *)(packet + first);
+	struct hvsi_transfer_pages_header h;
+
+	if (header_len < first)
+		return -EPROTO;
+	memcpy(&h, packet + HVSI_RING_DESCRIPTOR, sizeof(h));
+	pkt->pageset_id = hvsi_get16(h.set_id);
+	pkt->range_count = hvsi_get32(h.range_count);
+	pkt->ranges = ranges;
+	if (!pkt->range_count || pkt->range_count > (header_len - first) / sizeof(*ranges))
+		return -EPROTO;
+	for (uint32_t i = 0; i < pkt->range_count; i++) {
+		struct hvsi_wire_page_range r;
+
+		memcpy(&r, &ranges[i], sizeof(r));
+		ranges[i] = (struct hvs_page_range){.len = hvsi_get32(r.len),
+						    .offset = hvsi_get32(r.offset)};
+	}
+	return 0;
+}
+
 int hvs_guest_recv(struct hvs_guest_channel *ch, struct hvs_guest_packet *pkt)
 {
 	struct hvsi_descriptor desc;
@@ -179,12 +211,20 @@ int hvs_guest_recv(struct hvs_guest_channel *ch, struct hvs_guest_packet *pkt)
 			return 0;
 		return hvs_guest_recv(ch, pkt);
 	}
-	*pkt = (struct hvs_guest_packet){.type = desc.type,
-					 .wants_completion = desc.flags & 1,
-					 .len = (desc.len8 - desc.header_len8) * 8u,
-					 .xid = desc.xid,
-					 .data = ch->guest->received +
-						 (size_t)desc.header_len8 * 8};
+	*pkt = (struct hvs_guest_packet){
+		.type = desc.type,
+		.wants_completion = desc.flags & HVSI_PACKET_COMPLETION_REQUESTED,
+		.len = (desc.len8 - desc.header_len8) * 8u,
+		.xid = desc.xid,
+		.data = ch->guest->received + (size_t)desc.header_len8 * 8};
+	if (desc.type == HVS_PACKET_TRANSFER_PAGES &&
+	    take_ranges(ch->guest->received, desc.header_len8 * 8u, pkt) < 0)
+		return -EPROTO;
+	if (ch->pipe && desc.type == HVS_PACKET_INBAND) {
+		if (!hvsi_pipe_check(pkt->data, pkt->len, &pkt->len))
+			return -EPROTO;
+		pkt->data = (const uint8_t *)pkt->data + sizeof(struct hvsi_pipe_header);
+	}
 	return 1;
 }
 

@@ -46,6 +46,7 @@ struct hvs_guest_channel {
 	uint32_t relid;
 	uint32_t connection_id;
 	uint32_t gpadl;
+	bool pipe; /* in-band packets are messages with a header */
 	uint8_t *rings;
 	size_t ring_pages;        /* both rings, control pages included */
 	struct hvsi_ring_out out; /* guest to host */

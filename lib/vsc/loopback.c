@@ -14,6 +14,12 @@
 #define DEFAULT_RAM (16u << 20)
 #define MAX_WORKERS 16u
 #define TICK_NS 2000000u /* time passes only when there is nothing to do */
+#define MSRS (HVS_HV_MSR_LAST - HVS_HV_MSR_FIRST + 1)
+#define MSR_TIME_REF_COUNT 0x40000020u
+#define MSR_SCONTROL 0x40000080u
+#define MSR_SIEFP 0x40000082u
+#define MSR_SIMP 0x40000083u
+#define MSR_EOM 0x40000084u
 
 struct hvs_loopback {
 	struct hvs_loopback_config cfg;
@@ -31,6 +37,7 @@ struct hvs_loopback {
 	struct hvs_worker *workers[MAX_WORKERS]; /* that were ever woken */
 	size_t worker_count;
 	struct hvs_loopback_counters counters;
+	uint64_t msr[MSRS]; /* with HVS_LOOPBACK_EXTERNAL_SINTS */
 };
 
 /* ---- host: what VMBus and the hypervisor interface ask of a VMM ------------------------------- */
@@ -99,6 +106,33 @@ static void slot_free(void *be, uint32_t vp)
 		hvs_vmbus_slot_free(lb->bus, vp);
 }
 
+static int get_register(void *be, uint32_t vp, uint32_t msr, uint64_t *value)
+{
+	struct hvs_loopback *lb = be;
+
+	(void)vp;
+	if (msr == MSR_TIME_REF_COUNT)
+		return -ENOENT; /* the machine's clock goes on */
+	*value = lb->msr[msr - HVS_HV_MSR_FIRST];
+	return 0;
+}
+
+static int set_register(void *be, uint32_t vp, uint32_t msr, uint64_t value)
+{
+	struct hvs_loopback *lb = be;
+
+	(void)vp;
+	lb->msr[msr - HVS_HV_MSR_FIRST] = value;
+	return 0;
+}
+
+void hvs_loopback_step(struct hvs_loopback *lb, unsigned budget)
+{
+	(void)hvs_worker_dispatch(hvs_vmbus_main_worker(lb->bus), budget, NULL);
+	for (size_t i = 0; i < lb->worker_count; i++)
+		(void)hvs_worker_dispatch(lb->workers[i], budget, NULL);
+}
+
 void hvs_loopback_run(struct hvs_loopback *lb)
 {
 	uint64_t wakes;
@@ -113,14 +147,48 @@ void hvs_loopback_run(struct hvs_loopback *lb)
 
 /* ---- guest: what its end asks of the machine -------------------------------------------------- */
 
+static bool external(const struct hvs_loopback *lb)
+{
+	return lb->cfg.flags & HVS_LOOPBACK_EXTERNAL_SINTS;
+}
+
 static int msr_read(void *pf, uint32_t msr, uint64_t *value)
 {
-	return hvs_hv_msr_read(((struct hvs_loopback *)pf)->hv, 0, msr, value);
+	struct hvs_loopback *lb = pf;
+
+	return external(lb) ? get_register(lb, 0, msr, value)
+			    : hvs_hv_msr_read(lb->hv, 0, msr, value);
+}
+
+/* What a hypervisor with a SynIC of its own does, as far as we are concerned. */
+static int external_msr_write(struct hvs_loopback *lb, uint32_t msr, uint64_t value)
+{
+	const uint64_t *reg = lb->msr;
+
+	(void)set_register(lb, 0, msr, value);
+	switch (msr) {
+	case MSR_EOM:
+		slot_free(lb, 0);
+		return 0;
+	case MSR_SCONTROL:
+	case MSR_SIEFP:
+	case MSR_SIMP:
+		return hvs_hv_synic_update(lb->hv, 0, reg[MSR_SCONTROL - HVS_HV_MSR_FIRST],
+					   reg[MSR_SIEFP - HVS_HV_MSR_FIRST],
+					   reg[MSR_SIMP - HVS_HV_MSR_FIRST]);
+	default:
+		return 0;
+	}
 }
 
 static int msr_write(void *pf, uint32_t msr, uint64_t value)
 {
-	return hvs_hv_msr_write(((struct hvs_loopback *)pf)->hv, 0, msr, value, true);
+	struct hvs_loopback *lb = pf;
+
+	if (!lb->hv)
+		return -EIO; /* it could not be replaced */
+	return external(lb) ? external_msr_write(lb, msr, value)
+			    : hvs_hv_msr_write(lb->hv, 0, msr, value, true);
 }
 
 static uint64_t hypercall(void *pf, uint64_t input, uint64_t param_in, uint64_t param_out)
@@ -174,7 +242,10 @@ static void wait_for_host(void *pf)
 	struct hvs_loopback *lb = pf;
 
 	lb->now_ns += TICK_NS;
-	hvs_loopback_run(lb);
+	if (lb->cfg.on_wait)
+		lb->cfg.on_wait(lb->cfg.arg, lb);
+	else
+		hvs_loopback_run(lb);
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------- */
@@ -199,10 +270,16 @@ static int make_host(struct hvs_loopback *lb)
 					  .now_ns = now_ns,
 					  .post_message = post_message,
 					  .signal_event = signal_event,
-					  .slot_free = slot_free};
-	const struct hvs_hv_config hv_cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1,
-					     .hypercall_port = 0xe8, .signal_port = 0xe4,
-					     .alloc = lb->cfg.alloc};
+					  .slot_free = slot_free,
+					  .get_register = get_register,
+					  .set_register = set_register};
+	const struct hvs_hv_config hv_cfg = {
+		HVS_HV_CONFIG_INIT,
+		.flags = external(lb) ? HVS_HV_EXTERNAL_SINTS : 0,
+		.vp_count = 1,
+		.hypercall_port = 0xe8,
+		.signal_port = 0xe4,
+		.alloc = lb->cfg.alloc};
 	const struct hvs_backend_ops ops = {
 		HVS_BACKEND_OPS_INIT, .synic_post = synic_post, .synic_signal = synic_signal,
 		.wake = wake,         .now_ns = now_ns,         .guest_fault = guest_fault};
@@ -212,12 +289,8 @@ static int make_host(struct hvs_loopback *lb)
 					     .max_gpadls = lb->cfg.max_gpadls,
 					     .max_gpadl_pages = lb->cfg.max_gpadl_pages,
 					     .alloc = lb->cfg.alloc};
-	int err = hvs_mem_create(&lb->cfg.alloc, &lb->mem);
+	int err = hvs_hv_create(&hv_cfg, lb->mem, &hv_ops, lb, &lb->hv);
 
-	if (!err)
-		err = make_ram(lb);
-	if (!err)
-		err = hvs_hv_create(&hv_cfg, lb->mem, &hv_ops, lb, &lb->hv);
 	if (!err)
 		err = hvs_vmbus_create(&cfg, lb->mem, &ops, lb, &lb->bus);
 	return err;
@@ -235,7 +308,7 @@ int hvs_loopback_create(const struct hvs_loopback_config *cfg_in, struct hvs_loo
 		err = hvsi_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
 	if (!err)
 		err = hvsi_alloc_setup(&cfg.alloc, &cfg.alloc);
-	if (!err && cfg.ram_bytes % PAGE)
+	if (!err && (cfg.ram_bytes % PAGE || cfg.flags & ~HVS_LOOPBACK_EXTERNAL_SINTS))
 		err = -EINVAL;
 	if (err)
 		return err;
@@ -245,7 +318,12 @@ int hvs_loopback_create(const struct hvs_loopback_config *cfg_in, struct hvs_loo
 	if (!lb)
 		return -ENOMEM;
 	lb->cfg = cfg;
-	err = make_host(lb);
+	lb->msr[MSR_SCONTROL - HVS_HV_MSR_FIRST] = 1;
+	err = hvs_mem_create(&lb->cfg.alloc, &lb->mem);
+	if (!err)
+		err = make_ram(lb);
+	if (!err)
+		err = make_host(lb);
 	if (err) {
 		hvs_loopback_destroy(lb);
 		return err;
@@ -275,6 +353,90 @@ static void reset_done(void *arg, int status)
 	((struct hvs_loopback *)arg)->reset_done = true;
 }
 
+/* Everything is given back; the guest's memory stays as it is. */
+static void reset_host(struct hvs_loopback *lb)
+{
+	lb->reset_done = false;
+	if (lb->bus && hvs_vmbus_started(lb->bus) && hvs_vmbus_reset(lb->bus, reset_done, lb) == 0)
+		while (!lb->reset_done)
+			hvs_loopback_run(lb);
+}
+
+static void free_host(struct hvs_loopback *lb)
+{
+	hvs_vmbus_destroy(lb->bus);
+	hvs_hv_destroy(lb->hv);
+	lb->bus = NULL;
+	lb->hv = NULL;
+	lb->worker_count = 0;
+}
+
+/* ---- another host ----------------------------------------------------------------------------- */
+
+struct blob {
+	const struct hvs_allocator *alloc;
+	uint8_t *bytes;
+	size_t len;
+	size_t room;
+};
+
+static int append(void *arg, const void *bytes, size_t len)
+{
+	struct blob *b = arg;
+
+	if (len > b->room - b->len) {
+		size_t room = (b->len + len) * 2;
+		uint8_t *more = hvsi_alloc(b->alloc, room);
+
+		if (!more)
+			return -ENOMEM;
+		memcpy(more, b->bytes, b->len);
+		hvsi_free(b->alloc, b->bytes, b->room);
+		b->bytes = more;
+		b->room = room;
+	}
+	memcpy(b->bytes + b->len, bytes, len);
+	b->len += len;
+	return 0;
+}
+
+static int rebuild(struct hvs_loopback *lb, uint32_t flags,
+		   int (*offer)(void *arg, struct hvs_vmbus *bus), void *arg,
+		   const struct blob *hv_state, const struct blob *bus_state)
+{
+	int err;
+
+	reset_host(lb);
+	free_host(lb);
+	lb->cfg.flags = flags;
+	err = make_host(lb);
+	if (!err)
+		err = offer(arg, lb->bus);
+	if (!err)
+		err = hvs_hv_restore(lb->hv, hv_state->bytes, hv_state->len);
+	if (!err)
+		err = hvs_vmbus_restore(lb->bus, bus_state->bytes, bus_state->len);
+	if (!err)
+		err = hvs_vmbus_start(lb->bus);
+	return err;
+}
+
+int hvs_loopback_replace_host(struct hvs_loopback *lb, uint32_t flags,
+			      int (*offer)(void *arg, struct hvs_vmbus *bus), void *arg)
+{
+	struct blob hv_state = {.alloc = &lb->cfg.alloc};
+	struct blob bus_state = {.alloc = &lb->cfg.alloc};
+	int err = hvs_hv_save(lb->hv, append, &hv_state);
+
+	if (!err)
+		err = hvs_vmbus_save(lb->bus, append, &bus_state);
+	if (!err)
+		err = rebuild(lb, flags, offer, arg, &hv_state, &bus_state);
+	hvsi_free(&lb->cfg.alloc, hv_state.bytes, hv_state.room);
+	hvsi_free(&lb->cfg.alloc, bus_state.bytes, bus_state.room);
+	return err;
+}
+
 void hvs_loopback_destroy(struct hvs_loopback *lb)
 {
 	struct hvs_allocator a;
@@ -282,12 +444,9 @@ void hvs_loopback_destroy(struct hvs_loopback *lb)
 	if (!lb)
 		return;
 	a = lb->cfg.alloc;
-	if (lb->bus && hvs_vmbus_started(lb->bus) && hvs_vmbus_reset(lb->bus, reset_done, lb) == 0)
-		while (!lb->reset_done)
-			hvs_loopback_run(lb);
+	reset_host(lb);
 	hvs_guest_destroy(lb->guest);
-	hvs_vmbus_destroy(lb->bus);
-	hvs_hv_destroy(lb->hv);
+	free_host(lb);
 	hvs_mem_destroy(lb->mem);
 	hvsi_free(&a, lb->used, lb->pages);
 	hvsi_free(&a, lb->ram, lb->cfg.ram_bytes + PAGE);

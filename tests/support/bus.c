@@ -117,6 +117,7 @@ struct testbus *bus_up(const struct bus_options *opt)
 	memcpy(cfg.monitor_page_gpa, opt->monitor_page_gpa, sizeof(cfg.monitor_page_gpa));
 	ops.connect_request = opt->connect_request;
 	cfg.alloc = opt->alloc;
+	ops.record = opt->record;
 	if (opt->doorbells) {
 		ops.doorbell_add = doorbell_add;
 		ops.doorbell_del = doorbell_del;
@@ -513,7 +514,7 @@ void dev_offer(struct testbus *b, struct testdev *d, uint8_t number, struct hvs_
 	static const struct hvs_vsp_ops ops = {HVS_VSP_OPS_INIT, .open = dev_open,
 					       .ready = dev_ready, .close = dev_close,
 					       .destroy = dev_destroy};
-	struct hvs_offer offer = {HVS_OFFER_INIT, .class_id = {{0xc0}},
+	struct hvs_offer offer = {HVS_OFFER_INIT, .flags = d->flags, .class_id = {{0xc0}},
 				  .instance_id = {{0x10, number}}, .worker = worker};
 
 	d->b = b;

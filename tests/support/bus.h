@@ -77,6 +77,7 @@ struct bus_options {
 	uint64_t monitor_page_gpa[2];
 	struct hvs_allocator alloc;
 	bool doorbells;
+	void (*record)(void *b, const struct hvs_record *record); /* NULL: none */
 	/* be is the struct testbus. */
 	int (*connect_request)(void *be, const struct hvs_connect_request *request);
 };
@@ -143,6 +144,7 @@ struct testdev {
 	bool hold_close;   /* do not call hvs_channel_closed() in close() */
 	bool ignore_ring;  /* ready() does not receive */
 	bool echo;         /* complete what wants it, with the same payload */
+	uint32_t flags;    /* of the offer */
 	bool stop_at_full; /* stop receiving when a completion does not fit */
 	unsigned kicks_in_open;
 	void (*on_ready)(struct testdev *d);

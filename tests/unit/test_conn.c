@@ -429,6 +429,7 @@ Test(conn, an_offer_is_196_bytes_that_say_this)
 	memcpy(want + 24, offer.instance_id.b, 16);
 	want[56] = 0x10;
 	memcpy(want + 60, offer.user_data, 120);
+	memcpy(want + 60, "\4\0\0\0", 4); /* a pipe in message mode */
 	want[184] = 2;    /* relid */
 	want[188] = 0xff; /* no monitor */
 	want[190] = 1;    /* an interrupt of its own */

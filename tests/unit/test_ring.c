@@ -156,7 +156,10 @@ static void model_write(struct model *md, struct hvsi_ring_out *out, struct rng 
 
 	cr_assert_eq(err, fits ? 0 : -EAGAIN, "%u bytes into %u - 8 - %u", total, size,
 		     md->tail - md->given_back);
-	md->waits_for = fits ? 0 : total;
+	if (!fits)
+		md->waits_for = total;
+	else if (total >= md->waits_for)
+		md->waits_for = 0;
 	cr_assert_eq(ctl[PENDING_SEND_SZ], md->waits_for);
 	if (!fits)
 		return;
@@ -621,8 +624,92 @@ Test(ring, a_batch_of_reads_signals_a_waiting_producer_once)
 	cr_assert_not(hvsi_ring_in_commit(&in));
 }
 
-/* Some drivers wait for "the ring's size - 1" and mean: until it is empty. */
-Test(ring, the_low_bits_of_a_wanted_room_are_ignored)
+/* Some drivers wait for "the ring's size - 1", or more, and mean: until it is empty. */
+Test(ring, a_wanted_room_is_rounded_down_and_capped)
+{
+	static const struct {
+		uint32_t wanted;
+		int signal_at; /* which of two packets of 32 bytes gives it back; -1: none */
+	} cases[] = {
+		{1, -1},   {7, -1},                /* nothing is wanted */
+		{8, -1},   {4024, -1}, {4031, -1}, /* there already */
+		{4032, 0}, {4039, 0},  {4056, 0},  {4063, 0}, {4064, 1},       {4080, 1},
+		{4088, 1}, {4095, 1},  {4096, 1},  {4104, 1}, {0x80000000, 1}, {UINT32_MAX, 1},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct hvsi_descriptor desc;
+		struct hvsi_ring_out out;
+		struct hvsi_ring_in in;
+		struct memory m;
+		uint8_t buf[64];
+
+		look(&m, FLAT, 1);
+		clear(4072, 4072);
+		cr_assert_eq(hvsi_ring_out_open(&out, &m.mem), 0);
+		cr_assert_eq(hvsi_ring_in_open(&in, &m.mem), 0);
+		cr_assert_eq(put(&out, 1, "x", 1), 0);
+		cr_assert_eq(put(&out, 2, "x", 1), 0);
+		hvsi_ring_publish(&out);
+		ctl[PENDING_SEND_SZ] = cases[i].wanted;
+		ctl[FEATURES] = 0; /* iPXE never says that it does this */
+		for (int n = 0; n < 2; n++) {
+			cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 1);
+			cr_assert_eq(hvsi_ring_in_commit(&in), n == cases[i].signal_at,
+				     "%u, packet %d", cases[i].wanted, n);
+			cr_assert_not(hvsi_ring_in_commit(&in), "once");
+		}
+	}
+}
+
+/* The producer goes on while the consumer gives room back: what counts is the room there is now. */
+Test(ring, what_a_producer_adds_meanwhile_is_no_room)
+{
+	static uint8_t bytes[4096];
+	struct hvsi_descriptor desc;
+	struct hvsi_ring_out out;
+	struct hvsi_ring_in in;
+	struct memory m;
+	static uint8_t buf[4096];
+
+	look(&m, FLAT, 1);
+	clear(0, 0);
+	cr_assert_eq(hvsi_ring_out_open(&out, &m.mem), 0);
+	cr_assert_eq(hvsi_ring_in_open(&in, &m.mem), 0);
+	cr_assert_eq(put(&out, 1, bytes, 1000 - 24), 0);
+	hvsi_ring_publish(&out);
+	cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 1);
+	cr_assert_eq(put(&out, 2, bytes, 2000 - 24), 0);
+	cr_assert_eq(put(&out, 3, bytes, 2096 - 24), -EAGAIN);
+	hvsi_ring_publish(&out);
+	cr_assert_not(hvsi_ring_in_commit(&in), "2,088 are free, 2,096 wanted");
+	cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 1);
+	cr_assert(hvsi_ring_in_commit(&in));
+}
+
+Test(ring, any_mask_but_zero_is_a_mask)
+{
+	static const uint32_t masks[] = {1, 2, 0x100, 0x80000000, UINT32_MAX};
+
+	for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
+		struct hvsi_ring_out out;
+		struct memory m;
+
+		look(&m, FLAT, 1);
+		clear(0, 0);
+		cr_assert_eq(hvsi_ring_out_open(&out, &m.mem), 0);
+		ctl[MASK] = masks[i];
+		cr_assert_eq(put(&out, 1, "x", 1), 0);
+		cr_assert_not(hvsi_ring_publish(&out));
+		ctl[MASK] = 0;
+		ctl[READ_INDEX] = ctl[WRITE_INDEX];
+		cr_assert_eq(put(&out, 2, "x", 1), 0);
+		cr_assert(hvsi_ring_publish(&out));
+	}
+}
+
+/* What arrives after the last read and before the mask is gone has had no signal. */
+Test(ring, nobody_sleeps_over_what_arrived_behind_the_mask)
 {
 	struct hvsi_descriptor desc;
 	struct hvsi_ring_out out;
@@ -631,26 +718,25 @@ Test(ring, the_low_bits_of_a_wanted_room_are_ignored)
 	uint8_t buf[64];
 
 	look(&m, FLAT, 1);
-	clear(0, 0);
+	clear(4088, 4088);
 	cr_assert_eq(hvsi_ring_out_open(&out, &m.mem), 0);
 	cr_assert_eq(hvsi_ring_in_open(&in, &m.mem), 0);
-	cr_assert_eq(put(&out, 1, "x", 1), 0);
-	cr_assert_eq(put(&out, 2, "x", 1), 0);
-	hvsi_ring_publish(&out);
-	ctl[PENDING_SEND_SZ] = 4095;
-	cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 1);
-	cr_assert_not(hvsi_ring_in_commit(&in));
-	cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 1);
-	cr_assert(hvsi_ring_in_commit(&in));
-	ctl[PENDING_SEND_SZ] = 7; /* nothing at all */
-	cr_assert_eq(put(&out, 3, "x", 1), 0);
-	hvsi_ring_publish(&out);
-	cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 1);
-	cr_assert_not(hvsi_ring_in_commit(&in));
+	for (unsigned i = 0; i < 300; i++) {
+		cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 0);
+		cr_assert_eq(put(&out, i, "x", 1), 0);
+		cr_assert_not(hvsi_ring_publish(&out), "masked");
+		cr_assert_not(hvsi_ring_in_sleep(&in));
+		cr_assert_eq(ctl[MASK], 1);
+		cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 1);
+		cr_assert_eq(desc.xid, i);
+		hvsi_ring_in_commit(&in);
+		cr_assert(hvsi_ring_in_sleep(&in));
+		cr_assert_eq(ctl[MASK], 0);
+		hvsi_ring_in_wake(&in);
+	}
 }
 
-/* Between the two looks of a write that finds no room the consumer may have made some. */
-Test(ring, a_producer_that_is_refused_keeps_what_it_has_written)
+Test(ring, a_producer_that_is_refused_may_write_something_smaller)
 {
 	static uint8_t bytes[4096];
 	struct hvsi_descriptor desc;
@@ -664,13 +750,21 @@ Test(ring, a_producer_that_is_refused_keeps_what_it_has_written)
 	cr_assert_eq(hvsi_ring_out_open(&out, &m.mem), 0);
 	cr_assert_eq(hvsi_ring_in_open(&in, &m.mem), 0);
 	cr_assert_eq(put(&out, 1, bytes, 3000), 0);
-	cr_assert_eq(put(&out, 2, bytes, 3000), -EAGAIN);
+	cr_assert_eq(put(&out, 2, bytes, 2000), -EAGAIN);
 	cr_assert_eq(put(&out, 3, bytes, 8), 0, "something smaller still fits");
-	cr_assert_eq(ctl[PENDING_SEND_SZ], 0);
+	cr_assert_eq(ctl[PENDING_SEND_SZ], 2024, "number 2 still waits");
 	hvsi_ring_publish(&out);
 	cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 1);
 	cr_assert_eq(desc.xid, 1);
-	cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 1);
-	cr_assert_eq(desc.xid, 3);
+	cr_assert(hvsi_ring_in_commit(&in), "there is its room");
+	cr_assert_eq(put(&out, 4, bytes, 16), 0);
+	cr_assert_eq(ctl[PENDING_SEND_SZ], 2024);
+	cr_assert_eq(put(&out, 2, bytes, 2000), 0);
+	cr_assert_eq(ctl[PENDING_SEND_SZ], 0);
+	hvsi_ring_publish(&out);
+	for (uint64_t i = 0; i < 3; i++) {
+		cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 1);
+		cr_assert_eq(desc.xid, i == 0 ? 3 : i == 1 ? 4 : 2);
+	}
 	cr_assert_eq(hvsi_ring_read(&in, &desc, buf, sizeof(buf)), 0);
 }

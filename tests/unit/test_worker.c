@@ -57,6 +57,8 @@ static void up(struct fixture *f)
 		f->item[i] = (struct item){.worker = f->w, .name = (char)('a' + i), .uses = 1};
 		hvsi_work_init(&f->item[i].work, run);
 	}
+	bus_start(f->b); /* workers do nothing before */
+	f->b->wakes = 0;
 }
 
 static void post(struct fixture *f, const char *names)

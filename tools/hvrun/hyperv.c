@@ -10,6 +10,7 @@
 
 #include "machine.h"
 #include "options.h"
+#include "record.h"
 #include "report.h"
 
 #include <event2/event.h>
@@ -23,6 +24,7 @@ struct hyperv {
 	struct hvs_kvm *kvm;
 	struct hvs_filedisk *disks[HVRUN_MAX_DISKS];
 	size_t disk_count;
+	struct record *record; /* NULL: not wanted */
 	bool reset;
 };
 
@@ -57,6 +59,13 @@ static void on_crash(void *arg, uint32_t vp, const struct hvs_hv_crash *crash)
 	machine_guest_crashed(arg);
 }
 
+static void on_record(void *arg, const struct hvs_record *rec)
+{
+	const struct machine *machine = arg;
+
+	record_write(machine->hyperv->record, rec);
+}
+
 static enum hvs_kvm_synic synic(enum synic_mode mode)
 {
 	switch (mode) {
@@ -78,6 +87,12 @@ int hyperv_attach(struct machine *machine, const struct options *opt)
 	if (!hyperv)
 		return report(HVRUN_VMM_ERROR, "out of memory");
 	machine->hyperv = hyperv;
+	if (opt->record) {
+		int status = record_open(opt->record, &hyperv->record);
+
+		if (status)
+			return status;
+	}
 	/* hvstack { */
 	const struct hvs_kvm_config cfg = {HVS_KVM_CONFIG_INIT,
 					   .vm_fd = machine->vm_fd,
@@ -88,6 +103,7 @@ int hyperv_attach(struct machine *machine, const struct options *opt)
 					   .log = on_log,
 					   .guest_fault = on_guest_fault,
 					   .crash = on_crash,
+					   .record = hyperv->record ? on_record : NULL,
 					   .arg = machine};
 
 	err = hvs_kvm_create(&cfg, &hyperv->kvm);
@@ -213,6 +229,7 @@ void hyperv_detach(struct machine *machine)
 	for (size_t i = 0; i < hyperv->disk_count; i++)
 		hvs_filedisk_close(hyperv->disks[i]);
 	/* } hvstack */
+	record_close(hyperv->record);
 	free(hyperv);
 	machine->hyperv = NULL;
 }

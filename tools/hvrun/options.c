@@ -33,6 +33,7 @@ static const char help_text[] =
 	"                         or KVM if it can (default auto)\n"
 	"  --console              connect the guest's serial input to standard input, raw;\n"
 	"                         Ctrl-A x quits, Ctrl-A Ctrl-A sends Ctrl-A\n"
+	"  --record FILE          write down what the guest says to the Hyper-V devices\n"
 	"  --help                 print this and exit\n"
 	"  --version              print the version and exit\n"
 	"\n"
@@ -166,17 +167,12 @@ static int check_all(struct options *opt, const char *extra_arg)
 int options_parse(struct options *opt, int argc, char **argv)
 {
 	static const struct option longopts[] = {
-		{"append", required_argument, NULL, 'a'},
-		{"console", no_argument, NULL, 'c'},
-		{"cpus", required_argument, NULL, 'n'},
-		{"disk", required_argument, NULL, 'd'},
-		{"help", no_argument, NULL, 'h'},
-		{"initrd", required_argument, NULL, 'i'},
-		{"kernel", required_argument, NULL, 'k'},
-		{"memory", required_argument, NULL, 'm'},
-		{"synic", required_argument, NULL, 's'},
-		{"version", no_argument, NULL, 'v'},
-		{NULL, 0, NULL, 0},
+		{"append", required_argument, NULL, 'a'}, {"console", no_argument, NULL, 'c'},
+		{"cpus", required_argument, NULL, 'n'},   {"disk", required_argument, NULL, 'd'},
+		{"help", no_argument, NULL, 'h'},         {"initrd", required_argument, NULL, 'i'},
+		{"kernel", required_argument, NULL, 'k'}, {"memory", required_argument, NULL, 'm'},
+		{"record", required_argument, NULL, 'r'}, {"synic", required_argument, NULL, 's'},
+		{"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
 	};
 	int status = 0;
 	int c;
@@ -209,6 +205,9 @@ int options_parse(struct options *opt, int argc, char **argv)
 			break;
 		case 'n':
 			status = parse_cpus(optarg, &opt->cpu_count);
+			break;
+		case 'r':
+			opt->record = optarg;
 			break;
 		case 's':
 			status = parse_synic(optarg, &opt->synic);

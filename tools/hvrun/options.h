@@ -27,6 +27,7 @@ struct options {
 	const char *kernel;
 	const char *initrd; /* NULL: none */
 	const char *append;
+	const char *record; /* NULL: nothing */
 	uint64_t memory_bytes;
 	unsigned cpu_count;
 	struct disk_option disks[HVRUN_MAX_DISKS];

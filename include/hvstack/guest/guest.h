@@ -100,7 +100,10 @@ struct hvs_guest_buffer {
 	uint32_t len; /* 0: none, an in-band packet */
 };
 
-/* Queue a packet. 0, -EAGAIN (ring full), -EMSGSIZE, -EPROTO. */
+/*
+ * Queue a packet. In a pipe (offer flag 0x10) an in-band packet is a message: its header is added
+ * here, and taken off on receipt. 0, -EAGAIN (ring full), -EMSGSIZE, -EPROTO.
+ */
 HVS_API HVS_NODISCARD int hvs_guest_send(struct hvs_guest_channel *ch, uint64_t xid,
 					 bool wants_completion,
 					 const struct hvs_guest_buffer *buffer,
@@ -114,6 +117,11 @@ struct hvs_guest_packet {
 	uint32_t len;
 	uint64_t xid;
 	const void *data; /* private copy, valid until the next receive on any channel */
+	/* HVS_PACKET_TRANSFER_PAGES: where the data is, as the host says; else NULL and 0. As long
+	 * valid as data. */
+	const struct hvs_page_range *ranges;
+	uint32_t range_count;
+	uint16_t pageset_id;
 };
 
 /* 1: *pkt is the next packet; 0: none; -EPROTO. */

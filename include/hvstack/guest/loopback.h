@@ -16,13 +16,21 @@ extern "C" {
 
 struct hvs_loopback;
 
+/* The hypervisor of the machine keeps synthetic MSRs itself: HVS_HV_EXTERNAL_SINTS. */
+#define HVS_LOOPBACK_EXTERNAL_SINTS 0x1u
+
 struct hvs_loopback_config {
 	uint32_t size;
+	uint32_t flags;             /* HVS_LOOPBACK_* */
 	uint32_t max_version;       /* hvs_vmbus_config.max_version */
 	uint32_t max_gpadls;        /* hvs_vmbus_config.max_gpadls */
 	uint32_t max_gpadl_pages;   /* hvs_vmbus_config.max_gpadl_pages */
 	size_t ram_bytes;           /* a multiple of 4096; 0: 16 MiB */
 	struct hvs_allocator alloc; /* for everything; all NULL: malloc */
+	/* The guest waits: let the host do something, with hvs_loopback_run() or _step().
+	 * NULL: hvs_loopback_run(). */
+	void (*on_wait)(void *arg, struct hvs_loopback *lb);
+	void *arg;
 };
 #define HVS_LOOPBACK_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_loopback_config)
 
@@ -52,6 +60,20 @@ HVS_API HVS_NODISCARD int hvs_loopback_start(struct hvs_loopback *lb, struct hvs
 
 /* Let the host run, all its workers, until it is idle. */
 HVS_API void hvs_loopback_run(struct hvs_loopback *lb);
+
+/* Let it do a little: each worker at most about `budget` units. */
+HVS_API void hvs_loopback_step(struct hvs_loopback *lb, unsigned budget);
+
+/*
+ * Replace the host by another one, as save and restore in another process do, while the guest
+ * notices nothing: save, reset and free hypervisor interface and bus, make new ones, with `flags`
+ * of hvs_loopback_config, have offer() offer the devices on the new bus, restore, start.
+ *
+ * 0, or what failed returned: the machine can only be destroyed then.
+ */
+HVS_API HVS_NODISCARD int hvs_loopback_replace_host(struct hvs_loopback *lb, uint32_t flags,
+						    int (*offer)(void *arg, struct hvs_vmbus *bus),
+						    void *arg);
 
 HVS_API const struct hvs_loopback_counters *hvs_loopback_count(const struct hvs_loopback *lb);
 

@@ -68,6 +68,12 @@ struct hvs_kvm_config {
 	 * 24 on, one route per VP.
 	 */
 	int (*add_sint_route)(void *arg, uint32_t vp, uint8_t sint, uint32_t *gsi);
+	/*
+	 * Told of everything the guest says, on the threads that hvs_backend_ops.record and
+	 * hvs_hv_ops.record name, also several at the same time. Kernel way: KVM keeps the MSRs
+	 * and handles most signals, so there are few of these. Optional.
+	 */
+	void (*record)(void *arg, const struct hvs_record *record);
 };
 #define HVS_KVM_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_kvm_config)
 

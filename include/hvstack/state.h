@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Saved state: what a machine's VMBus and hypervisor interface have to remember besides RAM, so
+ * that the machine can go on later, in another process, with a newer library, with the other way
+ * of doing the SynIC. docs/saved-state.md describes the format. Loading trusts nothing in it.
+ *
+ *   save      stop the VPs; let no worker be dispatched; hvs_hv_save(), hvs_vmbus_save(); RAM
+ *             and VP registers are the embedder's. The machine may go on afterwards.
+ *   restore   RAM and VP registers; create, offer the same devices; hvs_hv_restore(),
+ *             hvs_vmbus_restore(), hvs_vmbus_start(); run the VPs
+ *
+ * Requests in flight are saved too, and done again after restore: whoever saves a machine to run
+ * it elsewhere lets the back ends of the old one finish, or give up, first.
+ */
+#ifndef HVSTACK_STATE_H
+#define HVSTACK_STATE_H
+
+#include <hvstack/export.h>
+#include <hvstack/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Take len bytes of state, in order. 0 or a negative errno, which ends the save with it. */
+typedef int (*hvs_write_fn)(void *arg, const void *bytes, size_t len);
+
+/*
+ * Write the state of a bus. No thread may be inside the library meanwhile.
+ *
+ * 0, -EINVAL (NULL), -EBUSY (a reset is under way: wait for its end), what write() or a device's
+ * save() returned.
+ */
+HVS_API HVS_NODISCARD int hvs_vmbus_save(struct hvs_vmbus *bus, hvs_write_fn write, void *arg);
+
+/*
+ * Bring a bus that has its devices and was not started to the state that was saved. Devices are
+ * found by instance_id; what was offered and is not there any more is rescinded, what is new is
+ * offered. state must be private memory.
+ *
+ * 0; on failure the bus is as before: -EINVAL (NULL), -EBUSY (started), -EBADMSG (not a saved
+ * state, damaged, or contradicts itself), -ENOTSUP (of a newer library, or uses what this bus is
+ * configured not to have: a version, VPs), -ENOSPC (over a limit of hvs_vmbus_config), -EFAULT
+ * (names memory that is not RAM), -ENOMEM, what a device's restore() returned.
+ */
+HVS_API HVS_NODISCARD int hvs_vmbus_restore(struct hvs_vmbus *bus, const void *state, size_t len);
+
+/* The same for the hypervisor interface. VPs do not run. The bus should exist already. */
+HVS_API HVS_NODISCARD int hvs_hv_save(struct hvs_hv *hv, hvs_write_fn write, void *arg);
+
+/*
+ * If the state was saved with the other way of doing the SynIC, no VP's instruction pointer may
+ * have been inside the hypercall page, whose contents change.
+ *
+ * 0; on failure hv is as before: -EINVAL, -EBADMSG, -ENOTSUP (another number of VPs), or what
+ * set_register() returned, when a part may have been set.
+ */
+HVS_API HVS_NODISCARD int hvs_hv_restore(struct hvs_hv *hv, const void *state, size_t len);
+
+/* ---- for devices ------------------------------------------------------------------------ */
+
+struct hvs_state_writer;
+struct hvs_state_reader;
+
+/* In hvs_vsp_ops.save(): append to the device's state. 0 or what write() returned. */
+HVS_API int hvs_state_put(struct hvs_state_writer *w, const void *bytes, size_t len);
+
+/* In hvs_vsp_ops.restore(): the next len bytes. 0, -EBADMSG (there are fewer; nothing is taken). */
+HVS_API HVS_NODISCARD int hvs_state_get(struct hvs_state_reader *r, void *bytes, size_t len);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
