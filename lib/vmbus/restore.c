@@ -49,7 +49,9 @@ static bool state_ok(const struct hvs_vmbus *bus, const struct hvsi_state_channe
 			return false;
 		break;
 	case HVSI_CONN_CONNECTED:
-		if (flags & HVSI_STATE_RELEASE && !reserved)
+		/* Unless the guest has let go of what is not closed yet. */
+		if (flags & HVSI_STATE_RELEASE && !reserved && s->state != HVSI_CHAN_CLOSING &&
+		    !(flags & HVSI_STATE_REVOKED))
 			return false;
 		break;
 	}
