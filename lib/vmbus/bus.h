@@ -203,9 +203,9 @@ struct hvs_channel {
 	struct hvs_channel *_Atomic signal_next;
 	struct hvsi_msg_open_6_0 request;      /* the open being served */
 	struct hvsi_msg_open_6_0 next_request; /* CLOSING_REOPEN */
-	bool close_asked;                      /* of a reserved channel */
-	bool lost;   /* restoring: its device can't go on with it */
-	bool wanted; /* restoring: to be offered */
+	unsigned close_asked; /* of a reserved channel: answers that are due when it is closed */
+	bool lost;            /* restoring: its device can't go on with it */
+	bool wanted;          /* restoring: to be offered */
 	struct hvsi_gpadl *ring;
 	uint32_t open_status;
 	unsigned modify_owed; /* answers to MODIFYCHANNEL that are due */

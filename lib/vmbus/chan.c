@@ -172,7 +172,8 @@ static bool ring_ok(const struct hvs_channel *ch, const struct hvsi_gpadl *g)
 {
 	uint32_t split = hvsi_get32(ch->request.open.downstream_page);
 
-	return g->state != HVSI_GPADL_COLLECTING && g->status == HVSI_STATUS_OK && g->relid == ch->relid && g->range_count == 1 &&
+	return g->state != HVSI_GPADL_COLLECTING && g->status == HVSI_STATUS_OK &&
+	       g->relid == ch->relid && g->range_count == 1 &&
 	       g->extents.len == (uint64_t)g->extents.page_count * HVSI_PAGE && split >= 2 &&
 	       g->extents.page_count >= 4 && split <= g->extents.page_count - 2;
 }
@@ -272,7 +273,7 @@ static void unreserve(struct hvs_channel *ch)
 	if (!ch->reserved)
 		return;
 	ch->reserved = false;
-	ch->close_asked = false;
+	ch->close_asked = 0;
 	bus->reserved_count--;
 	ch->open_result.vp = HVSI_VP_NONE;
 }
@@ -377,7 +378,12 @@ static void open_result_sent(struct hvsi_outmsg *m)
 /* The guest that crashes waits for this before it goes on. */
 static void reserved_closed_sent(struct hvsi_outmsg *m)
 {
-	closed(hvsi_container_of(m, struct hvs_channel, reserved_closed));
+	struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, reserved_closed);
+
+	if (--ch->close_asked)
+		hvsi_outq_add(ch->dev->bus, m);
+	else
+		closed(ch);
 }
 
 static void close_done(struct hvs_channel *ch)
@@ -498,10 +504,9 @@ void hvsi_chan_close_reserved(struct hvs_vmbus *bus, const void *bytes, size_t l
 	vp = hvsi_get32(msg.target_vp);
 	sint = hvsi_get32(msg.target_sint);
 	ch = hvsi_bus_channel(bus, hvsi_get32(msg.relid));
-	if (ch && ch->reserved && !ch->close_asked) {
-		ch->close_asked = true;
+	if (ch && ch->reserved) {
 		hvsi_outmsg_address(bus, &ch->reserved_closed, vp, sint);
-		if (ch->state == HVSI_CHAN_OPEN)
+		if (!ch->close_asked++ && ch->state == HVSI_CHAN_OPEN)
 			begin_close(ch);
 	} else {
 		struct hvsi_msg_relid answer = {

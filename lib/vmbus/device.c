@@ -221,9 +221,8 @@ static void free_if_gone(struct hvs_device *d)
 struct hvs_device *hvsi_device_placeholder(struct hvs_vmbus *bus, const struct hvs_guid *class_id,
 					   const struct hvs_guid *instance_id, uint16_t index)
 {
-	const struct hvs_offer offer = {.class_id = *class_id,
-					.instance_id = *instance_id,
-					.worker = &bus->main_worker};
+	const struct hvs_offer offer = {
+		.class_id = *class_id, .instance_id = *instance_id, .worker = &bus->main_worker};
 	const struct hvs_vsp_ops none = {0};
 	struct hvs_device *d = create(bus, &offer, &none, NULL);
 

@@ -171,8 +171,8 @@ void hvsi_gpadl_header(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	ch = hvsi_bus_channel(bus, relid);
 	id = hvsi_get32(msg.gpadl_id);
 	need = hvsi_get16(msg.range_bytes) / 8u;
-	if (hvsi_get16(msg.range_bytes) % 8 || need < 2 || !hvsi_get16(msg.range_count) ||
-	    !ch || ch->reserved || hvsi_gpadl_find(bus, id) || over_limits(bus, need)) {
+	if (hvsi_get16(msg.range_bytes) % 8 || need < 2 || !hvsi_get16(msg.range_count) || !ch ||
+	    ch->reserved || hvsi_gpadl_find(bus, id) || over_limits(bus, need)) {
 		refuse(bus, relid, id);
 		return;
 	}

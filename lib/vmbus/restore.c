@@ -49,7 +49,9 @@ static bool state_ok(const struct hvs_vmbus *bus, const struct hvsi_state_channe
 			return false;
 		break;
 	case HVSI_CONN_CONNECTED:
-		if (flags & HVSI_STATE_RELEASE && !reserved)
+		/* Unless the guest has let go of what is not closed yet. */
+		if (flags & HVSI_STATE_RELEASE && !reserved && s->state != HVSI_CHAN_CLOSING &&
+		    !(flags & HVSI_STATE_REVOKED))
 			return false;
 		break;
 	}
@@ -125,7 +127,7 @@ static void take_fields(struct hvs_channel *ch, const struct hvsi_state_channel 
 	ch->release = flags & HVSI_STATE_RELEASE;
 	ch->revoked = flags & HVSI_STATE_REVOKED;
 	ch->reserved = flags & HVSI_STATE_RESERVED;
-	ch->close_asked = flags & HVSI_STATE_CLOSE_ASKED;
+	ch->close_asked = flags & HVSI_STATE_CLOSE_ASKED ? 1 : 0;
 	ch->faulted = flags & HVSI_STATE_FAULTED;
 	bus->reserved_count += ch->reserved;
 	ch->request = s->request;
@@ -145,7 +147,8 @@ static void give_up(struct hvs_channel *ch)
 	ch->lost = true;
 }
 
-static int take_open(struct restoring *r, struct hvs_channel *ch, const struct hvsi_state_channel *s)
+static int take_open(struct restoring *r, struct hvs_channel *ch,
+		     const struct hvsi_state_channel *s)
 {
 	struct hvs_state_reader data = {.records = r->records};
 	int err;
@@ -187,8 +190,7 @@ static int restore_channel(struct restoring *r, struct hvsi_reader *payload)
 	if (ch && ch->state != HVSI_CHAN_RELEASED)
 		return -EBADMSG;
 	if (!ch || flags & HVSI_STATE_REVOKED) {
-		d = hvsi_device_placeholder(bus, &s.class_id, &s.instance_id,
-					    hvsi_get16(s.index));
+		d = hvsi_device_placeholder(bus, &s.class_id, &s.instance_id, hvsi_get16(s.index));
 		if (!d)
 			return -ENOMEM;
 		ch = &d->channel[0];
@@ -489,7 +491,7 @@ static void empty_channel(struct hvs_channel *ch)
 	ch->release = false;
 	ch->revoked = false;
 	ch->reserved = false;
-	ch->close_asked = false;
+	ch->close_asked = 0;
 	ch->lost = false;
 	ch->wanted = false;
 	ch->modify_owed = 0;

@@ -41,7 +41,7 @@ struct hvsi_state_gpadl {
 	struct hvs_le32 status;
 	struct hvs_le32 range_count;
 	struct hvs_le32 need; /* words */
-	/* the words that are there follow */
+			      /* the words that are there follow */
 };
 _Static_assert(sizeof(struct hvsi_state_gpadl) == 24, "saved state: GPADL");
 
@@ -91,7 +91,7 @@ struct hvsi_state_incoming {
 _Static_assert(sizeof(struct hvsi_state_incoming) == 4, "saved state: INCOMING");
 
 struct hvsi_state_outgoing {
-	struct hvs_le32 kind; /* enum hvsi_out */
+	struct hvs_le32 kind;  /* enum hvsi_out */
 	struct hvs_le32 about; /* relid, GPADL, slot of a connect request; else 0 */
 	struct hvs_le32 vp;    /* of a refusal */
 	struct hvs_le32 sint;

@@ -465,6 +465,25 @@ Test(reserved, closed_while_it_opens_is_answered_twice_in_order)
 	}
 }
 
+/* An early answer would have the guest use the ring's memory for something else. */
+Test(reserved, closed_twice_is_answered_twice_and_not_before_the_device_has_let_go)
+{
+	struct multidev m = {.chan[0].hold_close = true};
+	struct testbus *b = opened(&m);
+
+	send_close_at(b, 1, 0, 7);
+	send_close_at(b, 1, 1, 8);
+	bus_expect_nothing(b);
+	multi_finish(&m, 0);
+	expect_closed_at(b, 1, 1, 8);
+	expect_closed_at(b, 1, 1, 8);
+	cr_assert_eq(m.chan[0].closes, 1);
+	m.chan[0].hold_close = false;
+	multi_send_open(b, 1);
+	bus_expect_opened(b, 1, 1, 0);
+	bus_down(b);
+}
+
 Test(reserved, its_gpadl_is_torn_down_when_it_is_closed)
 {
 	struct multidev m = {0};

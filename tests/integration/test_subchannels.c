@@ -475,6 +475,69 @@ Test(subchannels, a_removal_while_the_primary_opens_waits_for_it)
 	bus_down(b);
 }
 
+Test(subchannels, a_removal_can_come_while_a_withdrawn_one_still_closes)
+{
+	struct multidev m = {.chan[1].hold_close = true};
+	struct testbus *b = offered(&m, 2);
+
+	multi_open(b, 2);
+	multi_close(b, 1);
+	multi_expect_rescind(b, 3);
+	multi_expect_rescind(b, 2);
+	multi_rescind(&m);
+	multi_expect_rescind(b, 1); /* the others know */
+	bus_expect_nothing(b);
+	for (uint32_t relid = 1; relid <= 3; relid++)
+		multi_release(b, relid);
+	cr_assert_eq(m.done, 0);
+	multi_finish(&m, 1);
+	cr_assert_eq(m.done, 1);
+	cr_assert_eq(m.destroys, 1);
+	bus_no_fault(b);
+	bus_down(b);
+}
+
+Test(subchannels, a_removal_while_one_is_to_be_reopened_forgets_the_open)
+{
+	struct multidev m = {.chan[1].hold_close = true};
+	struct testbus *b = offered(&m, 1);
+
+	multi_open(b, 2);
+	multi_close(b, 2);
+	multi_send_open(b, 2); /* waits for the close */
+	multi_rescind(&m);
+	multi_expect_rescind(b, 2);
+	multi_expect_rescind(b, 1);
+	multi_finish(&m, 1);
+	cr_assert_eq(m.chan[1].opens, 1);
+	bus_expect_nothing(b);
+	multi_release(b, 1);
+	multi_release(b, 2);
+	cr_assert_eq(m.destroys, 1);
+	bus_down(b);
+}
+
+/* One of its workers has not got round to it yet. */
+Test(subchannels, a_device_on_its_way_out_is_not_offered)
+{
+	struct hvsi_msg request = hvsi_msg_header(HVSI_MSG_REQUESTOFFERS);
+	struct multidev m = {0};
+	struct testbus *b = bus_up(NULL);
+	const struct multi_options opt = {.max_subchannels = 1, .worker = bus_worker(b)};
+
+	multi_offer(b, &m, 1, &opt);
+	bus_start(b);
+	cr_assert_eq(hvs_device_rescind(m.device, NULL, NULL), 0);
+	cr_assert_eq(hvs_device_rescind(m.device, NULL, NULL), -EBUSY);
+	bus_connect(b, NEWEST);
+	bus_send(b, &request, sizeof(request));
+	bus_take(b, HVSI_MSG_ALLOFFERS_DELIVERED, 8);
+	cr_assert_eq(m.destroys, 0);
+	bus_run_all(b);
+	cr_assert_eq(m.destroys, 1);
+	bus_down(b);
+}
+
 Test(subchannels, nothing_leaks_when_a_device_goes_in_any_state)
 {
 	/* Relids 2 and 3: what was done with them. */

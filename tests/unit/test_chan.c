@@ -921,6 +921,63 @@ Test(chan, a_device_can_fault_its_channel)
 	bus_down(b);
 }
 
+/* Data pages in the wrong order, not next to each other. */
+Test(chan, rings_of_scattered_pages_carry_packets)
+{
+	static const uint32_t order[] = {20, 27, 22, 24, 29, 26}; /* control, 2 of data; twice */
+	struct hvsi_msg_gpadl_header h = {.h = hvsi_msg_header(HVSI_MSG_GPADL_HEADER),
+					  .relid = hvsi_le32(1),
+					  .gpadl_id = hvsi_le32(1),
+					  .range_bytes = hvsi_le16(8 + 8 * 6),
+					  .range_count = hvsi_le16(1)};
+	struct hvsi_msg_open open = bus_open_msg(1, 5, 1, 0, 3);
+	const struct hvsi_descriptor desc = {.type = HVS_PACKET_INBAND, .flags = 1};
+	struct testdev d = {.echo = true};
+	struct testbus *b = up(&d, NULL);
+	uint8_t HVSI_GUEST *page[6];
+	struct hvsi_ring_out out;
+	struct hvsi_ring_in in;
+	uint8_t payload[1000];
+	uint8_t got[1040];
+	uint8_t msg[20 + 8 + 8 * 6];
+
+	memcpy(msg, &h, sizeof(h));
+	memcpy(msg + 20, (struct hvs_le32[]){hvsi_le32(6 * 4096), hvsi_le32(0)}, 8);
+	for (uint32_t i = 0; i < 6; i++) {
+		memcpy(msg + 28 + 8 * i, (struct hvs_le64[]){hvsi_le64(BUS_PFN(order[i]))}, 8);
+		page[i] = hvsi_guest_from_host(b->ram + order[i] * 4096);
+	}
+	bus_connect(b, NEWEST);
+	bus_offers(b, 1);
+	bus_send(b, msg, sizeof(msg));
+	bus_expect_created(b, 1, 1, 0);
+	bus_send(b, &open, sizeof(open));
+	bus_expect_opened(b, 1, 5, 0);
+	cr_assert_eq(hvsi_ring_out_open(&out, &(struct hvsi_ringmem){.ctl = page[0],
+								     .pages = page + 1,
+								     .size = 8192}),
+		     0);
+	cr_assert_eq(hvsi_ring_in_open(&in, &(struct hvsi_ringmem){.ctl = page[3],
+								   .pages = page + 4,
+								   .size = 8192}),
+		     0);
+	for (unsigned i = 0; i < 50; i++) { /* several times around */
+		const struct iovec iov = {payload, sizeof(payload)};
+		struct hvsi_descriptor answer;
+
+		for (unsigned j = 0; j < sizeof(payload); j++)
+			payload[j] = (uint8_t)(i * 7 + j);
+		cr_assert_eq(hvsi_ring_write(&out, &desc, NULL, 0, &iov, 1), 0);
+		hvsi_ring_publish(&out);
+		cr_assert_eq(kick(b), HVS_HV_STATUS_SUCCESS);
+		cr_assert_eq(hvsi_ring_read(&in, &answer, got, sizeof(got)), 1);
+		cr_assert_arr_eq(got + 16, payload, sizeof(payload)); /* behind the descriptor */
+		hvsi_ring_in_commit(&in);
+	}
+	bus_no_fault(b);
+	bus_down(b);
+}
+
 /* ---- a worker of its own ---------------------------------------------------------------------- */
 
 Test(chan, a_device_on_its_own_worker_runs_only_there)

@@ -85,6 +85,7 @@ Test(device, belongs_to_a_worker_of_its_own_bus)
 {
 	struct testbus *b = bus_up(NULL);
 	struct testbus *other = bus_up(NULL);
+	struct hvs_worker *workers[2] = {hvs_vmbus_main_worker(b->bus), NULL};
 	struct hvs_offer offer = {HVS_OFFER_INIT};
 	struct hvs_vsp_ops ops = some_ops();
 	struct hvs_device *d;
@@ -92,6 +93,16 @@ Test(device, belongs_to_a_worker_of_its_own_bus)
 	offer.worker = hvs_vmbus_main_worker(other->bus);
 	cr_assert_eq(hvs_device_offer(b->bus, &offer, &ops, NULL, &d), -EINVAL);
 	offer.worker = hvs_vmbus_main_worker(b->bus);
+	offer.max_subchannels = 2;
+	offer.subchannel_workers = workers;
+	offer.subchannel_worker_count = 2;
+	workers[1] = hvs_vmbus_main_worker(other->bus);
+	cr_assert_eq(hvs_device_offer(b->bus, &offer, &ops, NULL, &d), -EINVAL);
+	workers[1] = NULL;
+	cr_assert_eq(hvs_device_offer(b->bus, &offer, &ops, NULL, &d), -EINVAL);
+	offer.subchannel_worker_count = 0;
+	cr_assert_eq(hvs_device_offer(b->bus, &offer, &ops, NULL, &d), -EINVAL);
+	offer.subchannel_worker_count = 1;
 	cr_assert_eq(hvs_device_offer(b->bus, &offer, &ops, NULL, &d), 0);
 	bus_down(other);
 	bus_down(b);

@@ -511,6 +511,55 @@ Test(message, what_was_put_off_while_closing_happens_when_it_is_closed)
 	bus_down(b);
 }
 
+/* ---- saved state by channel state ------------------------------------------------------------- */
+
+static struct {
+	uint8_t bytes[65536];
+	size_t len;
+} saved;
+
+static int append(void *arg, const void *bytes, size_t len)
+{
+	(void)arg;
+	cr_assert_leq(len, sizeof(saved.bytes) - saved.len);
+	memcpy(saved.bytes + saved.len, bytes, len);
+	saved.len += len;
+	return 0;
+}
+
+/* What is saved can be restored, by a host whose device remembers nothing, and be reset. */
+Test(message, each_state_of_the_channel_can_be_saved_and_restored)
+{
+	for (enum chan state = 0; state < CHANS; state++)
+		for (unsigned released = 0; released < 2; released++) {
+			struct multidev m = {0};
+			struct multidev again = {0};
+			struct testbus *b = chan_up(state, &m);
+			struct testbus *copy = bus_up(NULL);
+
+			if (released) /* in some states it is put off until the channel is closed */
+				send_type(b, HVSI_MSG_RELID_RELEASED, 12);
+			effect(b);
+			saved.len = 0;
+			cr_assert_eq(hvs_vmbus_save(b->bus, append, NULL), 0);
+			multi_offer(copy, &again, 1, &(struct multi_options){0});
+			cr_assert_eq(hvs_vmbus_restore(copy->bus, saved.bytes, saved.len), 0,
+				     "%s, %u", chan_name[state], released);
+			bus_start(copy);
+			bus_run_all(copy);
+			effect(copy);
+			bus_unload(copy);
+			cr_assert_eq(effect(copy), 17, "%s, %u", chan_name[state], released);
+			bus_down(copy);
+			m.chan[0].hold_close = false;
+			bus_run_all(b);
+			if (m.chan[0].open && m.chan[0].closes)
+				multi_finish(&m, 0);
+			effect(b);
+			bus_down(b);
+		}
+}
+
 /* ---- messages by GPADL state ------------------------------------------------------------------ */
 
 enum gpadl { ABSENT, COLLECTING, READY, IN_USE, TEARDOWN_WAITS, GPADLS };
