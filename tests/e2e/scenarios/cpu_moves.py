@@ -1,4 +1,4 @@
-"""The disk's channel moves between CPUs under load; a CPU goes off line and comes back.
+"""The disk's channels move between CPUs under load; a CPU goes off line and comes back.
 
 Linux asks with MODIFYCHANNEL and waits for the answer. A CPU that a channel interrupts cannot go.
 """
@@ -6,14 +6,18 @@ Linux asks with MODIFYCHANNEL and waits for the answer. A CPU that a channel int
 SCRIPT = r"""
 . /run/e2e/lib.sh
 cd /sys/bus/vmbus/devices
-channel=$(echo */channels/*/cpu)
-[ -w "$channel" ] || fail "not exactly one channel: $channel"
+channels=$(echo */channels/*/cpu)
+[ $(echo $channels | wc -w) = $(nproc) ] || fail "not a channel for each CPU: $channels"
 
 move()
 {
-	echo "$1" > "$channel" || fail "cannot move the channel to CPU $1"
-	[ "$(cat "$channel")" = "$1" ] || fail "the channel is not on CPU $1"
+	for channel in $channels; do
+		echo "$1" > "$channel" || fail "cannot move $channel to CPU $1"
+		[ "$(cat "$channel")" = "$1" ] || fail "$channel is not on CPU $1"
+	done
 }
+
+cat */channels/*/cpu | sort -u | wc -l | grep -qx $(nproc) || fail "not spread over the CPUs"
 
 dd if=/dev/urandom of=/data bs=1M count=20 status=none || fail "cannot write"
 sum=$(sha256sum < /data)
