@@ -158,7 +158,7 @@ static int add_disks(struct machine *machine, const struct options *opt)
 	/* hvstack { */
 	const struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT,
 						   .instance_id = controller_id,
-						   .max_subchannels = opt->cpus - 1};
+						   .max_subchannels = opt->cpu_count - 1};
 	struct hvs_storvsp *ctl;
 	int err = hvs_storvsp_create(hvs_kvm_bus(hyperv->kvm), &ctl_cfg, &ctl);
 
