@@ -150,16 +150,17 @@ static void machine_up(struct machine *m, uint8_t *ram, unsigned flags)
 	const struct hvs_backend_ops ops = {HVS_BACKEND_OPS_INIT, .synic_post = post,
 					    .synic_signal = signal_guest, .wake = wake,
 					    .now_ns = now_ns};
-	const struct hvs_hv_ops hv_ops = {HVS_HV_OPS_INIT, .interrupt = interrupt,
-					  .now_ns = now_ns, .post_message = post_message,
+	const struct hvs_hv_ops hv_ops = {HVS_HV_OPS_INIT, .interrupt = interrupt, .now_ns = now_ns,
+					  .post_message = post_message,
 					  .signal_event = signal_event};
-	const struct hvs_vmbus_config cfg = {HVS_VMBUS_CONFIG_INIT, .vp_count = 1,
-					     .max_gpadls = 64, .max_gpadl_pages = 1024,
-					     .alloc = alloc};
+	const struct hvs_vmbus_config cfg = {HVS_VMBUS_CONFIG_INIT, .vp_count = 1, .max_gpadls = 64,
+					     .max_gpadl_pages = 1024, .alloc = alloc};
 	const struct hvs_hv_config hv_cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1,
 					     .hypercall_port = 0xe8, .signal_port = 0xe4,
 					     .alloc = alloc};
-	const struct hvs_vsp_ops dev_ops = {HVS_VSP_OPS_INIT, .open = dev_open, .ready = dev_ready,
+	const struct hvs_vsp_ops dev_ops = {HVS_VSP_OPS_INIT,
+					    .open = dev_open,
+					    .ready = dev_ready,
 					    .close = dev_close,
 					    .save = flags & 1 ? dev_save : NULL,
 					    .restore = flags & 1 ? dev_restore : NULL};

@@ -21,10 +21,9 @@ _Static_assert(sizeof(struct state_register) == 16, "saved state: REGISTER");
 
 /* In the order in which they are set: no page without an OS, time before the page that tells it. */
 static const uint32_t partition_registers[] = {
-	HVSI_MSR_GUEST_OS_ID,   HVSI_MSR_HYPERCALL,     HVSI_MSR_TIME_REF_COUNT,
-	HVSI_MSR_REFERENCE_TSC, HVSI_MSR_TSC_INVARIANT, HVSI_MSR_CRASH_P0,
-	HVSI_MSR_CRASH_P0 + 1,  HVSI_MSR_CRASH_P0 + 2,  HVSI_MSR_CRASH_P0 + 3,
-	HVSI_MSR_CRASH_P4,
+	HVSI_MSR_GUEST_OS_ID,   HVSI_MSR_HYPERCALL, HVSI_MSR_TIME_REF_COUNT, HVSI_MSR_REFERENCE_TSC,
+	HVSI_MSR_TSC_INVARIANT, HVSI_MSR_CRASH_P0,  HVSI_MSR_CRASH_P0 + 1,   HVSI_MSR_CRASH_P0 + 2,
+	HVSI_MSR_CRASH_P0 + 3,  HVSI_MSR_CRASH_P4,
 };
 
 static const uint32_t vp_registers[] = {
@@ -110,8 +109,8 @@ static int check(const struct hvs_hv *hv, struct hvsi_reader records, bool *long
 	struct state_hv head;
 	uint16_t type;
 
-	if (!hvsi_state_next(&records, &type, &payload) || !hvsi_read(&payload, &head, sizeof(head)) ||
-	    hvsi_get32(head.long_mode) > 1)
+	if (!hvsi_state_next(&records, &type, &payload) ||
+	    !hvsi_read(&payload, &head, sizeof(head)) || hvsi_get32(head.long_mode) > 1)
 		return -EBADMSG;
 	if (hvsi_get32(head.vp_count) != hv->cfg.vp_count)
 		return -ENOTSUP;
@@ -124,9 +123,10 @@ static int check(const struct hvs_hv *hv, struct hvsi_reader records, bool *long
 			return -EBADMSG;
 		vp = hvsi_get32(reg.vp);
 		msr = hvsi_get32(reg.msr);
-		if (is_partition_register(msr) ? vp != 0
-					       : vp >= hv->cfg.vp_count ||
-							 !listed(vp_registers, COUNT(vp_registers), msr))
+		if (is_partition_register(msr)
+			    ? vp != 0
+			    : vp >= hv->cfg.vp_count ||
+				      !listed(vp_registers, COUNT(vp_registers), msr))
 			return -EBADMSG;
 	}
 	return 0;

@@ -112,8 +112,8 @@ int hvsi_state_open(struct hvsi_reader *records, const void *state, size_t len, 
 	for (; next(&r, &rec, &payload); before = len - r.left) {
 		if (hvsi_get16(rec.type) == HVSI_STATE_END) {
 			if (!begun || r.left || hvsi_get16(rec.version) != RECORD_VERSION ||
-			    !hvsi_read(&payload, &crc, sizeof(crc)) ||
-			    payload.left || hvsi_get32(crc) != hvsi_state_crc(state, before))
+			    !hvsi_read(&payload, &crc, sizeof(crc)) || payload.left ||
+			    hvsi_get32(crc) != hvsi_state_crc(state, before))
 				return -EBADMSG;
 			*records = hvsi_reader(state, before);
 			return err; /* only now: what is damaged is not of a newer library */

@@ -274,12 +274,9 @@ static int make_host(struct hvs_loopback *lb)
 					  .get_register = get_register,
 					  .set_register = set_register};
 	const struct hvs_hv_config hv_cfg = {
-		HVS_HV_CONFIG_INIT,
-		.flags = external(lb) ? HVS_HV_EXTERNAL_SINTS : 0,
-		.vp_count = 1,
-		.hypercall_port = 0xe8,
-		.signal_port = 0xe4,
-		.alloc = lb->cfg.alloc};
+		HVS_HV_CONFIG_INIT,  .flags = external(lb) ? HVS_HV_EXTERNAL_SINTS : 0,
+		.vp_count = 1,       .hypercall_port = 0xe8,
+		.signal_port = 0xe4, .alloc = lb->cfg.alloc};
 	const struct hvs_backend_ops ops = {
 		HVS_BACKEND_OPS_INIT, .synic_post = synic_post, .synic_signal = synic_signal,
 		.wake = wake,         .now_ns = now_ns,         .guest_fault = guest_fault};

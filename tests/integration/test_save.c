@@ -133,8 +133,8 @@ static const struct hvs_vsp_ops late_ops = {
 	.close = late_close, .save = late_save, .restore = late_restore,
 };
 
-static const struct hvs_vsp_ops forgetful_ops = {
-	HVS_VSP_OPS_INIT, .open = late_open, .ready = late_ready, .close = late_close};
+static const struct hvs_vsp_ops forgetful_ops = {HVS_VSP_OPS_INIT, .open = late_open,
+						 .ready = late_ready, .close = late_close};
 
 /* ---- the machine ------------------------------------------------------------------------------ */
 
@@ -182,8 +182,8 @@ static void replace_host(struct world *w)
 	uint32_t flags = rng_below(&w->rng, 2) ? HVS_LOOPBACK_EXTERNAL_SINTS : 0;
 
 	w->replaced++;
-	cr_assert_eq(hvs_loopback_replace_host(w->lb, flags, offer_devices, w), 0,
-		     "replacement %u", w->replaced);
+	cr_assert_eq(hvs_loopback_replace_host(w->lb, flags, offer_devices, w), 0, "replacement %u",
+		     w->replaced);
 }
 
 static void on_wait(void *arg, struct hvs_loopback *lb)

@@ -430,10 +430,10 @@ Test(conn, an_offer_is_196_bytes_that_say_this)
 	want[56] = 0x10;
 	memcpy(want + 60, offer.user_data, 120);
 	memcpy(want + 60, "\4\0\0\0", 4); /* a pipe in message mode */
-	want[184] = 2;    /* relid */
-	want[188] = 0xff; /* no monitor */
-	want[190] = 1;    /* an interrupt of its own */
-	want[192] = 0x02; /* connection id 0x2002 */
+	want[184] = 2;                    /* relid */
+	want[188] = 0xff;                 /* no monitor */
+	want[190] = 1;                    /* an interrupt of its own */
+	want[192] = 0x02;                 /* connection id 0x2002 */
 	want[193] = 0x20;
 	bus_expect(b, want, sizeof(want));
 	expect_bare(b, HVSI_MSG_ALLOFFERS_DELIVERED);

@@ -29,7 +29,7 @@ static int append(void *arg, const void *bytes, size_t len)
 Test(state, stream_has_the_bytes_that_are_documented)
 {
 	static const uint8_t expected[] = {
-		1,    0, 1, 0, 3, 0, 0, 0, 'a',  'b',  'c',  /* BUS, version 1 */
+		1,    0,    1, 0, 3, 0, 0, 0, 'a',  'b',  'c',        /* BUS, version 1 */
 		0xff, 0x7f, 1, 0, 4, 0, 0, 0, 0x22, 0xf8, 0xff, 0x46, /* END, CRC-32 */
 	};
 	struct blob b = {.len = 0};
@@ -91,7 +91,9 @@ Test(state, newer_record_is_not_supported_and_a_record_without_version_is_damage
 		crc = hvsi_le32(hvsi_state_crc(b.bytes, 8));
 		memcpy(b.bytes + 16, &crc, sizeof(crc));
 		cr_assert_eq(hvsi_state_open(&records, b.bytes, b.len, HVSI_STATE_BUS),
-			     version == 0 ? -EBADMSG : version == 1 ? 0 : -ENOTSUP);
+			     version == 0   ? -EBADMSG
+			     : version == 1 ? 0
+					    : -ENOTSUP);
 	}
 }
 
@@ -180,8 +182,8 @@ Test(state, reference_time_goes_on)
 
 Test(state, reference_tsc_page_is_made_anew_with_another_sequence)
 {
-	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1,
-					  .tsc_hz = 2000000000, .apic_hz = 1000000000};
+	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1, .tsc_hz = 2000000000,
+					  .apic_hz = 1000000000};
 	struct testhv *old = testhv_up_with_tsc(&cfg);
 	struct testhv *now = testhv_up_with_tsc(&cfg);
 	struct blob b = {.len = 0};
@@ -250,9 +252,9 @@ Test(state, strange_registers_are_refused)
 		int expected;
 	} cases[] = {
 		{0, HVSI_MSR_GUEST_OS_ID, 0}, {1, HVSI_MSR_GUEST_OS_ID, -EBADMSG},
-		{1, HVSI_MSR_SIMP, 0},	      {2, HVSI_MSR_SIMP, -EBADMSG},
+		{1, HVSI_MSR_SIMP, 0},        {2, HVSI_MSR_SIMP, -EBADMSG},
 		{0, HVSI_MSR_EOM, -EBADMSG},  {0, HVSI_MSR_VP_INDEX, -EBADMSG},
-		{0, 0x10, -EBADMSG},	      {0, HVSI_MSR_CRASH_CTL, -EBADMSG},
+		{0, 0x10, -EBADMSG},          {0, HVSI_MSR_CRASH_CTL, -EBADMSG},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
