@@ -38,7 +38,8 @@ HVS_API HVS_NODISCARD int hvs_vmbus_save(struct hvs_vmbus *bus, hvs_write_fn wri
  * found by instance_id; what was offered and is not there any more is rescinded, what is new is
  * offered. state must be private memory.
  *
- * 0; on failure the bus is as before: -EINVAL (NULL), -EBUSY (started), -EBADMSG (not a saved
+ * 0; on failure the bus is as before: -EINVAL (NULL), -EBUSY (started, restored
+ * before, or with a device on its way out), -EBADMSG (not a saved
  * state, damaged, or contradicts itself), -ENOTSUP (of a newer library, or uses what this bus is
  * configured not to have: a version, VPs), -ENOSPC (over a limit of hvs_vmbus_config), -EFAULT
  * (names memory that is not RAM), -ENOMEM, what a device's restore() returned.

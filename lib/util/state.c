@@ -64,14 +64,6 @@ int hvsi_state_end(struct hvs_state_writer *w)
 	return w->err;
 }
 
-int hvs_state_put(struct hvs_state_writer *w, const void *bytes, size_t len)
-{
-	if (len > UINT32_MAX)
-		return -EINVAL;
-	hvsi_state_put(w, HVSI_STATE_DATA, bytes, len, NULL, 0);
-	return w->err;
-}
-
 /* ---- reading ---------------------------------------------------------------------------------- */
 
 static bool next(struct hvsi_reader *r, struct hvsi_state_record *rec, struct hvsi_reader *payload)
@@ -137,30 +129,4 @@ bool hvsi_state_next(struct hvsi_reader *records, uint16_t *type, struct hvsi_re
 		*type = hvsi_get16(rec.type);
 	} while (*type & HVSI_STATE_SKIPPABLE);
 	return true;
-}
-
-int hvs_state_get(struct hvs_state_reader *r, void *bytes, size_t len)
-{
-	struct hvs_state_reader old = *r;
-	uint8_t *to = bytes;
-
-	while (len) {
-		size_t part = len < r->payload.left ? len : r->payload.left;
-		struct hvsi_reader records;
-		uint16_t type;
-
-		if (part)
-			(void)hvsi_read(&r->payload, to, part);
-		to += part;
-		len -= part;
-		if (!len)
-			break;
-		records = r->records;
-		if (!hvsi_state_next(&records, &type, &r->payload) || type != HVSI_STATE_DATA) {
-			*r = old;
-			return -EBADMSG;
-		}
-		r->records = records;
-	}
-	return 0;
 }

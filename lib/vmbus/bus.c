@@ -116,25 +116,6 @@ uint16_t hvs_vmbus_post_message(struct hvs_vmbus *bus, uint32_t connection_id,
 	return status;
 }
 
-uint16_t hvs_vmbus_signal_event(struct hvs_vmbus *bus, uint32_t connection_id, uint16_t flag)
-{
-	struct hvs_channel *ch;
-
-	(void)flag; /* a channel has one event: every known guest passes 0 */
-	if (connection_id == HVS_VMBUS_EVENT_CONNECTION) {
-		hvsi_worker_post(&bus->main_worker, &bus->event_work);
-		return HVS_HV_STATUS_SUCCESS;
-	}
-	hvsi_gate_enter(&bus->signal_gate);
-	ch = atomic_load(&bus->signal[connection_id % HVSI_SIGNAL_BUCKETS]);
-	while (ch && ch->connection_id != connection_id)
-		ch = atomic_load(&ch->signal_next);
-	if (ch)
-		hvs_channel_kick(ch);
-	hvsi_gate_leave(&bus->signal_gate);
-	return ch ? HVS_HV_STATUS_SUCCESS : HVS_HV_STATUS_INVALID_CONNECTION_ID;
-}
-
 void hvs_vmbus_slot_free(struct hvs_vmbus *bus, uint32_t vp)
 {
 	(void)vp;
@@ -259,6 +240,8 @@ void hvs_vmbus_destroy(struct hvs_vmbus *bus)
 	if (!bus)
 		return;
 	a = bus->cfg.alloc;
+	if (!atomic_load(&bus->started))
+		hvsi_restore_undo(bus);
 	hvsi_gpadl_free_all(bus);
 	while (bus->devices) {
 		struct hvs_device *d = bus->devices;

@@ -34,6 +34,9 @@ struct hvs_worker {
 	/* When to post timer_work. UINT64_MAX: never. */
 	uint64_t deadline_ns;
 	struct hvsi_work *timer_work;
+	/* Channels that wait for room in the ring: some guests never say that there is some. */
+	struct hvsi_list polled;
+	uint64_t poll_ns; /* when to look, if there is one */
 };
 
 void hvsi_worker_init(struct hvs_worker *w, struct hvs_vmbus *bus, void *priv);
@@ -44,6 +47,9 @@ static inline void hvsi_worker_wake_at(struct hvs_worker *w, uint64_t ns)
 	if (ns < w->deadline_ns)
 		w->deadline_ns = ns;
 }
+
+/* Have the channel this node is in looked at in a while. The worker itself. */
+void hvsi_worker_poll(struct hvs_worker *w, struct hvsi_list *node);
 
 /* Have `work` run on w. [any] */
 void hvsi_worker_post(struct hvs_worker *w, struct hvsi_work *work);
@@ -230,6 +236,7 @@ struct hvs_channel {
 
 	/* Channel's worker. */
 	struct hvsi_work io_work;
+	struct hvsi_list polled;
 	struct hvs_open_params params;
 	void *ctx;
 	bool accepted; /* the device has it: open() returned 0, closed() has not come */
@@ -293,6 +300,19 @@ void hvsi_device_drop(struct hvs_device *d);
 
 void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev, uint16_t index,
 		    struct hvs_worker *worker);
+
+/* chan_msg.c */
+size_t hvsi_chan_build_offer(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]);
+size_t hvsi_chan_build_rescind(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]);
+size_t hvsi_chan_build_open_result(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]);
+size_t hvsi_chan_build_modify_response(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]);
+size_t hvsi_chan_build_reserved_closed(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX]);
+
+/* signal.c: from here on the guest's signals find the channel, and its doorbell is there. */
+void hvsi_signal_add(struct hvs_channel *ch);
+void hvsi_signal_remove(struct hvs_channel *ch);
+/* NULL: none. Main worker, or inside the gate. */
+struct hvs_channel *hvsi_signal_find(struct hvs_vmbus *bus, uint32_t connection_id);
 
 /* Main worker: guest's messages. */
 void hvsi_chan_open(struct hvs_vmbus *bus, const void *bytes, size_t len);
@@ -445,6 +465,9 @@ void hvsi_tl_request(struct hvs_vmbus *bus, const void *msg, size_t len);
 void hvsi_tl_forget(struct hvs_vmbus *bus);
 /* A device was offered: it may be the answer. */
 void hvsi_tl_offered(struct hvs_vmbus *bus, const struct hvs_offer *offer);
+
+/* restore.c: the bus as it was before it took state; it was not started since. */
+void hvsi_restore_undo(struct hvs_vmbus *bus);
 
 /* ---- the bus (bus.c) ----------------------------------------------------------------------- */
 

@@ -8,70 +8,13 @@
 
 #include <errno.h>
 
-/* ---- messages to the guest ----------------------------------------------------------------- */
-
-static size_t build_offer(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
-{
-	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, offer);
-	const struct hvs_offer *o = &ch->dev->offer;
-	struct hvsi_msg_offer msg = {
-		.h = hvsi_msg_header(HVSI_MSG_OFFERCHANNEL),
-		.class_id = o->class_id,
-		.instance_id = o->instance_id,
-		.flags = hvsi_le16((uint16_t)o->flags),
-		.subchannel = hvsi_le16(ch->index),
-		.relid = hvsi_le32(ch->relid),
-		.monitor_id = ch->monitor_id,
-		.monitor_allocated = ch->monitor_id != HVSI_NO_MONITOR,
-		.dedicated = hvsi_le16(1),
-		.connection_id = hvsi_le32(HVSI_FIRST_CONNECTION_ID + ch->relid),
-	};
-
-	memcpy(msg.user_data, o->user_data, sizeof(msg.user_data));
-	memcpy(buf, &msg, sizeof(msg));
-	return atomic_load(&ch->dev->bus->conn.version) < HVSI_VERSION(1, 1) ? HVSI_OFFER_SIZE_V1
-									     : sizeof(msg);
-}
-
-static size_t build_open_result(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
-{
-	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, open_result);
-	struct hvsi_msg_open_result msg = {.h = hvsi_msg_header(HVSI_MSG_OPENCHANNEL_RESULT),
-					   .relid = hvsi_le32(ch->relid),
-					   .open_id = ch->request.open.open_id,
-					   .status = hvsi_le32(ch->open_status)};
-
-	memcpy(buf, &msg, sizeof(msg));
-	return sizeof(msg);
-}
-
-static size_t build_rescind(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
-{
-	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, rescind);
-	struct hvsi_msg_relid msg = {.h = hvsi_msg_header(HVSI_MSG_RESCIND_CHANNELOFFER),
-				     .relid = hvsi_le32(ch->relid)};
-
-	memcpy(buf, &msg, sizeof(msg));
-	return sizeof(msg);
-}
-
 void hvsi_chan_command(struct hvs_channel *ch, unsigned ctl)
 {
 	atomic_fetch_or(&ch->ctl, ctl);
 	hvsi_worker_post(ch->worker, &ch->ctl_work);
 }
 
-static size_t build_modify_response(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
-{
-	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, modify_response);
-	struct hvsi_msg_modify_response msg = {
-		.h = hvsi_msg_header(HVSI_MSG_MODIFYCHANNEL_RESPONSE),
-		.relid = hvsi_le32(ch->relid),
-		.status = hvsi_le32(HVSI_STATUS_OK)};
-
-	memcpy(buf, &msg, sizeof(msg));
-	return sizeof(msg);
-}
+/* ---- moving to another VP ---------------------------------------------------------------------- */
 
 /* Several requests may have been served at once; each has its answer. */
 static void modify_response_sent(struct hvsi_outmsg *m)
@@ -80,16 +23,6 @@ static void modify_response_sent(struct hvsi_outmsg *m)
 
 	if (--ch->modify_owed)
 		hvsi_outq_add(ch->dev->bus, m);
-}
-
-static size_t build_reserved_closed(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
-{
-	const struct hvs_channel *ch = hvsi_container_of(m, struct hvs_channel, reserved_closed);
-	struct hvsi_msg_relid msg = {.h = hvsi_msg_header(HVSI_MSG_CLOSE_RESERVED_RESPONSE),
-				     .relid = hvsi_le32(ch->relid)};
-
-	memcpy(buf, &msg, sizeof(msg));
-	return sizeof(msg);
 }
 
 bool hvsi_modify_is_answered(const struct hvs_vmbus *bus)
@@ -121,46 +54,6 @@ static void refuse_modify(struct hvs_vmbus *bus, const struct hvsi_msg_modify_ch
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static struct hvs_channel *signalled_by(struct hvs_vmbus *bus, uint32_t connection_id)
-{
-	struct hvs_channel *ch = atomic_load(&bus->signal[connection_id % HVSI_SIGNAL_BUCKETS]);
-
-	while (ch && ch->connection_id != connection_id)
-		ch = atomic_load(&ch->signal_next);
-	return ch;
-}
-
-/* From here on the guest's signals find the channel. */
-static void enlist(struct hvs_channel *ch)
-{
-	struct hvs_vmbus *bus = ch->dev->bus;
-	struct hvs_channel *_Atomic *bucket = &bus->signal[ch->connection_id % HVSI_SIGNAL_BUCKETS];
-
-	atomic_store(&ch->signal_next, atomic_load(bucket));
-	atomic_store(bucket, ch);
-	ch->enlisted = true;
-	ch->doorbell =
-		bus->ops.doorbell_add && bus->ops.doorbell_add(bus->be, ch->connection_id, ch) == 0;
-	hvsi_monitor_watch(ch);
-}
-
-static void delist(struct hvs_channel *ch)
-{
-	struct hvs_vmbus *bus = ch->dev->bus;
-	struct hvs_channel *_Atomic *at = &bus->signal[ch->connection_id % HVSI_SIGNAL_BUCKETS];
-
-	if (ch->doorbell)
-		bus->ops.doorbell_del(bus->be, ch->connection_id, ch);
-	ch->doorbell = false;
-	while (atomic_load(at) != ch)
-		at = &atomic_load(at)->signal_next;
-	atomic_store(at, atomic_load(&ch->signal_next));
-	hvsi_gate_drain(&bus->signal_gate);
-	ch->enlisted = false;
-	if (ch->monitor_id != HVSI_NO_MONITOR)
-		hvsi_monitor_changed(bus);
-}
-
 static void answer_open(struct hvs_channel *ch, uint32_t status)
 {
 	ch->open_status = status;
@@ -189,7 +82,7 @@ static bool take_signal_parameters(struct hvs_channel *ch)
 		id = hvsi_get32(ch->request.connection_id);
 		flag = hvsi_get16(ch->request.event_flag);
 	}
-	if (id <= HVS_VMBUS_MULTICLIENT_CONNECTION || id >= 1u << 24 || signalled_by(bus, id) ||
+	if (id <= HVS_VMBUS_MULTICLIENT_CONNECTION || id >= 1u << 24 || hvsi_signal_find(bus, id) ||
 	    !flag || flag >= HVSI_EVENT_FLAGS)
 		return false;
 	ch->connection_id = id;
@@ -231,7 +124,7 @@ static void begin_open(struct hvs_channel *ch)
 	bus->open_count++;
 	ch->state = HVSI_CHAN_OPENING;
 	/* Before the device opens: its driver may signal at once. */
-	enlist(ch);
+	hvsi_signal_add(ch);
 	hvsi_chan_command(ch, HVSI_CTL_OPEN);
 }
 
@@ -244,14 +137,14 @@ int hvsi_chan_restore_open(struct hvs_channel *ch, uint32_t target_vp)
 	err = hvsi_chan_io_prepare(ch);
 	if (err)
 		return err == -EPROTO ? -EFAULT : err;
-	enlist(ch);
+	hvsi_signal_add(ch);
 	return 0;
 }
 
 void hvsi_chan_restore_undo(struct hvs_channel *ch)
 {
 	if (ch->enlisted)
-		delist(ch);
+		hvsi_signal_remove(ch);
 	hvsi_chan_io_free(ch);
 }
 
@@ -314,7 +207,7 @@ static void revoked(struct hvs_channel *ch)
 
 static void begin_close(struct hvs_channel *ch)
 {
-	delist(ch);
+	hvsi_signal_remove(ch);
 	ch->state = HVSI_CHAN_CLOSING;
 	hvsi_chan_command(ch, HVSI_CTL_CLOSE);
 	if (!ch->index && !ch->release && !ch->reserved)
@@ -355,7 +248,7 @@ static void open_done(struct hvs_channel *ch)
 	}
 	hvsi_log(ch->dev->bus, HVS_LOG_WARN, "chan", ch->relid, "device refused to open: error %d",
 		 -ch->open_error);
-	delist(ch);
+	hvsi_signal_remove(ch);
 	finish_close(ch);
 	ch->state = HVSI_CHAN_CLOSED;
 	if (ch->close_asked)
@@ -677,14 +570,14 @@ void hvsi_chan_init(struct hvs_channel *ch, struct hvs_device *dev, uint16_t ind
 	ch->index = index;
 	ch->worker = worker;
 	ch->monitor_id = HVSI_NO_MONITOR;
-	hvsi_outmsg_init(&ch->offer, HVSI_OUT_OFFER, build_offer, NULL);
-	hvsi_outmsg_init(&ch->rescind, HVSI_OUT_RESCIND, build_rescind, NULL);
-	hvsi_outmsg_init(&ch->open_result, HVSI_OUT_OPEN_RESULT, build_open_result,
+	hvsi_outmsg_init(&ch->offer, HVSI_OUT_OFFER, hvsi_chan_build_offer, NULL);
+	hvsi_outmsg_init(&ch->rescind, HVSI_OUT_RESCIND, hvsi_chan_build_rescind, NULL);
+	hvsi_outmsg_init(&ch->open_result, HVSI_OUT_OPEN_RESULT, hvsi_chan_build_open_result,
 			 open_result_sent);
-	hvsi_outmsg_init(&ch->modify_response, HVSI_OUT_MODIFY_RESPONSE, build_modify_response,
-			 modify_response_sent);
-	hvsi_outmsg_init(&ch->reserved_closed, HVSI_OUT_RESERVED_CLOSED, build_reserved_closed,
-			 reserved_closed_sent);
+	hvsi_outmsg_init(&ch->modify_response, HVSI_OUT_MODIFY_RESPONSE,
+			 hvsi_chan_build_modify_response, modify_response_sent);
+	hvsi_outmsg_init(&ch->reserved_closed, HVSI_OUT_RESERVED_CLOSED,
+			 hvsi_chan_build_reserved_closed, reserved_closed_sent);
 	hvsi_work_init(&ch->done_work, run_done);
 	hvsi_chan_io_init(ch);
 }

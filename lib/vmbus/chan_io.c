@@ -174,6 +174,7 @@ static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
 	}
 	if (ctl & HVSI_CTL_CLOSE) {
 		ch->closing = true;
+		hvsi_list_remove(&ch->polled);
 		ch->dev->ops.close(ch, ch->ctx);
 	}
 	return 1;
@@ -243,6 +244,12 @@ static unsigned run_io(struct hvsi_work *work, unsigned budget)
 	/* A device that leaves packets in the ring kicks itself; the guest need not signal. */
 	if (!again && ch->drained)
 		again = !hvsi_ring_in_sleep(&ch->in);
+	if (ch->out.wanted) {
+		if (hvsi_ring_out_blocked(&ch->out))
+			hvsi_worker_poll(ch->worker, &ch->polled);
+		else
+			again = true;
+	}
 	if (again)
 		hvsi_worker_post(ch->worker, &ch->io_work);
 	return ch->received + 1;
@@ -252,6 +259,7 @@ void hvsi_chan_io_init(struct hvs_channel *ch)
 {
 	hvsi_work_init(&ch->ctl_work, run_ctl);
 	hvsi_work_init(&ch->io_work, run_io);
+	hvsi_list_init(&ch->polled);
 	hvsi_work_init(&ch->fence_work, run_fence);
 	hvsi_map_pool_init(&ch->maps, &ch->dev->bus->cfg.alloc);
 }

@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-#define MOST_MODIFY_OWED 4096u /* a guest waits for each answer before it asks again */
+#define MOST_OWED 4096u /* answers; a guest waits for each before it asks again */
 
 struct restoring {
 	struct hvs_vmbus *bus;
@@ -37,7 +37,7 @@ static bool state_ok(const struct hvs_vmbus *bus, const struct hvsi_state_channe
 	unsigned flags = hvsi_get16(s->flags);
 	bool ring = flags & HVSI_STATE_HAS_RING;
 	bool reserved = flags & HVSI_STATE_RESERVED;
-	bool told_later = reserved && flags & HVSI_STATE_CLOSE_ASKED;
+	bool told_later = reserved && hvsi_get32(s->close_owed);
 
 	switch (bus->conn.state) {
 	case HVSI_CONN_DISCONNECTED:
@@ -55,8 +55,8 @@ static bool state_ok(const struct hvs_vmbus *bus, const struct hvsi_state_channe
 			return false;
 		break;
 	}
-	if ((flags & HVSI_STATE_CLOSE_ASKED && !reserved) ||
-	    hvsi_get32(s->modify_owed) > MOST_MODIFY_OWED)
+	if ((hvsi_get32(s->close_owed) && !reserved) || hvsi_get32(s->close_owed) > MOST_OWED ||
+	    hvsi_get32(s->modify_owed) > MOST_OWED)
 		return false;
 	switch (s->state) {
 	case HVSI_CHAN_CLOSED:
@@ -127,7 +127,7 @@ static void take_fields(struct hvs_channel *ch, const struct hvsi_state_channel 
 	ch->release = flags & HVSI_STATE_RELEASE;
 	ch->revoked = flags & HVSI_STATE_REVOKED;
 	ch->reserved = flags & HVSI_STATE_RESERVED;
-	ch->close_asked = flags & HVSI_STATE_CLOSE_ASKED ? 1 : 0;
+	ch->close_asked = hvsi_get32(s->close_owed);
 	ch->faulted = flags & HVSI_STATE_FAULTED;
 	bus->reserved_count += ch->reserved;
 	ch->request = s->request;
@@ -498,7 +498,7 @@ static void empty_channel(struct hvs_channel *ch)
 	ch->open_result.vp = HVSI_VP_NONE;
 }
 
-static void empty(struct hvs_vmbus *bus)
+void hvsi_restore_undo(struct hvs_vmbus *bus)
 {
 	struct hvs_device *next;
 
@@ -538,7 +538,7 @@ int hvs_vmbus_restore(struct hvs_vmbus *bus, const void *state, size_t len)
 
 	if (!bus || !state)
 		return -EINVAL;
-	if (atomic_load(&bus->started) || bus->restored)
+	if (atomic_load(&bus->started) || bus->restored || bus->leaving_count)
 		return -EBUSY;
 	err = hvsi_state_open(&r.records, state, len, HVSI_STATE_BUS);
 	if (err)
@@ -550,7 +550,7 @@ int hvs_vmbus_restore(struct hvs_vmbus *bus, const void *state, size_t len)
 	if (!err)
 		err = check_gpadls(bus);
 	if (err) {
-		empty(bus);
+		hvsi_restore_undo(bus);
 		return err;
 	}
 	bus->restored = true;

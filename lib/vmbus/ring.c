@@ -324,6 +324,19 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 	return 0;
 }
 
+bool hvsi_ring_out_blocked(struct hvsi_ring_out *out)
+{
+	const struct hvsi_ringmem *m = &out->mem;
+	uint32_t read = hvsi_guest_load32(m->ctl + CTL_READ_INDEX);
+
+	/* A read index that is nonsense is seen by the next write. */
+	if (!out->wanted || (index_ok(m, read) && room(m, read, out->next) < out->wanted))
+		return out->wanted != 0;
+	out->wanted = 0;
+	hvsi_guest_store32(m->ctl + CTL_PENDING_SEND_SZ, 0);
+	return false;
+}
+
 bool hvsi_ring_publish(struct hvsi_ring_out *out)
 {
 	const struct hvsi_ringmem *m = &out->mem;

@@ -101,6 +101,12 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 		    const void *header, size_t header_len, const struct iovec *iov,
 		    unsigned iovcnt);
 
+/*
+ * A write was refused: is there still too little room? False: there is enough now, and the consumer
+ * need not signal it any more.
+ */
+bool hvsi_ring_out_blocked(struct hvsi_ring_out *out);
+
 /* Make what was appended visible. True: the consumer sleeps, signal it. */
 bool hvsi_ring_publish(struct hvsi_ring_out *out);
 

@@ -53,7 +53,6 @@ static unsigned flags_of(const struct hvs_channel *ch)
 {
 	return (ch->release ? HVSI_STATE_RELEASE : 0) | (ch->revoked ? HVSI_STATE_REVOKED : 0) |
 	       (ch->waiting ? HVSI_STATE_WAITING : 0) | (ch->reserved ? HVSI_STATE_RESERVED : 0) |
-	       (ch->close_asked ? HVSI_STATE_CLOSE_ASKED : 0) |
 	       (ch->ring ? HVSI_STATE_HAS_RING : 0) | (ch->faulted ? HVSI_STATE_FAULTED : 0) |
 	       (is_open(ch) && ch->dev->ops.save ? HVSI_STATE_HAS_DATA : 0);
 }
@@ -85,6 +84,7 @@ static void save_channel(struct hvs_channel *ch, struct hvs_state_writer *w)
 		.relid = hvsi_le32(ch->relid),
 		.open_status = hvsi_le32(ch->open_status),
 		.modify_owed = hvsi_le32(modify_owed(ch)),
+		.close_owed = hvsi_le32(ch->close_asked),
 		.target_vp = hvsi_le32(target_vp(ch)),
 		.in_next = hvsi_le32(ch->in.next),
 		.out_next = hvsi_le32(ch->out.next),

@@ -49,10 +49,9 @@ _Static_assert(sizeof(struct hvsi_state_gpadl) == 24, "saved state: GPADL");
 #define HVSI_STATE_REVOKED 0x0002u
 #define HVSI_STATE_WAITING 0x0004u
 #define HVSI_STATE_RESERVED 0x0008u
-#define HVSI_STATE_CLOSE_ASKED 0x0010u
-#define HVSI_STATE_HAS_RING 0x0020u
-#define HVSI_STATE_FAULTED 0x0040u
-#define HVSI_STATE_HAS_DATA 0x0080u /* DATA records follow */
+#define HVSI_STATE_HAS_RING 0x0010u
+#define HVSI_STATE_FAULTED 0x0020u
+#define HVSI_STATE_HAS_DATA 0x0040u /* DATA records follow */
 
 struct hvsi_state_channel {
 	struct hvs_guid class_id;
@@ -64,7 +63,8 @@ struct hvsi_state_channel {
 	struct hvs_le16 subchannels_wanted;
 	struct hvs_le32 relid;
 	struct hvs_le32 open_status;
-	struct hvs_le32 modify_owed;
+	struct hvs_le32 modify_owed; /* answers to MODIFYCHANNEL that are due */
+	struct hvs_le32 close_owed;  /* and to CLOSE_RESERVED_CHANNEL */
 	struct hvs_le32 target_vp;
 	struct hvs_le32 in_next; /* ring indexes that are ours */
 	struct hvs_le32 out_next;
@@ -75,7 +75,7 @@ struct hvsi_state_channel {
 	struct hvsi_msg_open_6_0 request;
 	struct hvsi_msg_open_6_0 next_request;
 };
-_Static_assert(sizeof(struct hvsi_state_channel) == 392, "saved state: CHANNEL");
+_Static_assert(sizeof(struct hvsi_state_channel) == 396, "saved state: CHANNEL");
 
 struct hvsi_state_connect_request {
 	struct hvs_le32 slot;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#define POLL_NS 10000000u
 #define SLICE 64u /* units one item may use before the next gets its turn */
 
 void hvsi_worker_init(struct hvs_worker *w, struct hvs_vmbus *bus, void *priv)
@@ -14,6 +15,7 @@ void hvsi_worker_init(struct hvs_worker *w, struct hvs_vmbus *bus, void *priv)
 	w->bus = bus;
 	w->priv = priv;
 	w->deadline_ns = UINT64_MAX;
+	hvsi_list_init(&w->polled);
 	atomic_init(&w->asleep, true);
 }
 
@@ -36,12 +38,41 @@ static bool fall_asleep(struct hvs_worker *w)
 	return false;
 }
 
-static void check_deadline(struct hvs_worker *w)
+void hvsi_worker_poll(struct hvs_worker *w, struct hvsi_list *node)
 {
-	if (w->deadline_ns == UINT64_MAX || w->bus->ops.now_ns(w->bus->be) < w->deadline_ns)
+	if (!hvsi_list_empty(node))
 		return;
-	w->deadline_ns = UINT64_MAX;
-	hvsi_worker_post(w, w->timer_work);
+	if (hvsi_list_empty(&w->polled))
+		w->poll_ns = w->bus->ops.now_ns(w->bus->be) + POLL_NS;
+	hvsi_list_append(&w->polled, node);
+}
+
+static void check_deadlines(struct hvs_worker *w)
+{
+	bool polls = !hvsi_list_empty(&w->polled);
+	uint64_t now;
+
+	if (w->deadline_ns == UINT64_MAX && !polls)
+		return;
+	now = w->bus->ops.now_ns(w->bus->be);
+	if (now >= w->deadline_ns) {
+		w->deadline_ns = UINT64_MAX;
+		hvsi_worker_post(w, w->timer_work);
+	}
+	while (now >= w->poll_ns && !hvsi_list_empty(&w->polled)) {
+		struct hvs_channel *ch =
+			hvsi_container_of(w->polled.next, struct hvs_channel, polled);
+
+		hvsi_list_remove(&ch->polled);
+		hvsi_worker_post(w, &ch->io_work);
+	}
+}
+
+static uint64_t next_deadline(const struct hvs_worker *w)
+{
+	if (hvsi_list_empty(&w->polled) || w->deadline_ns < w->poll_ns)
+		return w->deadline_ns;
+	return w->poll_ns;
 }
 
 /* Run items until none is left (true) or the budget is used up (false). */
@@ -71,14 +102,14 @@ int hvs_worker_dispatch(struct hvs_worker *worker, unsigned budget, uint64_t *ne
 		return 0;
 	}
 	atomic_store(&worker->asleep, false);
-	check_deadline(worker);
+	check_deadlines(worker);
 	do {
 		idle = run_queue(worker, budget ? budget : UINT_MAX);
 		/* With a budget the caller decides whether to go on. */
 	} while (!fall_asleep(worker) && idle && !budget);
 
 	if (next_deadline_ns)
-		*next_deadline_ns = worker->deadline_ns;
+		*next_deadline_ns = next_deadline(worker);
 	return !atomic_load(&worker->asleep);
 }
 

@@ -767,6 +767,62 @@ Test(chan, a_full_ring_holds_the_device_up_and_nothing_is_lost)
 	bus_down(b);
 }
 
+/* As iPXE does: it reads, and never says that there is room. */
+Test(chan, a_full_ring_is_looked_at_again_without_a_signal)
+{
+	struct testdev d = {.echo = true, .stop_at_full = true};
+	struct guest_rings r;
+	struct testbus *b = open_with_rings(&d, NULL, &r);
+	struct hvsi_descriptor desc;
+	unsigned sent = 0;
+	unsigned got = 0;
+	uint8_t buf[64];
+
+	while (!d.owes) {
+		rings_send(&r, sent++, 0);
+		kick(b);
+	}
+	cr_assert_eq(b->deadline_ns, b->now_ns + 10000000);
+	b->now_ns += 10000000;
+	bus_run(b);
+	cr_assert(d.owes, "there is no room yet");
+	cr_assert_eq(b->deadline_ns, b->now_ns + 10000000);
+	while (hvsi_ring_read(&r.in, &desc, buf, sizeof(buf)) == 1)
+		got++;
+	(void)hvsi_ring_in_commit(&r.in);
+	b->now_ns += 10000000;
+	bus_run(b);
+	cr_assert(!d.owes);
+	while (hvsi_ring_read(&r.in, &desc, buf, sizeof(buf)) == 1)
+		got++;
+	cr_assert_eq(got, sent);
+	cr_assert_eq(b->deadline_ns, UINT64_MAX, "nothing is blocked, nothing is looked at");
+	bus_down(b);
+}
+
+Test(chan, a_device_that_wants_no_room_any_more_is_left_alone)
+{
+	struct testdev d = {0};
+	struct guest_rings r;
+	struct testbus *b = open_with_rings(&d, NULL, &r);
+	struct hvsi_descriptor desc;
+	uint8_t buf[64];
+
+	while (hvs_channel_send(d.ch, 1, false, NULL, 0) == 0)
+		;
+	hvs_channel_flush(d.ch);
+	kick(b);
+	cr_assert_neq(b->deadline_ns, UINT64_MAX);
+	while (hvsi_ring_read(&r.in, &desc, buf, sizeof(buf)) == 1)
+		;
+	(void)hvsi_ring_in_commit(&r.in);
+	b->now_ns += 10000000;
+	bus_run(b);
+	cr_assert_eq(b->deadline_ns, UINT64_MAX);
+	cr_assert_eq(r.recv_ctl[3], 0, "pending_send_sz is taken back");
+	bus_down(b);
+}
+
 Test(chan, a_consumer_that_waits_for_room_is_signalled)
 {
 	struct testdev d = {0};
