@@ -408,7 +408,7 @@ void hvsi_conn_refuse_at(struct hvs_vmbus *bus, uint32_t vp, uint32_t sint, cons
 void hvsi_conn_initiate_contact(struct hvs_vmbus *bus, const void *msg, size_t len);
 void hvsi_conn_unload(struct hvs_vmbus *bus, const void *msg, size_t len);
 void hvsi_conn_request_offers(struct hvs_vmbus *bus, const void *msg, size_t len);
-void hvsi_conn_modify(struct hvs_vmbus *bus, const void *msg, size_t len);
+void hvsi_conn_modify(struct hvs_vmbus *bus, const void *bytes, size_t len);
 void hvsi_conn_pause(struct hvs_vmbus *bus, const void *msg, size_t len);
 void hvsi_conn_resume(struct hvs_vmbus *bus, const void *msg, size_t len);
 
@@ -460,7 +460,7 @@ struct hvsi_tl_request {
 };
 
 void hvsi_tl_init(struct hvs_vmbus *bus);
-void hvsi_tl_request(struct hvs_vmbus *bus, const void *msg, size_t len);
+void hvsi_tl_request(struct hvs_vmbus *bus, const void *bytes, size_t len);
 /* The connection goes away. */
 void hvsi_tl_forget(struct hvs_vmbus *bus);
 /* A device was offered: it may be the answer. */

@@ -334,17 +334,17 @@ void hvsi_chan_open(struct hvs_vmbus *bus, const void *bytes, size_t len)
 {
 	struct hvsi_msg_open_6_0 msg = {0};
 	struct hvs_channel *ch;
+	bool whole; /* with signal parameters where they were negotiated */
 
 	memcpy(&msg, bytes, len < sizeof(msg) ? len : sizeof(msg));
 	ch = hvsi_bus_channel(bus, hvsi_get32(msg.open.relid));
 	if (ch && ch->revoked)
 		return; /* crossed the RESCIND, which ends the guest's wait */
-	if (bus->conn.features & HVSI_FEATURE_SIGNAL_PARAMETERS && len < sizeof(msg)) {
-		refuse_open(bus, &msg.open);
-	} else if (ch && ch->state == HVSI_CHAN_CLOSED) {
+	whole = len >= sizeof(msg) || !(bus->conn.features & HVSI_FEATURE_SIGNAL_PARAMETERS);
+	if (whole && ch && ch->state == HVSI_CHAN_CLOSED) {
 		ch->request = msg;
 		begin_open(ch);
-	} else if (ch && ch->state == HVSI_CHAN_CLOSING && !ch->reserved && !ch->release) {
+	} else if (whole && ch && ch->state == HVSI_CHAN_CLOSING && !ch->reserved && !ch->release) {
 		ch->next_request = msg;
 		ch->state = HVSI_CHAN_CLOSING_REOPEN;
 	} else {

@@ -98,9 +98,11 @@ void hvsi_monitor_changed(struct hvs_vmbus *bus)
 	m->period_ns = UINT64_MAX;
 	for (unsigned id = 0; id < HVSI_MONITOR_IDS; id++) {
 		const struct hvs_channel *ch = m->channel[id];
+		uint64_t ns = watched(ch) ? ch->dev->offer.monitor_latency_us * UINT64_C(1000)
+					  : UINT64_MAX;
 
-		if (watched(ch) && ch->dev->offer.monitor_latency_us * 1000u < m->period_ns)
-			m->period_ns = ch->dev->offer.monitor_latency_us * 1000u;
+		if (ns < m->period_ns)
+			m->period_ns = ns;
 	}
 	if (m->period_ns != UINT64_MAX) {
 		m->next_ns = 0; /* at once; sets the timer */
