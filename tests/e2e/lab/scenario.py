@@ -14,7 +14,8 @@ from .host import LabError
 BOOT_SECONDS = 240  # until the guest's session begins: many times what it takes
 
 # What a guest can be asked to do when its script has ended, and hvrun's exit status for that.
-EXIT_STATUS = {"poweroff": 0, "reboot": 10}
+# After a crash it stays that of a crash, whatever the dump kernel does.
+EXIT_STATUS = {"poweroff": 0, "reboot": 10, "crash": 11}
 EXIT_MEANS = {
     0: "the guest powered off",
     2: "hvrun refused its configuration",
