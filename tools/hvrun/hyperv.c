@@ -196,6 +196,11 @@ int hyperv_handle_exit(struct vcpu *vcpu)
 	return -1;
 }
 
+bool hyperv_connected(const struct machine *machine)
+{
+	return hvs_vmbus_guest_version(hvs_kvm_bus(machine->hyperv->kvm)) != 0;
+}
+
 /* hvstack { */
 static void on_reset(void *arg, int status)
 {

@@ -6,6 +6,8 @@
 #ifndef HVRUN_HYPERV_H
 #define HVRUN_HYPERV_H
 
+#include <stdbool.h>
+
 struct kvm_cpuid2;
 struct machine;
 struct options;
@@ -28,6 +30,9 @@ int hyperv_start(struct machine *machine, const struct options *opt);
  * message is printed). On the vCPU's thread.
  */
 int hyperv_handle_exit(struct vcpu *vcpu);
+
+/* The guest is connected to VMBus. */
+bool hyperv_connected(const struct machine *machine);
 
 /* No vCPU runs any more, and the event loop has returned. Undoes all of the above. */
 void hyperv_detach(struct machine *machine);

@@ -3,6 +3,7 @@
  * The event loop of the I/O thread, which is the main thread: stop requests and signals. The
  * console adds standard input to it, and the Hyper-V devices do their work on it.
  */
+#include "hyperv.h"
 #include "machine.h"
 #include "report.h"
 
@@ -13,7 +14,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define CRASH_GRACE_S 10
+#define CRASH_GRACE_S 60
+#define CRASH_LOOK_MS 100
 
 static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
 
@@ -42,13 +44,37 @@ bool machine_stopping(const struct machine *machine)
 
 void machine_guest_crashed(struct machine *machine)
 {
-	if (!atomic_exchange(&machine->crashed, true))
-		wake(machine);
+	atomic_store(&machine->crashed, true);
+	wake(machine);
+}
+
+/* A crash was reported: from now on, look for a dump kernel that connects to VMBus anew. */
+static void begin_grace(struct machine *m)
+{
+	static const struct timeval look = {.tv_usec = CRASH_LOOK_MS * 1000L};
+
+	m->grace_looks = CRASH_GRACE_S * 1000 / CRASH_LOOK_MS;
+	m->disconnected = false;
+	event_add(m->grace_event, &look);
+}
+
+static void on_grace(evutil_socket_t fd, short what, void *arg)
+{
+	struct machine *m = arg;
+	const bool connected = hyperv_connected(m);
+
+	(void)fd;
+	(void)what;
+	if (!connected)
+		m->disconnected = true;
+	if (connected && m->disconnected)
+		event_del(m->grace_event);
+	else if (--m->grace_looks == 0)
+		machine_stop(m, HVRUN_CRASHED);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct timeval grace = {.tv_sec = CRASH_GRACE_S};
 	struct machine *m = arg;
 	uint64_t count;
 
@@ -58,14 +84,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	if (machine_stopping(m))
 		event_base_loopbreak(m->base);
 	else if (atomic_load(&m->crashed))
-		event_add(m->grace_event, &grace);
-}
-
-static void on_grace_over(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	machine_stop(arg, HVRUN_CRASHED);
+		begin_grace(m);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)
@@ -82,7 +101,7 @@ static int add_events(struct machine *m)
 	m->stop_event = event_new(m->base, m->stop_fd, EV_READ | EV_PERSIST, on_wake, m);
 	if (!m->stop_event || event_add(m->stop_event, NULL) < 0)
 		return -1;
-	m->grace_event = evtimer_new(m->base, on_grace_over, m);
+	m->grace_event = event_new(m->base, -1, EV_PERSIST, on_grace, m);
 	if (!m->grace_event)
 		return -1;
 	for (size_t i = 0; i < count; i++) {

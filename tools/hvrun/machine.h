@@ -68,6 +68,9 @@ struct machine {
 
 	atomic_int status; /* enum hvrun_status, or MACHINE_RUNNING */
 	atomic_bool crashed;
+	/* after a crash, of the thread that calls machine_run() */
+	unsigned grace_looks;
+	bool disconnected;
 };
 
 #define MACHINE_RUNNING (-1)
@@ -86,7 +89,10 @@ int machine_run(struct machine *machine);
 void machine_stop(struct machine *machine, int status);
 bool machine_stopping(const struct machine *machine);
 
-/* The guest says that it crashed. It has some seconds more, to write a dump. Any thread. */
+/*
+ * The guest says that it crashed. It has a minute to start a dump kernel, which may run until it ends
+ * by itself; the exit status is HVRUN_CRASHED all the same. Any thread.
+ */
 void machine_guest_crashed(struct machine *machine);
 
 /* Host address of RAM, or NULL if [gpa, gpa + len) is not in one region. */

@@ -43,7 +43,8 @@ static const char help_text[] =
 	"   0  the guest powered off\n"
 	"   2  usage or configuration error\n"
 	"  10  the guest rebooted\n"
-	"  11  the guest crashed (its kernel reported so)\n"
+	"  11  the guest crashed (its kernel reported so); a dump kernel that connects to\n"
+	"      VMBus within 60 s runs to its end first\n"
 	"  12  the guest shut its CPU down (triple fault)\n"
 	"  13  error in hvrun or KVM; the message says which\n"
 	"  14  stopped from outside: SIGINT, SIGTERM, SIGHUP or Ctrl-A x\n";

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,15 @@ def update_package_lists():
     if os.geteuid() == 0:
         progress("apt-get update")
         apt(["apt-get", "update"])
+
+
+def suite():
+    """The name of this machine's Debian."""
+    release = Path("/etc/os-release").read_text()
+    found = re.search(r"^VERSION_CODENAME=\"?(\w+)", release, re.M)
+    if not found:
+        raise LabError("/etc/os-release has no VERSION_CODENAME: which Debian suite is this?")
+    return found.group(1)
 
 
 def sh(*command, **kwargs):

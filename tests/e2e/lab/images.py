@@ -89,22 +89,25 @@ def guest_initrd(kernel):
     return final
 
 
-def guest_session(script, token, end, systemd):
-    """The part that belongs to one start of a guest: the script it runs and how that ends."""
+def guest_session(script, token, end, init):
+    """The part that belongs to one start of a guest: the script it runs and how that ends.
+
+    `init` is what the initramfs hands over to, on the root disk or "" to stay where it is.
+    """
     cpio = Cpio()
     for name in ("init", "session", "lib.sh", "e2e.service"):
         cpio.file(f"e2e/{name}", E2E / "guest" / name, 0o755)
     cpio.file("e2e/job", script)
     cpio.file("e2e/token", token)
     cpio.file("e2e/end", end)
-    cpio.file("e2e/real-init", "/sbin/init" if systemd else "/run/e2e/init")
+    cpio.file("e2e/real-init", init)
     return cpio.finish()
 
 
 def root_image(packages, kernel):
     """An ext4 file system with Debian, these packages and the kernel with its modules. Cached."""
     packages = sorted({*BASE_PACKAGES, *packages})
-    suite = _suite()
+    suite = host.suite()
     tarball = ROOTS / f"debian-{suite}-{host.digest(*packages)}.tar"
     final = ROOTS / f"{tarball.stem}-{kernel.key}-boot"
     if final.exists():
@@ -141,14 +144,6 @@ def _as_root():
     if os.geteuid() == 0:
         return ["env"]
     return ["unshare", "--map-root-user", "--map-auto"]
-
-
-def _suite():
-    release = Path("/etc/os-release").read_text()
-    found = re.search(r"^VERSION_CODENAME=\"?(\w+)", release, re.M)
-    if not found:
-        raise LabError("/etc/os-release has no VERSION_CODENAME: which Debian suite is this?")
-    return found.group(1)
 
 
 def _make_tarball(tarball, suite, packages):

@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from . import host, images
+from . import emulator, host, images
 from .host import LabError, progress, sh
 
 L1_MODULES = ["virtio_blk", "virtio_console", "kvm_amd", "tun"]
@@ -147,7 +147,7 @@ class Nested:
     # -- life
 
     def __enter__(self):
-        host.need("qemu-system-x86_64", "qemu-img")
+        host.need("qemu-img")
         begun = time.monotonic()
         self.dir.mkdir(parents=True)
         try:
@@ -190,7 +190,7 @@ class Nested:
             images.nested_initramfs(self._l1_kernel, L1_MODULES, programs, guests)
         )
         command = [
-            host.which("qemu-system-x86_64"), "-nodefaults", "-no-user-config", "-no-reboot",
+            *emulator.command(), "-nodefaults", "-no-user-config", "-no-reboot",
             "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", L1_CPU,
             "-smp", str(max(2, opt.cpus)), "-m", str(max(3072, opt.memory + 2048)),
             "-display", "none", "-serial", "stdio",

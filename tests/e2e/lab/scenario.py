@@ -14,7 +14,8 @@ from .host import LabError
 BOOT_SECONDS = 240  # until the guest's session begins: many times what it takes
 
 # What a guest can be asked to do when its script has ended, and hvrun's exit status for that.
-EXIT_STATUS = {"poweroff": 0, "reboot": 10}
+# After a crash it stays that of a crash, whatever the dump kernel does.
+EXIT_STATUS = {"poweroff": 0, "reboot": 10, "crash": 11}
 EXIT_MEANS = {
     0: "the guest powered off",
     2: "hvrun refused its configuration",
@@ -227,13 +228,20 @@ class Lab:
             command += ["--disk", os.path.join(self.dir, disk)]
         return [*command, "--console"]
 
-    def start(self, script, *, end="poweroff", systemd=False, disks=(), append="", on_output=None):
-        """Starts a guest that runs `script` as root, then does `end`. `disks` come after root."""
+    def start(
+        self, script, *, end="poweroff", systemd=False, initramfs=False, disks=(), append="",
+        on_output=None,
+    ):  # fmt: skip
+        """Starts a guest that runs `script` as root, then does `end`. `disks` come after root.
+
+        systemd: as a unit of the whole system. initramfs: with busybox, no disk is mounted.
+        """
         self._starts += 1
         token = os.urandom(8).hex()
         _, kernel_part = self.machine.guest_files(self.kernel)
         session = os.path.join(self.dir, f"session{self._starts}")
-        self.machine.write(session, images.guest_session(script, token, end, systemd))
+        init = "" if initramfs else "/sbin/init" if systemd else "/run/e2e/init"
+        self.machine.write(session, images.guest_session(script, token, end, init))
         initrd = os.path.join(self.dir, f"initrd{self._starts}")
         self.shell(f"cat {shlex.quote(kernel_part)} {shlex.quote(session)} > {shlex.quote(initrd)}")
         argv = self.hvrun(initrd=initrd, disks=["root.img", *disks], append=append)
