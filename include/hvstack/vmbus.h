@@ -66,8 +66,8 @@ HVS_API HVS_NODISCARD int hvs_vmbus_start(struct hvs_vmbus *bus);
 HVS_API HVS_NODISCARD int hvs_vmbus_reset(struct hvs_vmbus *bus, hvs_done_fn done, void *arg);
 
 /*
- * Free the bus with all its devices, channels and workers. NULL is allowed. The bus must never
- * have been started or be reset, and no thread may be inside the library.
+ * Free the bus with all its devices, channels and workers. NULL is allowed. The bus must be reset,
+ * or never have been started nor restored (state.h), and no thread may be inside the library.
  */
 HVS_API void hvs_vmbus_destroy(struct hvs_vmbus *bus);
 
