@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A device of one's own: sends every packet back. Runs over the loopback; see docs/integration.md. */
+/*
+ * A device of one's own: sends every packet back. Runs over the loopback, and half-way on another
+ * host, from saved state; see docs/integration.md.
+ */
 #include <hvstack/channel.h>
 #include <hvstack/guest/loopback.h>
 #include <hvstack/vmbus.h>
@@ -63,10 +66,52 @@ static void echo_close(struct hvs_channel *ch, void *ctx)
 	hvs_channel_closed(ch); /* so at once */
 }
 
+/* [state] the answer that waits; on machines of one byte order */
+struct echo_state {
+	uint64_t xid;
+	uint32_t len;
+	uint32_t blocked;
+};
+
+static int echo_save(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w)
+{
+	const struct echo_channel *echo = ctx;
+	const struct echo_state state = {echo->xid, echo->len, echo->blocked};
+	int err = hvs_state_put(w, &state, sizeof(state));
+
+	(void)ch;
+	return err ? err : hvs_state_put(w, echo->data, echo->len);
+}
+
+static int echo_restore(void *dev, struct hvs_channel *ch, const struct hvs_open_params *params,
+			struct hvs_state_reader *r, void **ctx)
+{
+	struct echo_channel *echo;
+	struct echo_state state;
+	int err = hvs_state_get(r, &state, sizeof(state));
+
+	if (!err && (state.len > ECHO_MAX || state.blocked > 1))
+		err = -EBADMSG; /* whoever it comes from */
+	if (!err)
+		err = echo_open(dev, ch, params, ctx);
+	if (err)
+		return err;
+	echo = *ctx;
+	echo->xid = state.xid;
+	echo->len = state.len;
+	echo->blocked = state.blocked; /* ready() follows, and answers */
+	err = hvs_state_get(r, echo->data, echo->len);
+	if (err)
+		free(echo);
+	return err;
+}
+
+/* [offer] */
 static int echo_create(struct hvs_vmbus *bus)
 {
-	static const struct hvs_vsp_ops ops = {HVS_VSP_OPS_INIT, .open = echo_open,
-					       .ready = echo_ready, .close = echo_close};
+	static const struct hvs_vsp_ops ops = {HVS_VSP_OPS_INIT,    .open = echo_open,
+					       .ready = echo_ready, .close = echo_close,
+					       .save = echo_save,   .restore = echo_restore};
 	const struct hvs_offer offer = {HVS_OFFER_INIT, .class_id = {"echo's class id"},
 					.instance_id = {"echo instance 0"},
 					.max_packet_bytes = ECHO_MAX};
@@ -76,8 +121,14 @@ static int echo_create(struct hvs_vmbus *bus)
 }
 /* [end] */
 
+static int offer(void *arg, struct hvs_vmbus *bus)
+{
+	(void)arg;
+	return echo_create(bus);
+}
+
 /* The guest's driver: sends a text, waits for it to come back. */
-static int guest_run(struct hvs_guest *g)
+static int guest_run(struct hvs_guest *g, struct hvs_loopback *lb)
 {
 	char text[] = "is anybody there?";
 	const struct iovec iov = {.iov_base = text, .iov_len = sizeof(text)};
@@ -91,6 +142,8 @@ static int guest_run(struct hvs_guest *g)
 		err = hvs_guest_channel_open(g, hvs_guest_offer_at(g, 0), 4096, &ch);
 	for (uint64_t xid = 1; !err && xid <= 1000; xid++) {
 		err = hvs_guest_send(ch, xid, true, NULL, &iov, 1);
+		if (!err && xid == 500)
+			err = hvs_loopback_replace_host(lb, 0, offer, NULL);
 		if (!err && hvs_guest_recv_wait(ch, &pkt) != 1)
 			err = -EIO;
 		/* The payload is padded to a multiple of 8. */
@@ -112,9 +165,9 @@ int main(void)
 	if (!err)
 		err = hvs_loopback_start(lb, &g);
 	if (!err)
-		err = guest_run(g);
+		err = guest_run(g, lb);
 	if (!err)
-		puts("1000 packets came back");
+		puts("1000 packets came back, half of them from a second host");
 	else
 		fprintf(stderr, "echo: %s\n", strerror(-err));
 	hvs_loopback_destroy(lb);

@@ -90,7 +90,7 @@ struct hvs_synic_msg {
 struct hvs_connect_request {
 	struct hvs_guid endpoint_id; /* the guest's side */
 	struct hvs_guid service_id;
-	struct hvs_guid silo_id; /* zero: none */
+	struct hvs_guid silo_id; /* VMBus 5.2 and later; zero: none */
 };
 
 /*
@@ -105,7 +105,8 @@ struct hvs_backend_ops {
 	/*
 	 * Put msg into the message slot of (vp, sint) and interrupt the VP. 0: done. -EAGAIN: the
 	 * slot is occupied or not enabled; the library tries again when the embedder calls
-	 * hvs_vmbus_slot_free(), and after 1 ms in any case. Main worker only.
+	 * hvs_vmbus_slot_free(), and after 1 ms in any case. sint is HVS_VMBUS_SINT, or another
+	 * one (below 16) that a guest that crashes has named. Main worker only.
 	 */
 	int (*synic_post)(void *be, uint32_t vp, uint8_t sint, const struct hvs_synic_msg *msg);
 
@@ -116,7 +117,9 @@ struct hvs_backend_ops {
 	 * Optional fast path: from now on make HvSignalEvent(connection_id, flag 0) call
 	 * hvs_channel_kick(ch), for example through an eventfd. A negative errno means that the
 	 * embedder will forward the hypercall to hvs_vmbus_signal_event() instead, which always
-	 * works. After doorbell_del has returned ch must not be used any more. Main worker only.
+	 * works. After doorbell_del has returned ch must not be used any more. connection_id is
+	 * below 2^24; a guest of version 6.0 may have chosen it. Main worker, or on the thread
+	 * that is in hvs_vmbus_restore().
 	 */
 	int (*doorbell_add)(void *be, uint32_t connection_id, struct hvs_channel *ch);
 	void (*doorbell_del)(void *be, uint32_t connection_id, struct hvs_channel *ch);
@@ -138,16 +141,18 @@ struct hvs_backend_ops {
 	 * Optional: without it every request is refused. 0: the request is taken, and answered,
 	 * here or later, with hvs_vmbus_refuse_connect(), or with hvs_device_offer() of a device of
 	 * class service_id and instance endpoint_id; both may be called from here. Negative:
-	 * refused. At most 16 wait for their answer at a time; the rest is refused. Main worker.
+	 * refused. Not called for more than 16 that wait for their answer, nor for one that waits
+	 * already: they are refused. A request ends unanswered when the guest disconnects. One
+	 * that is in saved state waits after hvs_vmbus_restore(), without a call. Main worker only.
 	 */
 	int (*connect_request)(void *be, const struct hvs_connect_request *request);
 
 	/*
 	 * Optional: told of every control message (HVS_RECORD_MESSAGE, on the main worker) and of
 	 * every packet that a device receives (HVS_RECORD_PACKET, on its channel's worker), in
-	 * the order in which each worker handles them. A packet that is larger than the device
-	 * accepts, or whose lengths contradict each other, was never fetched and is not recorded.
-	 * It may block: the worker waits.
+	 * the order in which each worker handles them; several workers at the same time. A packet
+	 * that is larger than the device accepts, or whose lengths contradict each other, was never
+	 * fetched and is not recorded. It may block: the worker waits.
 	 */
 	void (*record)(void *be, const struct hvs_record *record);
 };

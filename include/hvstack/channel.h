@@ -67,15 +67,18 @@ struct hvs_vsp_ops {
 	void (*destroy)(void *dev);
 
 	/*
-	 * Saved state of an open channel (state.h). save() appends what the device has to remember
-	 * with hvs_state_put(), changes nothing, and returns 0 or a negative errno. restore() is
-	 * called instead of open(), by hvs_vmbus_restore(), before the bus is started; it reads
-	 * with hvs_state_get() and does not trust what it reads; a negative errno refuses, and
-	 * nothing else is called then. Requests that were in flight are started in the first
-	 * ready(), which always follows.
+	 * Saved state of an open channel (state.h). save() is called by hvs_vmbus_save(), on its
+	 * thread. It appends what the device has to remember with hvs_state_put(), changes
+	 * nothing, and returns 0 or a negative errno. restore() is called instead of open(), by
+	 * hvs_vmbus_restore(), on its thread; it reads with hvs_state_get() and does not trust
+	 * what it reads. A negative errno refuses the whole state, and nothing else is called for
+	 * this open then. Like open() it sends nothing, and it starts no request: those that were
+	 * in flight are started in the first ready(), which comes once the bus is started and the
+	 * guest knows that the channel is open, unless close() comes before. When the rest of the
+	 * state is refused, close() follows and must call hvs_channel_closed() at once.
 	 *
 	 * Both or none: without them an open channel does not survive; the guest sees the device
-	 * leave and come back.
+	 * leave and come back, and close() is not called.
 	 */
 	int (*save)(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w);
 	int (*restore)(void *dev, struct hvs_channel *ch, const struct hvs_open_params *params,
@@ -103,14 +106,16 @@ struct hvs_offer {
 	uint32_t max_packet_bytes;   /* largest packet accepted from the guest; 0: 4096 */
 	uint16_t max_subchannels;    /* hvs_channel_offer_subchannels() may ask for; below 2,047 */
 	/*
-	 * 0: the guest signals each time with a hypercall. Else it may set a bit in a page instead,
-	 * and the main worker looks at that page about every so many microseconds, up to 6,553,
-	 * as long as the channel is open: cheaper for a guest that signals often, and a cost for
-	 * the host. Only if the guest has such a page.
+	 * 0: the guest signals each time with a hypercall. Else, 1 to 6,553: it may set a bit in a
+	 * page instead, and the main worker looks at that page about every so many microseconds,
+	 * or more often if another channel wants it, as long as the channel is open: cheaper for a
+	 * guest that signals often, and a cost for the host. Only if there is such a page (the
+	 * guest's, or hvs_vmbus_config.monitor_page_gpa), and for 128 channels at a time.
 	 */
 	uint16_t monitor_latency_us;
 	struct hvs_worker *worker; /* NULL: the main worker */
-	/* Sub-channel n = 1.. runs on element (n - 1) modulo the count; NULL: on `worker`. Copied. */
+	/* Sub-channel n = 1.. runs on element (n - 1) modulo the count; NULL, with count 0: on
+	 * `worker`. Copied. */
 	struct hvs_worker *const *subchannel_workers;
 	uint32_t subchannel_worker_count;
 	uint32_t reserved; /* 0 */
@@ -118,13 +123,14 @@ struct hvs_offer {
 #define HVS_OFFER_INIT .size = (uint32_t)sizeof(struct hvs_offer)
 
 /*
- * Offer a device. ops and offer are copied; dev is handed to open(). A guest that is connected is
- * told at once, or, if it takes the place of a device with the same instance_id that was removed,
- * when the guest has let go of that one. [main worker]: before hvs_vmbus_start(), or not at the same time as
- * hvs_worker_dispatch() of the main worker on another thread.
+ * Offer a device. ops and offer are copied; dev is handed to open(). A guest that has asked for
+ * offers is told at once, or, if it takes the place of a device with the same instance_id that was
+ * removed, when the guest has let go of that one. [main worker]: before hvs_vmbus_start(), or not
+ * at the same time as hvs_worker_dispatch() of the main worker on another thread.
  *
- * 0, -EINVAL, -ENOTSUP (unknown members set), -EEXIST (instance_id is taken), -ENOSPC
- * (hvs_vmbus_config.max_offers devices exist), -ENOMEM.
+ * 0, -EINVAL (NULL, a member out of range, a worker of another bus), -ENOTSUP (unknown members
+ * set), -EEXIST (instance_id is taken), -ENOSPC (hvs_vmbus_config.max_offers devices exist, those
+ * on their way out included), -ENOMEM.
  */
 HVS_API HVS_NODISCARD int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer,
 					   const struct hvs_vsp_ops *ops, void *dev,
@@ -220,11 +226,13 @@ HVS_API void hvs_channel_closed(struct hvs_channel *ch);
 HVS_API void hvs_channel_fault(struct hvs_channel *ch, const char *where);
 
 /*
- * Offer sub-channels 1..count to the guest, which opens them like the channel itself, with
- * hvs_open_params.subchannel set; those it has already stay. They are withdrawn when the primary
- * channel is closed. ch is a primary channel; a guest older than version 2.4 is offered none.
+ * Offer sub-channels 1..count to the guest, which may open them like the channel itself: open()
+ * has hvs_open_params.subchannel set then. Those it has already stay. They are withdrawn, and the
+ * request is forgotten, when the primary channel is closed. ch is a primary channel; a guest older
+ * than version 2.4 is offered none. Not from open() or restore().
  *
- * 0, -EINVAL (not a primary, or more than max_subchannels), -ESHUTDOWN. [worker]
+ * 0, -EINVAL (not a primary, or more than max_subchannels), -ESHUTDOWN (not open, faulted or
+ * closing). [worker]
  */
 HVS_API HVS_NODISCARD int hvs_channel_offer_subchannels(struct hvs_channel *ch, unsigned count);
 

@@ -52,8 +52,8 @@ struct hvs_hv_ops {
 	uint32_t reserved; /* 0 */
 
 	/*
-	 * Interrupt VP vp: SINT `sint` fires. vector is what the guest programmed for it, 0 with
-	 * HVS_HV_EXTERNAL_SINTS. Required.
+	 * Interrupt VP vp: SINT `sint` fires. vector is what the guest programmed for it, from 16
+	 * on (or what hvs_hv_restore() was told, any), 0 with HVS_HV_EXTERNAL_SINTS. Required.
 	 */
 	void (*interrupt)(void *be, uint32_t vp, uint8_t sint, uint8_t vector);
 
@@ -72,8 +72,9 @@ struct hvs_hv_ops {
 
 	/*
 	 * The TSC as VP vp reads it now. Called on the thread that runs vp, from
-	 * hvs_hv_msr_write(). Optional; with tsc_hz it lets the guest tell the time without an
-	 * exit, from the reference TSC page. The VPs' TSCs must be in step.
+	 * hvs_hv_msr_write(); and from hvs_hv_restore(), for VP 0, which does not run. Optional;
+	 * with tsc_hz it lets the guest tell the time without an exit, from the reference TSC page.
+	 * The VPs' TSCs must be in step.
 	 */
 	uint64_t (*read_tsc)(void *be, uint32_t vp);
 
@@ -82,9 +83,10 @@ struct hvs_hv_ops {
 	void (*crash)(void *be, uint32_t vp, const struct hvs_hv_crash *crash);
 
 	/*
-	 * With HVS_HV_EXTERNAL_SINTS, for hvs_hv_save() and hvs_hv_restore(): a synthetic MSR as
-	 * the hypervisor keeps it, of a VP that does not run. 0, -ENOENT (it has no such MSR,
-	 * which then is left out), or another negative errno. Optional otherwise.
+	 * With HVS_HV_EXTERNAL_SINTS, for hvs_hv_save() and hvs_hv_restore(), which fail without:
+	 * a synthetic MSR as the hypervisor keeps it, of a VP that does not run; vp is 0 for what
+	 * the partition has once. docs/saved-state.md lists the MSRs. 0, -ENOENT (it has no such
+	 * MSR, which then is left out), or another negative errno. Not called otherwise.
 	 */
 	int (*get_register)(void *be, uint32_t vp, uint32_t msr, uint64_t *value);
 	int (*set_register)(void *be, uint32_t vp, uint32_t msr, uint64_t value);
@@ -112,8 +114,9 @@ struct hvs_hv_config {
 	 * I/O ports the hypercall page uses. The guest writes 1 byte to hypercall_port for a
 	 * hypercall, and (64-bit guests) 4 bytes, a connection id, to signal_port for
 	 * HvSignalEvent with flag 0; what the embedder puts into R11 before it runs the guest on
-	 * is the hypercall's result (0, success, when it leaves it alone). Both below 0x100. hypercall_port 0: the page is not ours
-	 * (the hypervisor traps hypercalls itself). signal_port 0: signals come as hypercalls.
+	 * is the hypercall's result (0, success, when it leaves it alone). Both below 0x100.
+	 * hypercall_port 0: the page is not ours (the hypervisor traps hypercalls itself).
+	 * signal_port 0: signals come as hypercalls.
 	 */
 	uint16_t hypercall_port;
 	uint16_t signal_port;
@@ -173,7 +176,10 @@ HVS_API HVS_NODISCARD int hvs_hv_synic_update(struct hvs_hv *hv, uint32_t vp, ui
 HVS_API HVS_NODISCARD int hvs_hv_post(struct hvs_hv *hv, uint32_t vp, uint8_t sint,
 				      const struct hvs_synic_msg *msg);
 
-/* Set an event flag, interrupt if it was clear. Nothing happens while it can't be delivered. [any] */
+/*
+ * Set an event flag (below 2048), interrupt if it was clear. Nothing happens while it can't be
+ * delivered. [any]
+ */
 HVS_API void hvs_hv_signal(struct hvs_hv *hv, uint32_t vp, uint8_t sint, uint16_t flag);
 
 /* All VPs are reset and do not run: every register to its reset value. */

@@ -20,18 +20,19 @@ struct hvs_storvsp_config {
 	uint32_t max_transfer_bytes; /* per request, a multiple of 4096 up to 8 MiB; 0: 1 MiB */
 	struct hvs_guid instance_id; /* unique per bus, stable: guests name devices by it */
 	struct hvs_worker *worker;   /* NULL: the main worker */
-	/* Sub-channels a guest may have, so that each of its VPs can have a channel of its own:
-	 * usually the number of VPs less 1. They run on the same worker. */
+	/* Sub-channels a guest may have, up to 1,023, so that each of its VPs can have a channel of
+	 * its own: usually the number of VPs less 1. They run on the same worker. */
 	uint32_t max_subchannels;
 	uint32_t reserved; /* 0 */
 };
 #define HVS_STORVSP_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_storvsp_config)
 
 /*
- * Offer a controller. It belongs to the bus and is freed with it. Before hvs_vmbus_start().
+ * Offer a controller. It belongs to the bus and is freed with it. Before hvs_vmbus_start(), since
+ * disks can't be attached later.
  *
- * 0, -EINVAL, -ENOTSUP (unknown members set), -EEXIST (instance_id is taken), -EBUSY (started),
- * -ENOSPC, -ENOMEM.
+ * 0, -EINVAL, -ENOTSUP (unknown members set), -EEXIST (instance_id is taken), -ENOSPC (as
+ * hvs_device_offer()), -ENOMEM.
  */
 HVS_API HVS_NODISCARD int hvs_storvsp_create(struct hvs_vmbus *bus,
 					     const struct hvs_storvsp_config *cfg,

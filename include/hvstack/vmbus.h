@@ -13,9 +13,9 @@
 extern "C" {
 #endif
 
-#define HVS_VMBUS_SINT 2u /* the only SINT VMBus uses */
+#define HVS_VMBUS_SINT 2u /* VMBus uses no other, unless a guest that crashes asks for one */
 #define HVS_VMBUS_MESSAGE_CONNECTION 1u
-#define HVS_VMBUS_EVENT_CONNECTION 2u
+#define HVS_VMBUS_EVENT_CONNECTION 2u       /* shared by all channels, before version 2.4 */
 #define HVS_VMBUS_MULTICLIENT_CONNECTION 4u /* message port for clients of version 5.0 and later */
 
 struct hvs_vmbus_config {
@@ -24,13 +24,14 @@ struct hvs_vmbus_config {
 	uint32_t max_version;     /* (major << 16) | minor; 0: the newest the library knows */
 	uint32_t max_gpadls;      /* that may exist at a time; 0: 4096 */
 	uint32_t max_gpadl_pages; /* of 4 KiB, shared by all GPADLs together; 0: 131072 (512 MiB) */
-	uint32_t max_offers;      /* channels offered at a time, up to 2047; 0: 2047 */
+	uint32_t max_offers;      /* of devices, and of channels offered, up to 2047; 0: 2047 */
 	uint32_t max_open_channels;   /* at a time; 0: 2047 */
-	uint32_t max_queued_messages; /* of the guest's, that wait to be handled; 0: 16 */
+	uint32_t max_queued_messages; /* of the guest's, not handled yet, up to 65536; 0: 16 */
 	/*
-	 * Pages of RAM, not used for anything else, that a guest of version 6.0 may use for signals
-	 * (hvs_offer.monitor_latency_us) instead of its own: parent to child, child to parent.
-	 * Both 0: none.
+	 * Guest addresses of two pages of RAM, not used for anything else, that a guest of version
+	 * 6.0 may use for signals (hvs_offer.monitor_latency_us) instead of its own: parent to
+	 * child, child to parent. Not offered to it if they are not registered as RAM then. Both
+	 * 0: none.
 	 */
 	uint64_t monitor_page_gpa[2];
 	enum hvs_log_level log_level; /* records above it are not made */
@@ -41,13 +42,17 @@ struct hvs_vmbus_config {
 /*
  * Make a bus. Offer devices on it, then start it. cfg and ops are copied.
  *
- * 0, -EINVAL (a required slot or member is missing), -ENOTSUP (unknown members set), -ENOMEM.
+ * 0, -EINVAL (a required slot or member is missing, one is out of range, or one of two that belong
+ * together), -ENOTSUP (unknown members set), -ENOMEM.
  */
 HVS_API HVS_NODISCARD int hvs_vmbus_create(const struct hvs_vmbus_config *cfg, struct hvs_mem *mem,
 					   const struct hvs_backend_ops *ops, void *be,
 					   struct hvs_vmbus **out);
 
-/* From now on the guest may connect. 0, -EINVAL (NULL), -EBUSY (started already). */
+/*
+ * From now on the guest may connect, and workers do what they are dispatched for: all of them are
+ * woken. 0, -EINVAL (NULL), -EBUSY (started already).
+ */
 HVS_API HVS_NODISCARD int hvs_vmbus_start(struct hvs_vmbus *bus);
 
 /*
@@ -61,8 +66,8 @@ HVS_API HVS_NODISCARD int hvs_vmbus_start(struct hvs_vmbus *bus);
 HVS_API HVS_NODISCARD int hvs_vmbus_reset(struct hvs_vmbus *bus, hvs_done_fn done, void *arg);
 
 /*
- * Free the bus with all its devices, channels and workers. NULL is allowed. The bus must never
- * have been started or be reset, and no thread may be inside the library.
+ * Free the bus with all its devices, channels and workers. NULL is allowed. The bus must be reset,
+ * or never have been started nor restored (state.h), and no thread may be inside the library.
  */
 HVS_API void hvs_vmbus_destroy(struct hvs_vmbus *bus);
 
@@ -83,7 +88,8 @@ HVS_API void hvs_vmbus_slot_free(struct hvs_vmbus *bus, uint32_t vp);
 
 /*
  * Answer hvs_backend_ops.connect_request(): there will be no connection. 0, -ENOENT (no such
- * request waits; the guest may have disconnected), -EINVAL (NULL). [main worker]
+ * request waits; the guest may have disconnected), -EINVAL (NULL). [main worker], like
+ * hvs_device_offer()
  */
 HVS_API HVS_NODISCARD int hvs_vmbus_refuse_connect(struct hvs_vmbus *bus,
 						   const struct hvs_guid *endpoint_id,

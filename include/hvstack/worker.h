@@ -32,7 +32,7 @@ HVS_API HVS_NODISCARD int hvs_worker_create(struct hvs_vmbus *bus, void *worker_
  * next_deadline_ns  when to call again at the latest, on the clock of now_ns; UINT64_MAX: only
  *                   when woken. May be NULL.
  *
- * 1: work is left, call again soon; 0: idle.
+ * 1: work is left, call again soon; 0: idle. Before hvs_vmbus_start() nothing runs: 0.
  */
 HVS_API int hvs_worker_dispatch(struct hvs_worker *worker, unsigned budget,
 				uint64_t *next_deadline_ns);

@@ -77,7 +77,8 @@ HVS_API const struct hvs_guest_offer *hvs_guest_offer_at(const struct hvs_guest 
 
 /*
  * Share len bytes of consecutive pages from gpa on (both multiples of 4096).
- * Returns 0 and the GPADL's number in *id, -EINVAL (no page, or over 8190), -EREMOTEIO (the host refused), -ETIMEDOUT, -EIO.
+ * Returns 0 and the GPADL's number in *id, -EINVAL (no page, or over 8190), -EREMOTEIO (the host
+ * refused), -ETIMEDOUT, -EIO.
  */
 HVS_API HVS_NODISCARD int hvs_guest_gpadl_create(struct hvs_guest *g, uint32_t relid, uint64_t gpa,
 						 uint32_t len, uint32_t *id);

@@ -58,7 +58,7 @@ HVS_API struct hvs_hv *hvs_loopback_hv(struct hvs_loopback *lb);
  */
 HVS_API HVS_NODISCARD int hvs_loopback_start(struct hvs_loopback *lb, struct hvs_guest **out);
 
-/* Let the host run, all its workers, until it is idle. */
+/* Let the host run, all its workers (up to 16), until it is idle. */
 HVS_API void hvs_loopback_run(struct hvs_loopback *lb);
 
 /* Let it do a little: each worker at most about `budget` units. */
@@ -67,7 +67,8 @@ HVS_API void hvs_loopback_step(struct hvs_loopback *lb, unsigned budget);
 /*
  * Replace the host by another one, as save and restore in another process do, while the guest
  * notices nothing: save, reset and free hypervisor interface and bus, make new ones, with `flags`
- * of hvs_loopback_config, have offer() offer the devices on the new bus, restore, start.
+ * of hvs_loopback_config, have offer() offer the devices on the new bus, restore, start. What
+ * hvs_loopback_bus() and hvs_loopback_hv() returned before is gone. Not from inside the host.
  *
  * 0, or what failed returned: the machine can only be destroyed then.
  */
