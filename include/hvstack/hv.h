@@ -53,7 +53,7 @@ struct hvs_hv_ops {
 
 	/*
 	 * Interrupt VP vp: SINT `sint` fires. vector is what the guest programmed for it, from 16
-	 * on (or what hvs_hv_restore() was told, any), 0 with HVS_HV_EXTERNAL_SINTS. Required.
+	 * on, 0 with HVS_HV_EXTERNAL_SINTS. Required.
 	 */
 	void (*interrupt)(void *be, uint32_t vp, uint8_t sint, uint8_t vector);
 

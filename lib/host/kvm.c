@@ -84,6 +84,13 @@ static void be_record(void *be, const struct hvs_record *record)
 	kvm->cfg.record(kvm->cfg.arg, record);
 }
 
+static int be_connect_request(void *be, const struct hvs_connect_request *request)
+{
+	struct hvs_kvm *kvm = be;
+
+	return kvm->cfg.connect_request(kvm->cfg.arg, request);
+}
+
 static uint16_t hv_post_message(void *be, uint32_t connection_id, uint32_t message_type,
 				const void *payload, size_t len)
 {
@@ -150,14 +157,19 @@ static int make_bus(struct hvs_kvm *kvm)
 		.log = kvm->cfg.log ? be_log : NULL,
 		.guest_fault = kvm->cfg.guest_fault ? be_guest_fault : NULL,
 		.record = kvm->cfg.record ? be_record : NULL,
+		.connect_request = kvm->cfg.connect_request ? be_connect_request : NULL,
 	};
-	const struct hvs_vmbus_config cfg = {
-		HVS_VMBUS_CONFIG_INIT,
-		.vp_count = kvm->cfg.vcpu_count,
-		.log_level = kvm->cfg.log_level,
-	};
-	int err = hvs_vmbus_create(&cfg, kvm->mem, &ops, kvm, &kvm->bus);
+	struct hvs_vmbus_config cfg = {HVS_VMBUS_CONFIG_INIT};
+	int err = 0;
 
+	if (kvm->cfg.bus)
+		err = hvsi_host_copy_sized(&cfg, sizeof(cfg), kvm->cfg.bus, sizeof(cfg));
+	cfg.size = (uint32_t)sizeof(cfg);
+	cfg.vp_count = kvm->cfg.vcpu_count;
+	cfg.log_level = kvm->cfg.log_level;
+	if (!err)
+		err = hvs_vmbus_create(&cfg, kvm->mem, &ops, kvm, &kvm->bus);
+	kvm->cfg.bus = NULL; /* the caller's */
 	if (!err)
 		hvs_loop_set_worker(kvm->loop, hvs_vmbus_main_worker(kvm->bus));
 	return err;

@@ -91,12 +91,17 @@ void hvsi_place_reference_tsc(struct hvs_hv *hv, uint64_t value, uint64_t offset
 
 void hvsi_restore_reference_tsc(struct hvs_hv *hv, uint64_t value)
 {
-	const uint8_t HVSI_GUEST *p;
+	uint8_t HVSI_GUEST *p = NULL;
 
-	if (!hvsi_has_reference_tsc(hv))
+	if (value & HVSI_PAGE_ENABLE)
+		p = hvsi_mem_range(hv->mem, value & ~(uint64_t)(HVSI_PAGE - 1), HVSI_PAGE,
+				   HVS_RDWR);
+	if (!hvsi_has_reference_tsc(hv)) {
+		if (p)
+			hvsi_guest_store32(p, 0); /* not valid any more: the guest uses the MSR */
 		return;
+	}
 	/* A VP may be in the middle of reading the page: the sequence has to be another one. */
-	p = hvsi_mem_range(hv->mem, value & ~(uint64_t)(HVSI_PAGE - 1), HVSI_PAGE, HVS_READ);
 	if (p)
 		hv->tsc_sequence = hvsi_guest_load32(p);
 	hvsi_place_reference_tsc(hv, value, hvsi_reference_tsc_offset(hv, 0));

@@ -128,6 +128,9 @@ static int check(const struct hvs_hv *hv, struct hvsi_reader records, bool *long
 			    : vp >= hv->cfg.vp_count ||
 				      !listed(vp_registers, COUNT(vp_registers), msr))
 			return -EBADMSG;
+		if (msr >= HVSI_MSR_SINT0 && msr <= HVSI_MSR_SINT15 &&
+		    !hvsi_sint_valid(hvsi_get64(reg.value)))
+			return -EBADMSG;
 	}
 	return 0;
 }

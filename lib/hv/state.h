@@ -49,13 +49,20 @@ struct hvs_hv {
 	struct hvsi_synic vp[];
 };
 
+/* Vectors below 16 are exceptions; 0 with the mask bit is the reset value. */
+static inline bool hvsi_sint_valid(uint64_t value)
+{
+	return (value & 0xff) >= 16 || value & HVSI_SINT_MASKED;
+}
+
 /* synic.c */
 void hvsi_synic_reset(struct hvsi_synic *s);
 int hvsi_synic_read(const struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *value);
 int hvsi_synic_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value);
 /* Set a VP's register from saved state, whatever is in it. False: not a VP's register. */
 bool hvsi_synic_restore(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t value);
-/* All of them are set: find the pages, whose contents are as they were. */
+/* All of them are set: find the pages, whose contents are as they were. Interrupts that were on
+ * their way may be lost: what the guest has not taken yet interrupts again. */
 void hvsi_synic_restored(struct hvs_hv *hv, uint32_t vp);
 
 /* msr.c: a partition-wide register. */

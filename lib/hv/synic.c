@@ -130,8 +130,7 @@ int hvsi_synic_write(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t valu
 	default:
 		if (msr < HVSI_MSR_SINT0 || msr > HVSI_MSR_SINT15)
 			return -ENOENT;
-		/* Vectors below 16 are exceptions; 0 with the mask bit is the reset value. */
-		if ((value & 0xff) < 16 && !(value & HVSI_SINT_MASKED))
+		if (!hvsi_sint_valid(value))
 			return -ENOENT;
 		atomic_store(&s->sint[msr - HVSI_MSR_SINT0], value);
 		break;
@@ -165,11 +164,6 @@ bool hvsi_synic_restore(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t v
 	}
 }
 
-void hvsi_synic_restored(struct hvs_hv *hv, uint32_t vp)
-{
-	place_pages(hv, vp, false);
-}
-
 /* May the SINT be delivered? Its register value through *reg. */
 static bool sint_open(const struct hvs_hv *hv, const struct hvsi_synic *s, uint8_t sint,
 		      uint64_t *reg)
@@ -185,6 +179,31 @@ static void interrupt(struct hvs_hv *hv, uint32_t vp, uint8_t sint, uint64_t reg
 {
 	if (!(reg & HVSI_SINT_POLLING))
 		hv->ops.interrupt(hv->be, vp, sint, (uint8_t)reg);
+}
+
+/* Is there a message or an event flag of this SINT that the guest has not taken? */
+static bool waits(const struct hvsi_synic *s, uint8_t sint)
+{
+	const uint8_t HVSI_GUEST *messages =
+		(const uint8_t HVSI_GUEST *)atomic_load(&s->message_page);
+	const uint8_t HVSI_GUEST *flags = (const uint8_t HVSI_GUEST *)atomic_load(&s->event_page);
+
+	if (messages && hvsi_guest_load32(messages + (size_t)sint * SLOT_BYTES))
+		return true;
+	for (size_t i = 0; flags && i < EVENT_FLAGS_BYTES; i += 4)
+		if (hvsi_guest_load32(flags + (size_t)sint * EVENT_FLAGS_BYTES + i))
+			return true;
+	return false;
+}
+
+void hvsi_synic_restored(struct hvs_hv *hv, uint32_t vp)
+{
+	uint64_t reg;
+
+	place_pages(hv, vp, false);
+	for (uint8_t sint = 0; sint < HVSI_SINTS; sint++)
+		if (waits(&hv->vp[vp], sint) && sint_open(hv, &hv->vp[vp], sint, &reg))
+			interrupt(hv, vp, sint, reg);
 }
 
 static bool slot_free(const uint8_t HVSI_GUEST *slot)

@@ -231,7 +231,6 @@ static void disconnected(struct hvs_vmbus *bus)
 	hvsi_gpadl_free_all(bus);
 	hvsi_tl_forget(bus);
 	(void)hvsi_monitor_set_pages(bus, 0, 0);
-	c->features = 0;
 	c->state = HVSI_CONN_DISCONNECTED;
 	c->offers_sent = false;
 	switch (c->next) {
@@ -273,6 +272,7 @@ static void disconnect(struct hvs_vmbus *bus, enum hvsi_conn_next next)
 	c->state = HVSI_CONN_DISCONNECTING;
 	c->next = next;
 	atomic_store(&c->version, 0);
+	c->features = 0;
 	c->paused = false;
 	hvsi_outq_clear(bus, next == HVSI_NEXT_RESET);
 	for (struct hvs_device *d = bus->devices; d;) {

@@ -28,7 +28,8 @@ static int check(struct hvs_vmbus *bus, struct hvs_offer *offer, const struct hv
 	    offer->flags & ~KNOWN_FLAGS || (offer->worker && offer->worker->bus != bus) ||
 	    offer->max_subchannels >= HVSI_MAX_RELID ||
 	    offer->monitor_latency_us > LONGEST_LATENCY_US ||
-	    !offer->subchannel_workers != !offer->subchannel_worker_count)
+	    !offer->subchannel_workers != !offer->subchannel_worker_count ||
+	    !ops->save != !ops->restore)
 		return -EINVAL;
 	for (uint32_t i = 0; i < offer->subchannel_worker_count; i++)
 		if (!offer->subchannel_workers[i] || offer->subchannel_workers[i]->bus != bus)

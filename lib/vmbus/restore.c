@@ -11,8 +11,6 @@
 
 #include <errno.h>
 
-#define MOST_OWED 4096u /* answers; a guest waits for each before it asks again */
-
 struct restoring {
 	struct hvs_vmbus *bus;
 	struct hvsi_reader records; /* what is still to come */
@@ -55,8 +53,9 @@ static bool state_ok(const struct hvs_vmbus *bus, const struct hvsi_state_channe
 			return false;
 		break;
 	}
-	if ((hvsi_get32(s->close_owed) && !reserved) || hvsi_get32(s->close_owed) > MOST_OWED ||
-	    hvsi_get32(s->modify_owed) > MOST_OWED)
+	if ((hvsi_get32(s->close_owed) && !reserved) ||
+	    hvsi_get32(s->close_owed) > HVSI_STATE_MOST_OWED ||
+	    hvsi_get32(s->modify_owed) > HVSI_STATE_MOST_OWED)
 		return false;
 	switch (s->state) {
 	case HVSI_CHAN_CLOSED:
@@ -103,7 +102,8 @@ static int take_relid(struct hvs_channel *ch, const struct hvsi_state_channel *s
 	bus->offered[relid] = ch;
 	bus->offered_count++;
 	ch->dev->known++;
-	ch->monitor_id = s->monitor_id;
+	/* A guest whose device gives no latency any more signals in vain until it reconnects. */
+	ch->monitor_id = ch->dev->offer.monitor_latency_us ? s->monitor_id : HVSI_NO_MONITOR;
 	if (ch->monitor_id != HVSI_NO_MONITOR)
 		bus->monitor.channel[ch->monitor_id] = ch;
 	return 0;

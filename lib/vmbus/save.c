@@ -11,7 +11,7 @@ static void save_connection(const struct hvs_vmbus *bus, struct hvs_state_writer
 	const struct hvsi_conn *c = &bus->conn;
 	const struct hvsi_state_connection s = {
 		.state = (uint8_t)c->state,
-		.next = (uint8_t)c->next,
+		.next = (uint8_t)(c->state == HVSI_CONN_DISCONNECTING ? c->next : 0),
 		.flags = (uint8_t)((c->offers_sent ? HVSI_STATE_OFFERS_SENT : 0) |
 				   (c->version_ok ? HVSI_STATE_VERSION_OK : 0) |
 				   (c->modify_connection_ok ? HVSI_STATE_MODIFY_CONNECTION_OK : 0) |
@@ -67,7 +67,11 @@ static uint32_t modify_owed(const struct hvs_channel *ch)
 {
 	uint32_t under_way = atomic_load(&ch->modify_asked) + atomic_load(&ch->modify_done);
 
-	return ch->modify_owed + (hvsi_modify_is_answered(ch->dev->bus) ? under_way : 0);
+	if (hvsi_modify_is_answered(ch->dev->bus))
+		under_way += ch->modify_owed;
+	else
+		under_way = ch->modify_owed;
+	return under_way < HVSI_STATE_MOST_OWED ? under_way : HVSI_STATE_MOST_OWED;
 }
 
 static void save_channel(struct hvs_channel *ch, struct hvs_state_writer *w)

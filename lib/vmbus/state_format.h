@@ -53,6 +53,8 @@ _Static_assert(sizeof(struct hvsi_state_gpadl) == 24, "saved state: GPADL");
 #define HVSI_STATE_FAULTED 0x0020u
 #define HVSI_STATE_HAS_DATA 0x0040u /* DATA records follow */
 
+#define HVSI_STATE_MOST_OWED 4096u /* answers; a guest waits for each before it asks again */
+
 struct hvsi_state_channel {
 	struct hvs_guid class_id;
 	struct hvs_guid instance_id;

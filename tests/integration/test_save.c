@@ -430,6 +430,62 @@ Test(save, devices_are_not_offered_to_a_guest_that_has_not_asked)
 	world_down(&w);
 }
 
+/* ---- connections in between ------------------------------------------------------------------- */
+
+static void reset_done(void *arg, int status)
+{
+	cr_assert_eq(status, 0);
+	*(bool *)arg = true;
+}
+
+Test(save, machine_that_was_reset_is_like_a_new_one)
+{
+	struct hvs_guest_channel *ch[DEVICES];
+	bool done = false;
+	struct world w;
+
+	open_both(&w, ch);
+	cr_assert_eq(hvs_vmbus_reset(hvs_loopback_bus(w.lb), reset_done, &done), 0);
+	cr_assert_eq(hvs_vmbus_save(hvs_loopback_bus(w.lb), NULL, NULL), -EINVAL);
+	hvs_loopback_run(w.lb);
+	cr_assert(done);
+	replace_host(&w);
+	cr_assert_eq(hvs_guest_connect(w.guest, HVSI_VERSION(5, 3)), 0);
+	replace_host(&w);
+	cr_assert_eq(hvs_guest_request_offers(w.guest), DEVICES);
+	world_down(&w);
+}
+
+Test(save, features_and_pause_go_on_and_end_with_the_connection)
+{
+	struct hvsi_msg_initiate_contact contact = {.h = hvsi_msg_header(HVSI_MSG_INITIATE_CONTACT),
+						    .version = hvsi_le32(HVSI_VERSION(6, 0)),
+						    .sint = 2,
+						    .features = hvsi_le32(0x27)};
+	const struct hvsi_msg pause = hvsi_msg_header(HVSI_MSG_PAUSE);
+	const struct hvsi_msg resume = hvsi_msg_header(HVSI_MSG_RESUME);
+	const struct hvsi_msg offers = hvsi_msg_header(HVSI_MSG_REQUESTOFFERS);
+	uint8_t buf[HVSI_MSG_MAX];
+	struct world w;
+
+	world_up(&w, 7, 0);
+	cr_assert_eq(hvs_guest_post(w.guest, 1, &contact, sizeof(contact)), 0);
+	replace_host(&w);
+	cr_assert_eq(hvs_guest_wait_message(w.guest, HVSI_MSG_VERSION_RESPONSE, buf), 20);
+	cr_assert_eq(hvs_guest_post(w.guest, 1, &pause, sizeof(pause)), 0);
+	replace_host(&w);
+	cr_assert_eq(hvs_guest_wait_message(w.guest, HVSI_MSG_PAUSE_RESPONSE, buf), 8);
+	replace_host(&w);
+	cr_assert_eq(hvs_guest_post(w.guest, 1, &resume, sizeof(resume)), 0);
+	cr_assert_eq(hvs_guest_post(w.guest, 1, &offers, sizeof(offers)), 0);
+	replace_host(&w);
+	cr_assert_eq(hvs_guest_wait_message(w.guest, HVSI_MSG_ALLOFFERS_DELIVERED, buf), 8);
+	cr_assert_eq(hvs_guest_unload(w.guest), 0);
+	replace_host(&w);
+	cr_assert_eq(hvs_loopback_count(w.lb)->faults, 0);
+	world_down(&w);
+}
+
 /* ---- state that is not what it should be ------------------------------------------------------ */
 
 struct blob {

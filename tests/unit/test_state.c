@@ -150,12 +150,13 @@ Test(state, hypervisor_interface_has_all_its_registers_again)
 				     hvs_hv_msr_read(now->hv, vp, msr, &c), "MSR %#x", msr);
 			cr_assert_eq(a, c, "MSR %#x", msr);
 		}
-	/* The slot the guest has not emptied is occupied, the other one is free. */
+	/* The slot the guest has not emptied interrupts again; the other one is free. */
+	cr_assert(now->interrupts == 1 && now->vp == 1 && now->vector == 0xf4);
 	cr_assert_eq(hvs_hv_post(now->hv, 1, 2, &msg), -EAGAIN);
 	cr_assert_eq(hvs_hv_post(now->hv, 0, 2, &msg), 0);
-	cr_assert(now->interrupts == 1 && now->vector == 0xf3);
+	cr_assert(now->interrupts == 2 && now->vector == 0xf3);
 	hvs_hv_signal(now->hv, 1, 2, 5);
-	cr_assert(now->interrupts == 2 && now->vp == 1 && now->vector == 0xf4);
+	cr_assert(now->interrupts == 3 && now->vp == 1 && now->vector == 0xf4);
 	testhv_down(old);
 	testhv_down(now);
 }
@@ -207,6 +208,43 @@ Test(state, reference_tsc_page_is_made_anew_with_another_sequence)
 	testhv_down(now);
 }
 
+Test(state, event_flag_that_was_not_taken_interrupts_again_unless_it_is_masked)
+{
+	struct testhv *old = testhv_up(NULL, true);
+	struct testhv *now = testhv_up(NULL, true);
+	struct blob b = {.len = 0};
+
+	fill(old);
+	wrmsr(old, 1, HVSI_MSR_SINT0 + 2, 0x100f4);
+	for (uint32_t vp = 0; vp < 2; vp++)
+		testhv_page(old, 4 + vp)[2 * 256 + 255] = 0x80; /* flag 2047 */
+	cr_assert_eq(hvs_hv_save(old->hv, append, &b), 0);
+	copy_ram(now, old);
+	cr_assert_eq(hvs_hv_restore(now->hv, b.bytes, b.len), 0);
+	cr_assert(now->interrupts == 1 && now->vp == 0 && now->vector == 0xf3);
+	testhv_down(old);
+	testhv_down(now);
+}
+
+Test(state, reference_tsc_page_is_taken_back_where_there_is_no_tsc)
+{
+	const struct hvs_hv_config cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1, .tsc_hz = 2000000000,
+					  .apic_hz = 1000000000};
+	struct testhv *old = testhv_up_with_tsc(&cfg);
+	struct testhv *now = testhv_up(&cfg, false);
+	struct blob b = {.len = 0};
+	uint32_t sequence;
+
+	wrmsr(old, 0, HVSI_MSR_REFERENCE_TSC, HV_GPA(3) | 1);
+	cr_assert_eq(hvs_hv_save(old->hv, append, &b), 0);
+	copy_ram(now, old);
+	cr_assert_eq(hvs_hv_restore(now->hv, b.bytes, b.len), 0);
+	memcpy(&sequence, testhv_page(now, 3), sizeof(sequence));
+	cr_assert_eq(sequence, 0, "the guest uses the MSR");
+	testhv_down(old);
+	testhv_down(now);
+}
+
 Test(state, damaged_state_changes_no_register)
 {
 	struct testhv *old = testhv_up(NULL, true);
@@ -250,16 +288,26 @@ Test(state, strange_registers_are_refused)
 		uint32_t vp;
 		uint32_t msr;
 		int expected;
+		uint32_t value;
 	} cases[] = {
-		{0, HVSI_MSR_GUEST_OS_ID, 0}, {1, HVSI_MSR_GUEST_OS_ID, -EBADMSG},
-		{1, HVSI_MSR_SIMP, 0},        {2, HVSI_MSR_SIMP, -EBADMSG},
-		{0, HVSI_MSR_EOM, -EBADMSG},  {0, HVSI_MSR_VP_INDEX, -EBADMSG},
-		{0, 0x10, -EBADMSG},          {0, HVSI_MSR_CRASH_CTL, -EBADMSG},
+		{0, HVSI_MSR_SINT0, -EBADMSG, 15},
+		{0, HVSI_MSR_SINT15, -EBADMSG, 0},
+		{0, HVSI_MSR_SINT0, 0, 0x10000},
+		{0, HVSI_MSR_SINT0, 0, 16},
+		{0, HVSI_MSR_GUEST_OS_ID, 0, 0},
+		{1, HVSI_MSR_GUEST_OS_ID, -EBADMSG, 0},
+		{1, HVSI_MSR_SIMP, 0, 0},
+		{2, HVSI_MSR_SIMP, -EBADMSG, 0},
+		{0, HVSI_MSR_EOM, -EBADMSG, 0},
+		{0, HVSI_MSR_VP_INDEX, -EBADMSG, 0},
+		{0, 0x10, -EBADMSG, 0},
+		{0, HVSI_MSR_CRASH_CTL, -EBADMSG, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const struct hvs_le32 head[2] = {hvsi_le32(2), hvsi_le32(0)};
-		const struct hvs_le32 reg[4] = {hvsi_le32(cases[i].vp), hvsi_le32(cases[i].msr)};
+		const struct hvs_le32 reg[4] = {hvsi_le32(cases[i].vp), hvsi_le32(cases[i].msr),
+						hvsi_le32(cases[i].value)};
 		struct testhv *t = testhv_up(NULL, false);
 		struct blob b = {.len = 0};
 		struct hvs_state_writer w;

@@ -74,6 +74,11 @@ struct hvs_kvm_config {
 	 * and handles most signals, so there are few of these. Optional.
 	 */
 	void (*record)(void *arg, const struct hvs_record *record);
+	/* hvs_backend_ops.connect_request. Optional. */
+	int (*connect_request)(void *arg, const struct hvs_connect_request *request);
+	/* Newest version and limits of the bus; vp_count and log_level in it do not count. Read by
+	 * hvs_kvm_create(). NULL: the defaults. */
+	const struct hvs_vmbus_config *bus;
 };
 #define HVS_KVM_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_kvm_config)
 
