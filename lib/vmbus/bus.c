@@ -190,6 +190,7 @@ int hvs_vmbus_create(const struct hvs_vmbus_config *cfg_in, struct hvs_mem *mem,
 	hvsi_work_init(&bus->event_work, run_event);
 	hvsi_worker_init(&bus->main_worker, bus, NULL);
 	bus->main_worker.timer_work = &bus->control_work;
+	bus->devices_end = &bus->devices;
 	hvsi_conn_init(bus);
 	hvsi_monitor_init(bus);
 	hvsi_tl_init(bus);

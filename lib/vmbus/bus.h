@@ -259,7 +259,8 @@ struct hvs_channel {
 };
 
 struct hvs_device {
-	struct hvs_device *next; /* in the order of hvs_device_offer() */
+	struct hvs_device *next;      /* in the order of hvs_device_offer() */
+	struct hvs_device *hash_next; /* by instance id */
 	struct hvs_vmbus *bus;
 	struct hvs_offer offer;
 	struct hvs_vsp_ops ops;
@@ -292,6 +293,8 @@ void hvsi_device_offer_subchannels(struct hvs_device *d);
 void hvsi_device_revoke_subchannels(struct hvs_device *d);
 
 void hvsi_device_free(struct hvs_device *d);
+/* Devices that may have this instance id, linked by hash_next; those on their way out, too. */
+struct hvs_device **hvsi_device_bucket(struct hvs_vmbus *bus, const struct hvs_guid *instance_id);
 /* From saved state: in the place of a device that is not there any more. NULL: no memory. */
 struct hvs_device *hvsi_device_placeholder(struct hvs_vmbus *bus, const struct hvs_guid *class_id,
 					   const struct hvs_guid *instance_id, uint16_t index);
@@ -473,6 +476,7 @@ void hvsi_restore_undo(struct hvs_vmbus *bus);
 
 #define HVSI_FIRST_CONNECTION_ID 0x2000u /* of relid 0; above every well-known connection id */
 #define HVSI_SIGNAL_BUCKETS 2048u
+#define HVSI_DEVICE_BUCKETS 512u
 
 struct hvsi_inmsg {
 	uint32_t connection_id;
@@ -511,6 +515,8 @@ struct hvs_vmbus {
 	struct hvsi_monitor monitor;
 	struct hvsi_tl_request tl[HVSI_TL_REQUESTS];
 	struct hvs_device *devices;
+	struct hvs_device **devices_end; /* where the next one goes */
+	struct hvs_device *by_instance[HVSI_DEVICE_BUCKETS];
 	uint32_t device_count;
 	uint32_t offered_count;  /* relids in use */
 	uint32_t reserved_count; /* of them: opened as reserved channels */

@@ -53,6 +53,15 @@ static bool same_instance(const struct hvs_device *d, const struct hvs_offer *of
 	return hvsi_guid_equal(&d->offer.instance_id, &offer->instance_id);
 }
 
+struct hvs_device **hvsi_device_bucket(struct hvs_vmbus *bus, const struct hvs_guid *instance_id)
+{
+	uint32_t hash = 0;
+
+	for (unsigned i = 0; i < sizeof(instance_id->b); i++)
+		hash = hash * 31 + instance_id->b[i];
+	return &bus->by_instance[hash % HVSI_DEVICE_BUCKETS];
+}
+
 static struct hvs_worker *worker_of(const struct hvs_offer *offer, unsigned index)
 {
 	if (!index || !offer->subchannel_workers)
@@ -65,6 +74,7 @@ static struct hvs_device *create(struct hvs_vmbus *bus, const struct hvs_offer *
 {
 	unsigned channels = 1u + offer->max_subchannels;
 	struct hvs_device *d = hvsi_alloc(&bus->cfg.alloc, device_size(channels));
+	struct hvs_device **bucket;
 
 	if (!d)
 		return NULL;
@@ -77,13 +87,15 @@ static struct hvs_device *create(struct hvs_vmbus *bus, const struct hvs_offer *
 		hvsi_chan_init(&d->channel[i], d, (uint16_t)i, worker_of(offer, i));
 	d->offer.subchannel_workers = NULL; /* the caller's */
 	bus->device_count++;
+	bucket = hvsi_device_bucket(bus, &offer->instance_id);
+	d->hash_next = *bucket;
+	*bucket = d;
 	return d;
 }
 
 int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
 		     const struct hvs_vsp_ops *ops_in, void *dev, struct hvs_device **out)
 {
-	struct hvs_device **last;
 	struct hvs_offer offer;
 	struct hvs_vsp_ops ops;
 	struct hvs_device *d;
@@ -98,14 +110,15 @@ int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
 		err = check(bus, &offer, &ops);
 	if (err)
 		return err;
-	for (last = &bus->devices; *last; last = &(*last)->next)
-		if (!(*last)->removed && same_instance(*last, &offer))
+	for (d = *hvsi_device_bucket(bus, &offer.instance_id); d; d = d->hash_next)
+		if (!d->removed && same_instance(d, &offer))
 			return -EEXIST;
 
 	d = create(bus, &offer, &ops, dev);
 	if (!d)
 		return -ENOMEM;
-	*last = d;
+	*bus->devices_end = d;
+	bus->devices_end = &d->next;
 	*out = d;
 	if (bus->conn.state == HVSI_CONN_CONNECTED && bus->conn.offers_sent)
 		hvsi_device_offer_channel(&d->channel[0]);
@@ -120,7 +133,8 @@ static bool predecessor_gone(const struct hvs_device *d)
 {
 	if (!d->bus->leaving_count)
 		return true;
-	for (const struct hvs_device *o = d->bus->devices; o; o = o->next)
+	for (const struct hvs_device *o = *hvsi_device_bucket(d->bus, &d->offer.instance_id); o;
+	     o = o->hash_next)
 		if (o != d && o->known && same_instance(o, &d->offer))
 			return false;
 	return true;
@@ -207,6 +221,12 @@ void hvsi_device_drop(struct hvs_device *d)
 	while (*at != d)
 		at = &(*at)->next;
 	*at = d->next;
+	if (bus->devices_end == &d->next)
+		bus->devices_end = at;
+	at = hvsi_device_bucket(bus, &d->offer.instance_id);
+	while (*at != d)
+		at = &(*at)->hash_next;
+	*at = d->hash_next;
 	bus->device_count--;
 	bus->leaving_count--;
 	hvsi_device_free(d);
@@ -235,6 +255,8 @@ struct hvs_device *hvsi_device_placeholder(struct hvs_vmbus *bus, const struct h
 	bus->leaving_count++;
 	d->next = bus->devices;
 	bus->devices = d;
+	if (!d->next)
+		bus->devices_end = &d->next;
 	return d;
 }
 

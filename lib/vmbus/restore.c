@@ -21,7 +21,9 @@ struct restoring {
 
 static struct hvs_device *find_device(struct hvs_vmbus *bus, const struct hvsi_state_channel *s)
 {
-	for (struct hvs_device *d = bus->devices; d; d = d->next)
+	struct hvs_device *d = *hvsi_device_bucket(bus, &s->instance_id);
+
+	for (; d; d = d->hash_next)
 		if (!d->removed && hvsi_guid_equal(&d->offer.instance_id, &s->instance_id) &&
 		    hvsi_guid_equal(&d->offer.class_id, &s->class_id) &&
 		    hvsi_get16(s->index) < d->channel_count)
