@@ -3,8 +3,10 @@
  * Saved state: a guest goes on with another host, whatever it was doing, and notices nothing. The
  * host is replaced while the guest waits for it, after the old one did a random part of its work.
  */
+#include "support/alloc.h"
 #include "support/rng.h"
 
+#include "util/state.h"
 #include "vmbus/proto.h"
 
 #include <hvstack/guest/loopback.h>
@@ -119,12 +121,12 @@ static int late_restore(void *dev, struct hvs_channel *ch, const struct hvs_open
 	c = *ctx;
 	if (hvs_state_get(r, &ask, sizeof(ask)) < 0 || ask > 1 ||
 	    hvs_state_get(r, &c->count, sizeof(c->count)) < 0 || c->count > IN_FLIGHT ||
-	    hvs_state_get(r, c->request, sizeof(c->request)) < 0) {
+	    hvs_state_get(r, c->request, sizeof(c->request)) < 0 ||
+	    hvs_state_get(r, &none, 1) != -EBADMSG) {
 		free(c);
 		return -EBADMSG;
 	}
 	c->ask = ask;
-	cr_assert_eq(hvs_state_get(r, &none, 1), -EBADMSG);
 	return 0;
 }
 
@@ -580,4 +582,121 @@ Test(save, error_of_the_writer_is_returned)
 	cr_assert_eq(hvs_vmbus_save(NULL, append, NULL), -EINVAL);
 	cr_assert_eq(hvs_vmbus_save(hvs_loopback_bus(w.lb), NULL, NULL), -EINVAL);
 	world_down(&w);
+}
+
+/* Messages wait in both directions, and everything there is a record for exists. */
+static void save_busy_machine(struct blob *b)
+{
+	struct hvsi_msg_modify_channel move = {.h = hvsi_msg_header(HVSI_MSG_MODIFYCHANNEL),
+					       .relid = hvsi_le32(1)};
+	struct hvsi_msg_open_reserved reserved = {
+		.h = hvsi_msg_header(HVSI_MSG_OPEN_RESERVED_CHANNEL),
+		.relid = hvsi_le32(2),
+		.target_sint = hvsi_le32(2),
+		.downstream_page = hvsi_le32(2)};
+	struct hvsi_msg_close_reserved close_reserved = {
+		.h = hvsi_msg_header(HVSI_MSG_CLOSE_RESERVED_CHANNEL),
+		.relid = hvsi_le32(2),
+		.target_sint = hvsi_le32(2)};
+	struct hvsi_msg_tl_connect tl = {.h = hvsi_msg_header(HVSI_MSG_TL_CONNECT_REQUEST)};
+	struct hvsi_msg_gpadl_header partly = {.h = hvsi_msg_header(HVSI_MSG_GPADL_HEADER),
+					       .relid = hvsi_le32(1),
+					       .gpadl_id = hvsi_le32(77),
+					       .range_bytes = hvsi_le16(800),
+					       .range_count = hvsi_le16(1)};
+	struct hvsi_msg_gpadl_teardown teardown = {.h = hvsi_msg_header(HVSI_MSG_GPADL_TEARDOWN),
+						   .relid = hvsi_le32(1)};
+	struct hvs_guest_channel *ch;
+	struct world w;
+	uint32_t rings;
+	uint32_t other;
+	uint64_t gpa;
+
+	world_up(&w, 7, 0);
+	w.late[0].subchannels = true;
+	cr_assert_eq(hvs_guest_connect(w.guest, HVSI_VERSION(5, 3)), 0);
+	cr_assert_eq(hvs_guest_request_offers(w.guest), DEVICES);
+	cr_assert(hvs_loopback_alloc_pages(w.lb, 4, &gpa));
+	cr_assert_eq(hvs_guest_gpadl_create(w.guest, 2, gpa, 4 * 4096, &rings), 0);
+	cr_assert_eq(hvs_guest_gpadl_create(w.guest, 1, gpa, 4096, &other), 0);
+	ch = open_offer(&w, 0);
+	take_messages(&w, ch);
+	reserved.gpadl_id = hvsi_le32(rings);
+	teardown.gpadl_id = hvsi_le32(other);
+	/* The first answer occupies the slot; the others wait behind it. */
+	cr_assert_eq(hvs_guest_post(w.guest, 1, &partly, sizeof(partly)), 0);
+	cr_assert_eq(hvs_guest_post(w.guest, 1, &tl, sizeof(tl)), 0);
+	hvs_loopback_run(w.lb);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(hvs_guest_post(w.guest, 1, &move, sizeof(move)), 0);
+	cr_assert_eq(hvs_guest_post(w.guest, 1, &reserved, sizeof(reserved)), 0);
+	cr_assert_eq(hvs_guest_post(w.guest, 1, &teardown, sizeof(teardown)), 0);
+	cr_assert_eq(hvs_guest_post(w.guest, 1, &close_reserved, sizeof(close_reserved)), 0);
+	hvs_loopback_run(w.lb);
+	b->len = 0;
+	cr_assert_eq(hvs_vmbus_save(hvs_loopback_bus(w.lb), append, b), 0);
+	world_down(&w);
+}
+
+/* Restore, and if that went well run a little. Everything has to be given back. */
+static int try_state(struct blob *b)
+{
+	struct hvs_le32 crc = hvsi_le32(hvsi_state_crc(b->bytes, b->len - 12));
+	struct test_alloc a = TEST_ALLOC_INIT;
+	struct hvs_loopback_config cfg = {HVS_LOOPBACK_CONFIG_INIT, .ram_bytes = 64 * 4096,
+					  .alloc = test_allocator(&a)};
+	struct world w = {.rng = {1}, .devices = 3};
+	struct hvs_guest *guest;
+	int err;
+
+	w.late[0].rng = &w.rng;
+	w.late[1].rng = &w.rng;
+	memcpy(b->bytes + b->len - 4, &crc, sizeof(crc));
+	cr_assert_eq(hvs_loopback_create(&cfg, &w.lb), 0);
+	cr_assert_eq(offer_devices(&w, hvs_loopback_bus(w.lb)), 0);
+	err = hvs_vmbus_restore(hvs_loopback_bus(w.lb), b->bytes, b->len);
+	if (!err) {
+		cr_assert_eq(hvs_loopback_start(w.lb, &guest), 0);
+		hvs_loopback_run(w.lb);
+	}
+	hvs_loopback_destroy(w.lb);
+	cr_assert_eq(a.live, 0);
+	return err;
+}
+
+static void try_every_byte(struct blob *b)
+{
+	static const uint8_t values[] = {0, 1, 2, 5, 0x40, 0xff};
+
+	cr_assert_eq(try_state(b), 0);
+	for (size_t i = 0; i < b->len - 12; i++) {
+		uint8_t was = b->bytes[i];
+
+		for (size_t n = 0; n < sizeof(values); n++) {
+			int err;
+
+			b->bytes[i] = values[n];
+			err = try_state(b);
+			cr_assert(err == 0 || err == -EBADMSG || err == -ENOTSUP ||
+					  err == -ENOSPC || err == -EFAULT,
+				  "byte %zu = %u: %d", i, values[n], err);
+		}
+		b->bytes[i] = was;
+	}
+}
+
+Test(save, state_of_an_open_machine_that_says_anything_harms_nobody, .timeout = 120)
+{
+	static struct blob b;
+
+	save_open_machine(&b);
+	try_every_byte(&b);
+}
+
+Test(save, state_of_a_busy_machine_that_says_anything_harms_nobody, .timeout = 120)
+{
+	static struct blob b;
+
+	save_busy_machine(&b);
+	try_every_byte(&b);
 }
