@@ -638,8 +638,9 @@ static void save_busy_machine(struct blob *b)
 	world_down(&w);
 }
 
-/* Restore, and if that went well run a little. Everything has to be given back. */
-static int try_state(struct blob *b)
+/* Restore, with the n-th allocation failing, and if that went well run a little. Everything has to be
+ * given back. */
+static int try_state_without_memory(struct blob *b, size_t fails)
 {
 	struct hvs_le32 crc = hvsi_le32(hvsi_state_crc(b->bytes, b->len - 12));
 	struct test_alloc a = TEST_ALLOC_INIT;
@@ -654,7 +655,9 @@ static int try_state(struct blob *b)
 	memcpy(b->bytes + b->len - 4, &crc, sizeof(crc));
 	cr_assert_eq(hvs_loopback_create(&cfg, &w.lb), 0);
 	cr_assert_eq(offer_devices(&w, hvs_loopback_bus(w.lb)), 0);
+	a.fail_at = fails == SIZE_MAX ? SIZE_MAX : a.calls + fails;
 	err = hvs_vmbus_restore(hvs_loopback_bus(w.lb), b->bytes, b->len);
+	a.fail_at = SIZE_MAX;
 	if (!err) {
 		cr_assert_eq(hvs_loopback_start(w.lb, &guest), 0);
 		hvs_loopback_run(w.lb);
@@ -662,6 +665,11 @@ static int try_state(struct blob *b)
 	hvs_loopback_destroy(w.lb);
 	cr_assert_eq(a.live, 0);
 	return err;
+}
+
+static int try_state(struct blob *b)
+{
+	return try_state_without_memory(b, SIZE_MAX);
 }
 
 static void try_every_byte(struct blob *b)
@@ -699,4 +707,16 @@ Test(save, state_of_a_busy_machine_that_says_anything_harms_nobody, .timeout = 1
 
 	save_busy_machine(&b);
 	try_every_byte(&b);
+}
+
+Test(save, without_memory_the_bus_is_as_before, .timeout = 60)
+{
+	static struct blob b;
+	size_t fails = 0;
+
+	save_busy_machine(&b);
+	while (try_state_without_memory(&b, fails) == -ENOMEM)
+		fails++;
+	cr_assert_gt(fails, 5);
+	cr_assert_eq(try_state_without_memory(&b, fails), 0);
 }
