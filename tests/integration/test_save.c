@@ -693,7 +693,7 @@ static void try_every_byte(struct blob *b)
 	}
 }
 
-Test(save, state_of_an_open_machine_that_says_anything_harms_nobody, .timeout = 120)
+Test(save, state_of_an_open_machine_that_says_anything_harms_nobody)
 {
 	static struct blob b;
 
@@ -701,7 +701,7 @@ Test(save, state_of_an_open_machine_that_says_anything_harms_nobody, .timeout = 
 	try_every_byte(&b);
 }
 
-Test(save, state_of_a_busy_machine_that_says_anything_harms_nobody, .timeout = 120)
+Test(save, state_of_a_busy_machine_that_says_anything_harms_nobody)
 {
 	static struct blob b;
 
@@ -709,7 +709,7 @@ Test(save, state_of_a_busy_machine_that_says_anything_harms_nobody, .timeout = 1
 	try_every_byte(&b);
 }
 
-Test(save, without_memory_the_bus_is_as_before, .timeout = 60)
+Test(save, without_memory_the_bus_is_as_before)
 {
 	static struct blob b;
 	size_t fails = 0;
