@@ -74,9 +74,11 @@ def _sources():
     form = "$(LABEL) $(CODENAME) $(COMPONENT) $(REPO_URI)"
     targets = sh("apt-get", "indextargets", "--format", form, "Created-By: Packages").splitlines()
     found = [t.removeprefix(wanted) for t in targets if t.startswith(wanted)]
+    if not found:
+        raise LabError(f"no apt source has {wanted.strip()}")
     return "\n".join([
         "Types: deb",
-        f"URIs: {found[0] if found else 'http://deb.debian.org/debian/'}",
+        f"URIs: {found[0]}",
         f"Suites: {host.suite()} {host.suite()}-backports",
         "Components: main",
         "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg",
