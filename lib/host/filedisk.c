@@ -302,8 +302,9 @@ void hvsi_filedisk_run(struct hvs_filedisk *disk)
 	disk->running = false;
 }
 
-static void filedisk_commit(void *opaque)
+static void filedisk_commit(void *opaque, uint32_t queue)
 {
+	(void)queue;
 	hvsi_filedisk_run(opaque);
 }
 

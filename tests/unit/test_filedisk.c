@@ -216,7 +216,7 @@ static void run(struct io *ios, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
 		submit(&ios[i]);
-	hvs_filedisk_ops.commit(disk);
+	hvs_filedisk_ops.commit(disk, 0);
 	wait_for(0);
 	for (unsigned i = 0; i < count; i++)
 		cr_assert_eq(ios[i].completions, 1);
@@ -296,15 +296,15 @@ static void compare_with_model(unsigned rounds, unsigned in_flight)
 		wait_for(in_flight - 1);
 		if (!random_io(&ios[i])) {
 			/* Everything wanted may be in use. */
-			hvs_filedisk_ops.commit(disk);
+			hvs_filedisk_ops.commit(disk, 0);
 			event_base_loop(base, EVLOOP_NONBLOCK);
 			continue;
 		}
 		submit(&ios[i++]);
 		if (number() % 3 == 0 || outstanding >= in_flight)
-			hvs_filedisk_ops.commit(disk);
+			hvs_filedisk_ops.commit(disk, 0);
 	}
-	hvs_filedisk_ops.commit(disk);
+	hvs_filedisk_ops.commit(disk, 0);
 	wait_for(0);
 	for (unsigned i = 0; i < rounds; i++)
 		cr_assert_eq(ios[i].completions, 1);
@@ -413,7 +413,7 @@ static void submit_next(struct io *io)
 {
 	if (io + 1 < chain + 50)
 		submit(io + 1);
-	hvs_filedisk_ops.commit(disk);
+	hvs_filedisk_ops.commit(disk, 0);
 }
 
 Test(filedisk, a_completion_may_submit_and_commit)
@@ -425,7 +425,7 @@ Test(filedisk, a_completion_may_submit_and_commit)
 		chain[i].then = submit_next;
 	}
 	submit(&chain[0]);
-	hvs_filedisk_ops.commit(disk);
+	hvs_filedisk_ops.commit(disk, 0);
 	wait_for(0);
 	cr_assert_eq(completed, 50);
 	for (unsigned i = 0; i < 50; i++)

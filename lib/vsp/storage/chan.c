@@ -82,7 +82,7 @@ static void request_put(struct hvsi_stor_request *r)
 	c->in_flight--;
 }
 
-void hvs_blk_complete(struct hvs_blk_req *req, enum hvs_blk_status status)
+void hvsi_storvsp_blk_done(struct hvs_blk_req *req, enum hvs_blk_status status)
 {
 	struct hvsi_stor_request *r = hvsi_container_of(req, struct hvsi_stor_request, blk);
 	struct hvsi_stor_chan *c = r->chan;
@@ -202,7 +202,7 @@ static void commit_touched(struct hvsi_stor_chan *c)
 
 		c->touched &= c->touched - 1;
 		if (disk->ops.commit)
-			disk->ops.commit(disk->priv);
+			disk->ops.commit(disk->priv, 0);
 	}
 }
 

@@ -68,6 +68,7 @@ static enum hvsi_scsi_state read_write(const struct hvsi_scsi_cmd *cmd, enum hvs
 		else
 			req->flush_after = true;
 	}
+	req->blk.done = hvsi_storvsp_blk_done;
 	cmd->disk->ops.submit(cmd->disk->priv, &req->blk);
 	return HVSI_SCSI_PENDING;
 }
@@ -86,6 +87,7 @@ static enum hvsi_scsi_state flush(struct hvsi_stor_request *req, struct hvsi_dis
 {
 	req->flush_after = false;
 	req->blk = (struct hvs_blk_req){.op = HVS_BLK_FLUSH};
+	req->blk.done = hvsi_storvsp_blk_done;
 	disk->ops.submit(disk->priv, &req->blk);
 	return HVSI_SCSI_PENDING;
 }
@@ -109,8 +111,7 @@ static uint32_t sense_of(enum hvs_blk_op op, enum hvs_blk_status status)
 		return HVSI_SENSE_SPACE_ALLOCATION_FAILED;
 	case HVS_BLK_GONE:
 		return HVSI_SENSE_TARGET_FAILURE;
-	case HVS_BLK_OK:
-	case HVS_BLK_IO_ERROR:
+	default:
 		break;
 	}
 	return op == HVS_BLK_READ ? HVSI_SENSE_READ_ERROR : HVSI_SENSE_WRITE_ERROR;

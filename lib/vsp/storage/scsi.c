@@ -59,11 +59,11 @@ static enum hvsi_scsi_state service_action_in16(const struct hvsi_scsi_cmd *cmd)
 static enum hvsi_scsi_state report_luns(struct hvs_storvsp *ctl, const struct hvsi_scsi_cmd *cmd,
 					const struct hvsi_vmscsi *srb)
 {
-	uint8_t d[8 + 8 * HVS_STORVSP_MAX_LUNS] = {0};
+	uint8_t d[8 + 8 * HVS_STORVSP_MAX_DISKS] = {0};
 	uint32_t len = 8;
 
 	if (srb->path == 0 && srb->target == 0 && cmd->cdb[2] != 1)
-		for (unsigned lun = 0; lun < HVS_STORVSP_MAX_LUNS; lun++)
+		for (unsigned lun = 0; lun < HVS_STORVSP_MAX_DISKS; lun++)
 			if (ctl->disk[lun].present) {
 				d[len + 1] = (uint8_t)lun;
 				len += 8;
@@ -113,7 +113,7 @@ static const struct command *find(uint8_t opcode)
 
 static struct hvsi_disk *disk_at(struct hvs_storvsp *ctl, const struct hvsi_vmscsi *srb)
 {
-	if (srb->path || srb->target || srb->lun >= HVS_STORVSP_MAX_LUNS ||
+	if (srb->path || srb->target || srb->lun >= HVS_STORVSP_MAX_DISKS ||
 	    !ctl->disk[srb->lun].present)
 		return NULL;
 	return &ctl->disk[srb->lun];

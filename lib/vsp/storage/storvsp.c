@@ -45,7 +45,7 @@ int hvs_storvsp_create(struct hvs_vmbus *bus, const struct hvs_storvsp_config *c
 	if (!cfg.max_transfer_bytes)
 		cfg.max_transfer_bytes = DEFAULT_MAX_TRANSFER;
 	if (cfg.max_transfer_bytes % PAGE || cfg.max_transfer_bytes > LARGEST_TRANSFER ||
-	    cfg.max_subchannels > LARGEST_SUBCHANNELS || cfg.reserved)
+	    cfg.max_subchannels > LARGEST_SUBCHANNELS)
 		return -EINVAL;
 
 	ctl = hvsi_alloc(hvs_vmbus_allocator(bus), sizeof(*ctl));
@@ -81,7 +81,7 @@ static bool serial_ok(const struct hvs_disk_config *cfg)
 
 static bool info_ok(const struct hvs_blk_info *info)
 {
-	const uint32_t known = HVS_BLK_INFO_READ_ONLY | HVS_BLK_INFO_FUA | HVS_BLK_INFO_WRITE_BACK;
+	const uint32_t known = 0x7fu;
 	uint32_t ratio;
 
 	if ((info->block_size != 512 && info->block_size != 4096) || info->flags & ~known ||
@@ -93,12 +93,13 @@ static bool info_ok(const struct hvs_blk_info *info)
 }
 
 int hvs_storvsp_attach(struct hvs_storvsp *ctl, const struct hvs_disk_config *cfg_in,
-		       const struct hvs_blk_ops *ops_in, void *priv)
+		       const struct hvs_blk_ops *ops_in, void *priv, struct hvs_disk **out)
 {
 	static const uint8_t zero[sizeof(((struct hvs_disk_config *)0)->reserved)];
 	struct hvsi_disk d = {.present = true, .priv = priv};
 	int err;
 
+	(void)out;
 	if (!ctl)
 		return -EINVAL;
 	err = hvsi_copy_sized(&d.cfg, sizeof(d.cfg), cfg_in, sizeof(d.cfg));
@@ -106,7 +107,7 @@ int hvs_storvsp_attach(struct hvs_storvsp *ctl, const struct hvs_disk_config *cf
 		err = hvsi_copy_sized(&d.ops, sizeof(d.ops), ops_in, sizeof(d.ops));
 	if (err)
 		return err;
-	if (d.cfg.lun >= HVS_STORVSP_MAX_LUNS || !serial_ok(&d.cfg) ||
+	if (d.cfg.lun >= HVS_STORVSP_MAX_DISKS || d.cfg.path || d.cfg.target || !serial_ok(&d.cfg) ||
 	    memcmp(d.cfg.reserved, zero, sizeof(zero)) != 0 || d.ops.reserved || !d.ops.get_info ||
 	    !d.ops.submit)
 		return -EINVAL;

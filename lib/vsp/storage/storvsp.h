@@ -31,7 +31,7 @@ struct hvs_storvsp {
 	uint16_t max_subchannels;
 	/* The primary channel's negotiation has ended: sub-channels may be used. */
 	bool ready;
-	struct hvsi_disk disk[HVS_STORVSP_MAX_LUNS];
+	struct hvsi_disk disk[HVS_STORVSP_MAX_DISKS];
 };
 
 /* How a command ended. */
@@ -80,6 +80,7 @@ enum hvsi_scsi_state {
 };
 
 extern const struct hvs_vsp_ops hvsi_storvsp_chan_ops;
+void hvsi_storvsp_blk_done(struct hvs_blk_req *req, enum hvs_blk_status status);
 
 /* scsi.c */
 enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor_request *req,
