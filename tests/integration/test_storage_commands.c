@@ -640,7 +640,7 @@ Test(commands, unknown_ones_are_refused_with_sense)
 		if (known)
 			continue;
 		r = in(&m, 0, cdb, 16, 512);
-		expect_check(&r, 0x86, INVALID_OPCODE);
+		expect_check(&r, 0x86, INVALID_FIELD);
 	}
 	machine_down(&m);
 }
