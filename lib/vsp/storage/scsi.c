@@ -84,9 +84,9 @@ bool hvsi_scsi_map(const struct hvsi_scsi_cmd *cmd, uint32_t len, enum hvs_acces
 /* When the guest wants it back, in ticks of its channel; 0: never. */
 static uint32_t last_tick(const struct hvsi_stor_request *req, const struct hvsi_vmscsi *srb)
 {
-	uint32_t timeout_s = hvsi_get32(srb->timeout_s); /* 0 in the short SRBs of old versions */
+	uint32_t timeout_s = hvsi_get32(srb->timeout_s);
 
-	if (!timeout_s || timeout_s > LONGEST_TIMEOUT_S)
+	if (!timeout_s || timeout_s > LONGEST_TIMEOUT_S || !hvsi_stor_has_long_srbs(req->chan))
 		return 0;
 	return req->chan->tick + timeout_s ? req->chan->tick + timeout_s : 1;
 }
@@ -130,7 +130,8 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 				    .data_in = srb->data_in};
 
 	if (srb->cdb_len > HVSI_CDB_BYTES ||
-	    cmd.buffer_len > (buffer ? hvs_extents_len(buffer) : 0))
+	    cmd.buffer_len > (buffer ? hvs_extents_len(buffer) : 0) ||
+	    cmd.buffer_len > ctl->max_transfer_bytes)
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
 	/* These are answered where there is no disk, too. */
 	if ((cmd.cdb[0] == OP_REPORT_LUNS || cmd.cdb[0] == OP_INQUIRY) &&

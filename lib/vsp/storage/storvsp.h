@@ -30,24 +30,36 @@ struct hvsi_stor_request;
 
 /* ---- draining (drain.c) ------------------------------------------------------------------- */
 
+enum hvsi_drain_kind {
+	HVSI_DRAIN_LEAVE,     /* the back end of one disk is to be let go of */
+	HVSI_DRAIN_EXCLUSIVE, /* a command wants one disk for itself */
+	HVSI_DRAIN_RESET,     /* of one disk */
+	HVSI_DRAIN_RESET_ALL, /* of any number */
+};
+
 /*
  * Waits until what is in flight for some disks has ended, on all channels; what comes meanwhile
  * does not count. Channels are asked by their workers, so that requests need no shared counters.
+ *
+ * Drains take turns if they are of the same kind and, but for HVSI_DRAIN_RESET_ALL, for the same
+ * disk. All others go on at the same time: a back end that hangs holds up those alone who wait for
+ * it anyway.
  */
 struct hvsi_drain {
 	struct hvsi_drain *next;
-	uint64_t disks; /* bit n: ctl->disk[n] */
-	bool abort;     /* cancel them; else only wait for those the back end has */
+	uint64_t disks; /* bit n: ctl->disk[n]; not 0 */
+	enum hvsi_drain_kind kind;
+	bool abort; /* cancel them; else only wait for those the back end has */
 	atomic_uint waiting;
 	void (*done)(struct hvsi_drain *drain); /* on any worker; may free it */
 };
 
-/* One at a time per controller; others wait for their turn. [any] */
+/* [any] */
 void hvsi_drain_start(struct hvs_storvsp *ctl, struct hvsi_drain *drain);
-/* The channel looks whether it has been asked. On its worker, before it takes new packets. */
+/* The channel has been asked. On its worker, before it takes new packets. */
 void hvsi_drain_check(struct hvsi_stor_chan *c);
 /* A request that counted has ended, or was given up by its channel. */
-void hvsi_drain_one_less(struct hvsi_stor_chan *c);
+void hvsi_drain_one_less(struct hvsi_stor_request *req);
 
 /* ---- disks (disk.c) ------------------------------------------------------------------------ */
 
@@ -63,8 +75,18 @@ enum hvsi_attention {
 	HVSI_UA_RESERVATIONS_RELEASED = 1u << 7,
 	HVSI_UA_REGISTRATIONS_PREEMPTED = 1u << 8,
 };
+#define HVSI_UA_ALL 0x1ffu
 
 enum hvsi_disk_state { HVSI_DISK_NONE, HVSI_DISK_PRESENT, HVSI_DISK_LEAVING };
+
+#define HVSI_DRAIN_PLACES (3 * HVS_STORVSP_MAX_DISKS + 1)
+#define HVSI_DRAIN_WORDS ((HVSI_DRAIN_PLACES + 63) / 64)
+
+/* Where drains take turns. */
+struct hvsi_drain_place {
+	struct hvsi_drain *first; /* at work */
+	struct hvsi_drain **last;
+};
 
 /* Its memory stays as long as the controller: who has found it may look at it. */
 struct hvs_disk {
@@ -98,11 +120,11 @@ struct hvs_storvsp {
 	struct hvs_disk disk[HVS_STORVSP_MAX_DISKS];
 
 	struct hvsi_spin lock;
-	struct hvsi_drain *drains; /* the first is at work; under lock */
+	struct hvsi_drain_place drains[HVSI_DRAIN_PLACES]; /* under lock */
 	/* Who looks into the table; a channel that leaves it waits for them. */
 	struct hvsi_gate looking;
 	unsigned channel_count;
-	_Atomic(struct hvsi_stor_chan *) channel[]; /* open ones, by sub-channel index */
+	_Atomic(struct hvsi_stor_chan *) channel[]; /* those that run, by sub-channel index */
 };
 
 /* hvs_vsp_ops.destroy() */
@@ -137,7 +159,7 @@ enum hvsi_request_state {
 	HVSI_REQ_RUNNING,   /* its channel's worker is just busy with it */
 	HVSI_REQ_SUBMITTED, /* the back end has it */
 	HVSI_REQ_PARKED,    /* waits until a disk is not exclusive any more */
-	HVSI_REQ_DRAINING,  /* waits for others to end */
+	HVSI_REQ_DRAINING,  /* a reset, or an exclusive command: waits for others to end */
 	HVSI_REQ_RESTORED,  /* from saved state; begins when the bus runs */
 	HVSI_REQ_UNSENT,    /* its completion waits for room in the ring */
 	HVSI_REQ_FREE,
@@ -153,13 +175,14 @@ struct hvsi_stor_request {
 	uint64_t xid;
 	enum hvsi_request_state state;
 	bool wants_completion;
-	bool wants_exclusive; /* parked for that */
-	bool counted;         /* somebody waits for its end: hvsi_drain_one_less() */
-	bool aborted;         /* begins nothing new */
-	bool timed_out;       /* that is why */
-	uint8_t resume;       /* how far a command that can't be begun again has come; saved */
-	uint32_t last_tick;   /* aborted after it; 0: never */
-	uint32_t packet_len;  /* bytes of the request and of its completion */
+	bool wants_exclusive;    /* parked for that */
+	uint8_t counted;         /* bit enum hvsi_drain_kind: hvsi_drain_one_less() */
+	bool aborted;            /* begins nothing new */
+	bool timed_out;          /* that is why */
+	uint8_t resume;          /* how far a command that can't be begun again has come; saved */
+	atomic_bool at_back_end; /* submitted and not completed */
+	uint32_t last_tick;      /* aborted after it; 0: never */
+	uint32_t packet_len;     /* bytes of the request and of its completion */
 	/* The request, and when it is done its completion. */
 	struct hvsi_vstor_packet packet;
 	enum hvs_blk_status blk_status;
@@ -225,10 +248,14 @@ struct hvsi_stor_chan {
 	uint32_t tick;
 	bool ticking;
 
-	_Atomic(struct hvsi_drain *) drain; /* what the controller asks */
-	bool drain_seen;                    /* and those that count are counted */
-	unsigned counted;
+	bool joined; /* is in ctl->channel: takes part in drains */
+	/* Drains that have not been looked at, bit n: of ctl->drains[n]; is there one? */
+	atomic_bool asked;
+	_Atomic uint64_t asked_by[HVSI_DRAIN_WORDS];
+	uint16_t counted[HVSI_DRAIN_PLACES]; /* requests that drains wait for here */
 };
+
+#define HVSI_MAX_IN_FLIGHT 1024u /* per channel */
 
 /* As few as make progress possible. 0, -ENOMEM. */
 int hvsi_requests_init(struct hvsi_stor_chan *c);
@@ -270,11 +297,19 @@ extern const struct hvs_vsp_ops hvsi_storvsp_chan_ops;
 
 struct hvsi_stor_chan *hvsi_stor_chan_create(struct hvs_storvsp *ctl, struct hvs_channel *ch,
 					     const struct hvs_open_params *params);
+/* From now on drains ask the channel: it must be running, or have requests. */
+void hvsi_stor_chan_join(struct hvsi_stor_chan *c);
 void hvsi_stor_chan_destroy(struct hvsi_stor_chan *c);
 
 bool hvsi_stor_ready(const struct hvsi_stor_chan *c);
+/* SRBs have flags and a time-out: from 5.1 on. */
+bool hvsi_stor_has_long_srbs(const struct hvsi_stor_chan *c);
+/* A packet that was just received, or restored: req->packet. buffer may be NULL. */
+void hvsi_stor_execute(struct hvsi_stor_request *req, const struct hvs_extents *buffer);
 /* Everything but SRBs of a channel that is ready. */
 void hvsi_stor_control(struct hvsi_stor_request *req);
+/* What a reset waited for has ended. */
+void hvsi_stor_reset_done(struct hvsi_stor_request *req);
 bool hvsi_stor_version_known(const struct hvs_storvsp *ctl, uint16_t version);
 
 int hvsi_stor_save(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w);
