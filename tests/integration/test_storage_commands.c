@@ -559,7 +559,7 @@ Test(read_capacity, fields_that_are_not_supported)
 		if (action == 0x10)
 			continue;
 		r = IN(&m, 0, 32, 0x9e, action, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0);
-		expect_check(&r, 0x86, INVALID_OPCODE);
+		expect_check(&r, 0x86, INVALID_FIELD);
 	}
 	machine_down(&m);
 }
