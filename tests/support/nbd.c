@@ -200,7 +200,8 @@ pid_t hvst_nbdkit(const char *format, ...)
 	va_start(args, format);
 	cr_assert_geq(vasprintf(&arguments, format, args), 0);
 	va_end(args);
-	cr_assert_geq(asprintf(&command, "cd %s && exec nbdkit -f -U nbd -P nbdkit.pid %s",
+	cr_assert_geq(asprintf(&command,
+			       "cd %s && rm -f nbd && exec nbdkit -f -U nbd -P nbdkit.pid %s",
 			       hvst_dir(), arguments),
 		      0);
 	unlink(pid_file);

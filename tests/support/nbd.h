@@ -51,13 +51,14 @@ enum hvs_blk_status hvst_io_do(struct hvs_nbddisk *disk, enum hvs_blk_op op, uin
 const char *hvst_dir(void);
 void hvst_dir_remove(void);
 
-/* Path of a file in it; a static buffer per name is not needed: to be freed. */
+/* Path of a file in it; to be freed. */
 char *hvst_path(const char *name);
 
 /* Run a shell command in the folder; it must succeed. */
 __attribute__((format(printf, 1, 2))) void hvst_shell(const char *format, ...);
 
-/* nbdkit with these arguments, serving on the socket "nbd" in the folder; ends with the test. */
+/* nbdkit with these arguments, serving on the socket "nbd" in the folder, from which it displaces
+ * an earlier one; ends with the test. */
 __attribute__((format(printf, 1, 2))) pid_t hvst_nbdkit(const char *format, ...);
 
 /* Its URI. */

@@ -267,7 +267,6 @@ Test(nbddisk, sizes_that_make_no_disk_are_refused)
 
 	refused(&cfg, EINVAL, "1000000 bytes, is not a multiple of the block size 512");
 	kill(server, SIGKILL);
-	unlink(hvst_path("nbd"));
 	hvst_nbdkit("memory 0");
 	refused(&cfg, EINVAL, "empty");
 }
@@ -339,7 +338,6 @@ static void errors_become(const char *error, enum hvs_blk_status status)
 	hvs_nbddisk_close(disk);
 	disk = NULL;
 	kill(server, SIGKILL);
-	unlink(hvst_path("nbd"));
 }
 
 Test(nbddisk, errors_of_the_server_become_statuses)
