@@ -2,10 +2,12 @@
 #include "disks.h"
 
 #include "iothreads.h"
+#include "report.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <hvstack/host/filedisk.h>
+#include <hvstack/host/nbddisk.h>
 #include <hvstack/storage.h>
 #include <limits.h>
 #include <stdio.h>
@@ -104,6 +106,53 @@ static bool open_file(struct disk *d, char *why)
 	}
 	push(d, &hvs_filedisk_ops, d->filedisk, close_filedisk);
 	return true;
+}
+
+static void on_nbd_message(void *arg, const char *text)
+{
+	const struct disk *d = arg;
+
+	report(0, "disk %s: %s", d->option.id, text);
+}
+
+static void close_nbd(void *disk)
+{
+	hvs_nbddisk_close(disk);
+}
+
+static bool open_nbd(struct disk *d, const char *format, char *why)
+{
+	const struct disk_option *o = &d->option;
+	const struct hvs_nbddisk_config cfg = {HVS_NBDDISK_CONFIG_INIT,
+					       .uri = format ? NULL : o->file,
+					       .image = format ? o->file : NULL,
+					       .format = format,
+					       .block_size = o->block_size,
+					       .flags = o->read_only ? HVS_NBDDISK_READ_ONLY : 0,
+					       .log = on_nbd_message,
+					       .arg = d};
+	struct hvs_nbddisk *disk;
+	int len = snprintf(why, DISKS_WHY, "%s: ", o->file);
+
+	if (len >= (int)DISKS_WHY)
+		len = 0;
+	if (hvs_nbddisk_open(&cfg, &disk, why + len, DISKS_WHY - (size_t)len) < 0)
+		return false;
+	push(d, &hvs_nbddisk_ops, disk, close_nbd);
+	return true;
+}
+
+/* The lowest layer: what the file is decides which. */
+static bool open_back_end(struct disk *d, char *why)
+{
+	const struct disk_option *o = &d->option;
+	const char *format = o->format ? o->format : hvs_nbddisk_format(o->file);
+
+	if (strncmp(o->file, "nbd://", 6) == 0 || strncmp(o->file, "nbd+unix://", 11) == 0)
+		return open_nbd(d, NULL, why);
+	if (strcmp(format, "raw") != 0)
+		return open_nbd(d, format, why);
+	return open_file(d, why);
 }
 
 /* ---- making and freeing --------------------------------------------------------------------- */
@@ -289,7 +338,7 @@ bool disks_add(struct disks *disks, const struct disk_option *option, const char
 	if (!d)
 		return fail(why, "cannot add the disk", -ENOMEM);
 	if (!check(&d->option, why) || !choose_place(disks, &d->option, why) ||
-	    !open_file(d, why) || !make_controller(disks, d->option.controller, why) ||
+	    !open_back_end(d, why) || !make_controller(disks, d->option.controller, why) ||
 	    !attach(d, why)) {
 		disk_free(d);
 		return false;
