@@ -207,6 +207,20 @@ def program(source):
     return final
 
 
+def programs(names):
+    """{name: Path} of what scenarios name: C files and scripts of tests/e2e, programs of TOOLS."""
+    found = {}
+    for name in names:
+        if name.endswith(".c"):
+            found[Path(name).stem] = program(name)
+        elif "/" in name:
+            found[Path(name).name] = E2E / name
+        else:
+            host.need(name)
+            found[name] = Path(host.which(name))
+    return found
+
+
 def nested_initramfs(kernel, modules, programs, guests):
     """L1's whole user land. `guests` are the files its guests boot from: {name: Path}."""
     host.need("busybox")

@@ -79,6 +79,10 @@ class Here:
         if not keep:
             shutil.rmtree(self.dir / job.name)
 
+    def program(self, job, name):
+        """Where one of the job's programs is."""
+        return str(job.programs[name])
+
     def guest_files(self, kernel):
         return str(kernel.image), str(images.guest_initrd(kernel))
 
@@ -184,6 +188,8 @@ class Nested:
     def _command(self):
         opt = self._options
         programs = {"hvrun": Path(opt.hvrun), "keep-kvm": images.program("nested/keep-kvm.c")}
+        for job in self._jobs:
+            programs.update(job.programs)
         guests = {}
         for kernel in self._kernels:
             guests[f"{kernel.key}.vmlinuz"] = kernel.image
@@ -249,6 +255,9 @@ class Nested:
 
     def leave_job(self, job, keep):
         self.run(f"umount /{job.name}")
+
+    def program(self, job, name):
+        return f"/bin/{name}"
 
     def guest_files(self, kernel):
         return f"/guests/{kernel.key}.vmlinuz", f"/guests/{kernel.key}.initrd"

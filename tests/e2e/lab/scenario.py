@@ -189,6 +189,7 @@ class Lab:
         self.kernel = job.kernel
         self.facts = {}
         self.long = options.long  # the full length was asked for
+        self._job = job
         self._synic = job.synic
         self._options = options
         self._log = log
@@ -212,6 +213,10 @@ class Lab:
             raise LabError(f"'{command}' failed there ({status}): {(err or out).strip()}")
         return out
 
+    def program(self, name):
+        """One of the scenario's PROGRAMS, for shell()."""
+        return self.machine.program(self._job, name)
+
     def on_close(self, command):
         """Registers a shell command that undoes something, for when all guests are gone."""
         self._undo.insert(0, command)
@@ -231,18 +236,19 @@ class Lab:
 
     def start(
         self, script, *, end="poweroff", systemd=False, initramfs=False, disks=(), append="",
-        cpus=None, options=(), files=None, on_output=None,
+        cpus=None, options=(), programs=(), on_output=None,
     ):  # fmt: skip
         """Starts a guest that runs `script` as root, then does `end`. `disks` come after root.
 
         systemd: as a unit of the whole system. initramfs: with busybox, no disk is mounted.
-        options: more of hvrun's. files: {name: Path} that the guest has in /run/e2e.
+        options: more of hvrun's. programs: which of its PROGRAMS the guest has in /run/e2e.
         """
         self._starts += 1
         token = os.urandom(8).hex()
         _, kernel_part = self.machine.guest_files(self.kernel)
         session = os.path.join(self.dir, f"session{self._starts}")
         init = "" if initramfs else "/sbin/init" if systemd else "/run/e2e/init"
+        files = {name: self._job.programs[name] for name in programs}
         self.machine.write(session, images.guest_session(script, token, end, init, files))
         initrd = os.path.join(self.dir, f"initrd{self._starts}")
         self.shell(f"cat {shlex.quote(kernel_part)} {shlex.quote(session)} > {shlex.quote(initrd)}")
