@@ -93,7 +93,7 @@ static int create(struct vmm *vmm, void *ram, struct hvs_memdisk *disk)
 	if (!err)
 		err = hvs_storvsp_create(vmm->bus, &ctl_cfg, &ctl);
 	if (!err)
-		err = hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, disk);
+		err = hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, disk, NULL);
 	return err ? err : hvs_vmbus_start(vmm->bus);
 }
 

@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	race_take(&in);
 	if (hvs_loopback_create(&cfg, &lb) ||
 	    hvs_storvsp_create(hvs_loopback_bus(lb), &ctl_cfg, &ctl) ||
-	    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk) ||
+	    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk, NULL) ||
 	    hvs_loopback_start(lb, &g))
 		abort();
 	ram = hvs_loopback_alloc_pages(lb, 1, &gpa);

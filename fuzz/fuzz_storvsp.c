@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memdisk.flags = flags & 1 ? HVS_BLK_INFO_READ_ONLY : 0;
 	if (hvs_loopback_create(&cfg, &lb) ||
 	    hvs_storvsp_create(hvs_loopback_bus(lb), &ctl_cfg, &ctl) ||
-	    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk) ||
+	    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk, NULL) ||
 	    hvs_loopback_start(lb, &g) || hvs_guest_connect(g, 0x50003) ||
 	    hvs_guest_request_offers(g) != 1 ||
 	    hvs_guest_channel_open(g, hvs_guest_offer_at(g, 0), 8192, &ch) ||

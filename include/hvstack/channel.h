@@ -83,6 +83,9 @@ struct hvs_vsp_ops {
 	int (*save)(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w);
 	int (*restore)(void *dev, struct hvs_channel *ch, const struct hvs_open_params *params,
 		       struct hvs_state_reader *r, void **ctx);
+
+	/* The time that was set with hvs_channel_set_timer() has come; ready() follows. Optional. */
+	void (*timer)(struct hvs_channel *ch, void *ctx);
 };
 #define HVS_VSP_OPS_INIT .size = (uint32_t)sizeof(struct hvs_vsp_ops)
 
@@ -215,6 +218,13 @@ HVS_API void hvs_channel_flush(struct hvs_channel *ch);
  * registered for it. [any]
  */
 HVS_API void hvs_channel_kick(struct hvs_channel *ch);
+
+/*
+ * Have timer() and ready() called once, delay_ns from now by hvs_backend_ops.now_ns, or some time
+ * later; instead of what was set before. Between open() and hvs_channel_closed(), and in
+ * restore(). [worker]
+ */
+HVS_API void hvs_channel_set_timer(struct hvs_channel *ch, uint64_t delay_ns);
 
 /* After close(): the device holds nothing of this channel any more. [worker] */
 HVS_API void hvs_channel_closed(struct hvs_channel *ch);

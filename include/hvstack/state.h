@@ -9,8 +9,8 @@
  *   restore   RAM and VP registers; create, offer the same devices; hvs_hv_restore(),
  *             hvs_vmbus_restore(), hvs_vmbus_start(); run the VPs
  *
- * What takes part: devices with save() and restore() (channel.h). The SCSI controller of storage.h
- * has none yet: an open one leaves the guest and comes back.
+ * What takes part: devices with save() and restore() (channel.h), as the SCSI controller of
+ * storage.h. An open one without them leaves the guest and comes back.
  *
  * Requests in flight are saved by their devices, and done again after restore: whoever saves a
  * machine to run it elsewhere resets the bus of the old one first, so that its back ends are done.
@@ -87,6 +87,25 @@ HVS_API int hvs_state_put(struct hvs_state_writer *w, const void *bytes, size_t 
  * there. 0, -EBADMSG (there are fewer; nothing is taken).
  */
 HVS_API HVS_NODISCARD int hvs_state_get(struct hvs_state_reader *r, void *bytes, size_t len);
+
+/*
+ * In hvs_vsp_ops.save(): where the guest memory of a map is, in guest addresses. map may be NULL:
+ * none. Returns as hvs_state_put().
+ */
+HVS_API int hvs_state_put_map(struct hvs_state_writer *w, struct hvs_channel *ch,
+			      const struct hvs_map *map);
+
+/*
+ * In hvs_vsp_ops.restore(): what hvs_state_put_map() has put, as if a packet named it; NULL: none.
+ * Whether it is RAM is seen when it is used. Free it with hvs_extents_free(), when no longer
+ * needed and before hvs_channel_closed().
+ *
+ * 0, -EBADMSG (no such thing, or more than max_len bytes), -ENOMEM.
+ */
+HVS_API HVS_NODISCARD int hvs_state_get_extents(struct hvs_state_reader *r, struct hvs_channel *ch,
+						uint32_t max_len, struct hvs_extents **out);
+/* NULL is allowed. [worker] */
+HVS_API void hvs_extents_free(struct hvs_extents *e);
 
 #ifdef __cplusplus
 }

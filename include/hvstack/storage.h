@@ -12,24 +12,50 @@ extern "C" {
 #endif
 
 struct hvs_storvsp; /* one controller */
+struct hvs_disk;    /* one logical unit on it */
 
-#define HVS_STORVSP_MAX_LUNS 64u
+#define HVS_STORVSP_MAX_DISKS 64u
+#define HVS_STORVSP_MAX_PATH 7u
+#define HVS_STORVSP_MAX_TARGET 1u
+#define HVS_STORVSP_MAX_LUN 254u
+
+/* What the controller is to the guest. */
+enum hvs_storvsp_kind {
+	HVS_STORVSP_SCSI = 0,
+	/*
+	 * The fast way to one disk of an emulated IDE controller, for guests of the first
+	 * generation: the disk at path = the IDE channel, target = the device on it, LUN 0. The
+	 * embedder sees to it that the emulation and this controller don't write at the same time.
+	 */
+	HVS_STORVSP_IDE = 1,
+};
 
 struct hvs_storvsp_config {
 	uint32_t size;
 	uint32_t max_transfer_bytes; /* per request, a multiple of 4096 up to 8 MiB; 0: 1 MiB */
-	struct hvs_guid instance_id; /* unique per bus, stable: guests name devices by it */
-	struct hvs_worker *worker;   /* NULL: the main worker */
+	/* Unique per bus, stable: guests name devices by it. IDE: not used, the protocol says which. */
+	struct hvs_guid instance_id;
+	struct hvs_worker *worker; /* NULL: the main worker */
 	/* Sub-channels a guest may have, up to 1,023, so that each of its VPs can have a channel of
-	 * its own: usually the number of VPs less 1. They run on the same worker. */
+	 * its own: usually the number of VPs less 1. IDE: 0. */
 	uint32_t max_subchannels;
-	uint32_t reserved; /* 0 */
+	/* Sub-channel n = 1.. runs on element (n - 1) modulo the count, whose requests have
+	 * hvs_blk_req.queue = 1 + that; NULL, with count 0: on `worker`, queue 0. Copied. */
+	uint32_t subchannel_worker_count;
+	struct hvs_worker *const *subchannel_workers;
+	/* Newest storage protocol the guest may choose, major << 8 | minor; 0: 6.2. All controllers
+	 * of a machine should have the same. */
+	uint16_t max_version;
+	uint8_t kind; /* enum hvs_storvsp_kind */
+	uint8_t ide_channel; /* 0 or 1 */
+	uint8_t ide_device;  /* 0 or 1 */
+	uint8_t reserved[3]; /* 0 */
 };
 #define HVS_STORVSP_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_storvsp_config)
 
 /*
- * Offer a controller. It belongs to the bus and is freed with it. Before hvs_vmbus_start(), since
- * disks can't be attached later.
+ * Offer a controller. It belongs to the bus and is freed with it. [main worker], like
+ * hvs_device_offer().
  *
  * 0, -EINVAL, -ENOTSUP (unknown members set), -EEXIST (instance_id is taken), -ENOSPC (as
  * hvs_device_offer()), -ENOMEM.
@@ -38,25 +64,75 @@ HVS_API HVS_NODISCARD int hvs_storvsp_create(struct hvs_vmbus *bus,
 					     const struct hvs_storvsp_config *cfg,
 					     struct hvs_storvsp **out);
 
+/*
+ * Take a controller with its disks away from the guest, whatever it does with them. done (may be
+ * NULL) runs when no back end is used any more; ctl and its disks must not be used after this
+ * call. [main worker]
+ *
+ * 0, -EINVAL (NULL), -EBUSY (a disk of it is on its way out: wait for its done()).
+ */
+HVS_API HVS_NODISCARD int hvs_storvsp_remove(struct hvs_storvsp *ctl, hvs_done_fn done, void *arg);
+
+enum hvs_disk_type {
+	HVS_DISK_FIXED = 0,   /* a disk */
+	HVS_DISK_OPTICAL = 1, /* a DVD-ROM drive; the medium can change */
+};
+
 struct hvs_disk_config {
 	uint32_t size;
-	uint32_t lun;            /* 0..63; all disks are on path 0, target 0 */
+	/* Where the guest finds it: path 0..7, target 0..1, LUN 0..254. Path 0 is best: Linux sees a
+	 * disk of another path grow or leave only when it is told to look. */
+	uint8_t path;
+	uint8_t target;
+	uint8_t lun;
+	uint8_t type;            /* enum hvs_disk_type */
 	struct hvs_guid disk_id; /* VPD page 83h: unique for ever; a copy needs a new one */
 	char serial[33];         /* printable ASCII, NUL-terminated; "": no VPD page 80h */
 	uint8_t reserved[7];     /* 0 */
+	/*
+	 * Optical drives: the guest has ejected the medium, and its back end is not used any more.
+	 * Optional. [any] thread may call it.
+	 */
+	void (*ejected)(void *arg, struct hvs_disk *disk);
+	void *arg;
 };
 #define HVS_DISK_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_disk_config)
 
 /*
- * Put a disk on the controller. ops and cfg are copied; `disk` is the back end's and must outlive
- * the bus. Before hvs_vmbus_start().
+ * Put a disk on the controller; the guest is told if it runs. ops and cfg are copied; `disk` is
+ * the back end's and must outlive the bus, or be removed before. Not at the same time as another
+ * call that adds or removes disks of the same controller. [any]
  *
- * 0, -EINVAL (configuration, or get_info returned nonsense), -ENOTSUP, -EEXIST (LUN in use),
- * -EBUSY (started), -ENOMEM, or what get_info returned.
+ * ops   NULL for an optical drive without a medium, and only then
+ * out   may be NULL
+ *
+ * 0, -EINVAL (configuration, or get_info returned nonsense, or the back end can't serve as many
+ * workers as the controller has), -ENOTSUP, -EEXIST (address in use, or its last disk not gone
+ * yet), -ENOSPC (64 disks), -ENOMEM, or what get_info returned.
  */
 HVS_API HVS_NODISCARD int hvs_storvsp_attach(struct hvs_storvsp *ctl,
 					     const struct hvs_disk_config *cfg,
-					     const struct hvs_blk_ops *ops, void *disk);
+					     const struct hvs_blk_ops *ops, void *disk,
+					     struct hvs_disk **out);
+
+/*
+ * Take a disk away, with requests in flight: they are cancelled where the back end can do that,
+ * and end; new ones find no disk; the guest is told. done (may be NULL) runs when the back end is
+ * not used any more, on any thread, maybe before this returns; disk must not be used after this
+ * call. [any], like hvs_storvsp_attach()
+ *
+ * 0, -EINVAL (NULL), -EBUSY (it is on its way out, or a medium change is under way).
+ */
+HVS_API HVS_NODISCARD int hvs_disk_remove(struct hvs_disk *disk, hvs_done_fn done, void *arg);
+
+/*
+ * The back end has become larger, smaller, read-only or writable: ask it, and let the guest know.
+ * Calls get_info. [any], like hvs_storvsp_attach()
+ *
+ * 0, -EINVAL (NULL, no medium, or get_info returned nonsense or something else has changed),
+ * -EBUSY (the disk is on its way out), what get_info returned.
+ */
+HVS_API HVS_NODISCARD int hvs_disk_refresh(struct hvs_disk *disk);
 
 #ifdef __cplusplus
 }

@@ -1,88 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * I/O of a file disk. submit() turns a request into one submission queue entry (SQE) that names
- * the guest's memory itself; commit() hands all SQEs of a batch to the kernel with one system
- * call, and takes the completions (CQEs) that are there already; the others make the ring's
- * descriptor readable. No memory is allocated for a request, and no byte is copied.
- *
- * A request has at most one SQE or operation in the kernel. When it did only a part of the work,
- * because the kernel says so or because there are more than IOV_MAX pieces, the next one follows.
+ * File disks: what does not depend on how I/O is done. Requests are checked, and settled here if
+ * that takes no I/O; all others go to the engine.
  */
 #include <hvstack/host/filedisk.h>
 
-#if HVSI_WITH_LIBURING
-
 #include "host/filedisk_impl.h"
-#include "host/notify.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <event2/event.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Most bytes the kernel moves at a time (MAX_RW_COUNT); the length in an SQE has 32 bits. */
 #define MAX_PIECE 0x7ffff000u
-#define CQE_BATCH 64u
-/* Answers of "try again" without any progress that one request may see before it has failed. */
-#define MAX_RETRIES 100u
-#define SUBMIT_RETRY_US 1000
 
-/*
- * What a request's backend_priv holds. Waiting: the next request. In flight: bytes done, and
- * how often in a row the kernel wanted it to be tried again.
- */
-_Static_assert(sizeof(uintptr_t) >= sizeof(uint64_t), "backend_priv must hold a byte count");
+/* ---- for engines ------------------------------------------------------------------------ */
 
-static uint64_t bytes_done(const struct hvs_blk_req *req)
+bool hvsi_filedisk_piece(const struct hvs_blk_req *req, uint64_t done, struct hvsi_piece *piece)
 {
-	return (uintptr_t)req->backend_priv[0];
-}
-
-static void set_bytes_done(struct hvs_blk_req *req, uint64_t done)
-{
-	req->backend_priv[0] = (void *)(uintptr_t)done;
-}
-
-static unsigned retries(const struct hvs_blk_req *req)
-{
-	return (unsigned)(uintptr_t)req->backend_priv[1];
-}
-
-static void set_retries(struct hvs_blk_req *req, unsigned count)
-{
-	req->backend_priv[1] = (void *)(uintptr_t)count;
-}
-
-static enum hvs_blk_status status_of_errno(int err)
-{
-	switch (err) {
-	case ENOSPC:
-	case EDQUOT:
-		return HVS_BLK_NO_SPACE;
-	case EROFS:
-	case EPERM:
-		return HVS_BLK_READ_ONLY;
-	case ENODEV:
-	case ENXIO:
-		return HVS_BLK_GONE;
-	default:
-		return HVS_BLK_IO_ERROR;
-	}
-}
-
-static void finish(struct hvs_filedisk *disk, struct hvs_blk_req *req, enum hvs_blk_status status)
-{
-	disk->in_flight--;
-	hvs_blk_complete(req, status);
-}
-
-/* ---- submission ------------------------------------------------------------------------- */
-
-/* Reads and writes: as much of what is left as one operation can do. False: iov is too short. */
-static bool prepare_transfer(struct io_uring_sqe *sqe, int fd, const struct hvs_blk_req *req)
-{
-	const bool write = req->op == HVS_BLK_WRITE;
-	const uint64_t done = bytes_done(req);
 	const struct iovec *iov = req->iov;
 	unsigned left = req->iovcnt;
 	uint64_t skip = done;
@@ -94,91 +34,154 @@ static bool prepare_transfer(struct io_uring_sqe *sqe, int fd, const struct hvs_
 	}
 	if (left == 0)
 		return false;
-
-	if (skip > 0 || left == 1) {
-		/* The rest of one piece, so that the library's iov need not be changed. */
-		uint64_t len = iov->iov_len - skip;
-
-		if (len > MAX_PIECE)
-			len = MAX_PIECE;
-		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, fd,
-				 (char *)iov->iov_base + skip, (unsigned)len, req->offset + done);
-	} else {
-		if (left > IOV_MAX)
-			left = IOV_MAX;
-		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, fd, iov, left,
-				 req->offset + done);
+	piece->offset = req->offset + done;
+	if (skip == 0 && left > 1) {
+		piece->iov = iov;
+		piece->count = left < IOV_MAX ? left : IOV_MAX;
+		return true;
 	}
-	if (req->flags & HVS_BLK_FUA && write)
-		sqe->rw_flags = RWF_DSYNC;
+	/* The rest of one element, so that the library's iov need not be changed. */
+	piece->one.iov_base = (char *)iov->iov_base + skip;
+	piece->one.iov_len = iov->iov_len - skip;
+	if (piece->one.iov_len > MAX_PIECE)
+		piece->one.iov_len = MAX_PIECE;
+	piece->iov = &piece->one;
+	piece->count = 1;
 	return true;
 }
 
-/* Give the request, which is counted in in_flight, an SQE; sqe_flags are added to it. */
-static void start(struct hvs_filedisk *disk, struct hvs_blk_req *req, unsigned sqe_flags)
+/* The size stays as it is: a range that lies behind a new end must not make the file longer. */
+int hvsi_filedisk_fallocate_mode(const struct hvs_blk_req *req)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&disk->ring);
+	if (req->op == HVS_BLK_UNMAP || req->flags & HVS_BLK_MAY_UNMAP)
+		return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	return FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+}
 
-	/* There are as many SQEs as requests may be in flight, and each has at most one. */
-	assert(sqe);
-	if (req->op == HVS_BLK_FLUSH) {
-		io_uring_prep_fsync(sqe, disk->fd, IORING_FSYNC_DATASYNC);
-	} else if (!prepare_transfer(sqe, disk->fd, req)) {
-		/* Too late to give the SQE back: let it do nothing and fail the request then. */
-		io_uring_prep_nop(sqe);
-		io_uring_sqe_set_data(sqe, req);
-		return;
+enum hvs_blk_status hvsi_filedisk_status(const struct hvs_blk_req *req, int err)
+{
+	bool optional = req->op == HVS_BLK_UNMAP || req->op == HVS_BLK_WRITE_ZEROES;
+
+	switch (err) {
+	case ENOSPC:
+	case EDQUOT:
+		return HVS_BLK_NO_SPACE;
+	case EROFS:
+	case EPERM:
+		return HVS_BLK_READ_ONLY;
+	case ENODEV:
+	case ENXIO:
+		return HVS_BLK_GONE;
+	case EOPNOTSUPP:
+	case ENOSYS:
+	case EINVAL: /* a block device with larger blocks than the disk */
+		return optional ? HVS_BLK_UNSUPPORTED : HVS_BLK_IO_ERROR;
+	default:
+		return HVS_BLK_IO_ERROR;
 	}
-	io_uring_sqe_set_flags(sqe, sqe_flags);
-	io_uring_sqe_set_data(sqe, req);
 }
 
-static void start_new(struct hvs_filedisk *disk, struct hvs_blk_req *req)
+static bool inside(const struct hvs_filedisk *disk, const struct hvs_blk_req *req)
 {
-	set_bytes_done(req, 0);
-	set_retries(req, 0);
-	disk->in_flight++;
-	start(disk, req, 0);
+	uint64_t len = atomic_load_explicit(&disk->len, memory_order_relaxed);
+
+	return req->offset <= len && req->len <= len - req->offset;
 }
 
-static struct hvs_blk_req *take_waiting(struct hvs_filedisk *disk)
+/* A write that was on its way while the file became shorter may have made it longer again. */
+static void trim(struct hvs_filedisk *disk)
 {
-	struct hvs_blk_req *req = disk->first_waiting;
+	uint64_t bytes;
 
-	if (req)
-		disk->first_waiting = req->backend_priv[0];
-	return req;
+	pthread_mutex_lock(&disk->size_mutex);
+	/* Failure leaves the file too long, which does no harm. */
+	if (disk->size_is_set && hvsi_filedisk_measure(disk, &bytes) == 0 && bytes > disk->len)
+		(void)!ftruncate(disk->fd, (off_t)disk->len);
+	pthread_mutex_unlock(&disk->size_mutex);
 }
 
-static void wait_for_room(struct hvs_filedisk *disk, struct hvs_blk_req *req)
+void hvsi_filedisk_finish(struct hvs_filedisk *disk, struct hvs_blk_req *req,
+			  enum hvs_blk_status status)
 {
-	req->backend_priv[0] = NULL;
-	if (disk->first_waiting)
-		disk->last_waiting->backend_priv[0] = req;
-	else
-		disk->first_waiting = req;
-	disk->last_waiting = req;
+	if (req->op != HVS_BLK_FLUSH && !inside(disk, req)) {
+		if (req->op == HVS_BLK_WRITE)
+			trim(disk);
+		if (status == HVS_BLK_OK || status == HVS_BLK_IO_ERROR)
+			status = HVS_BLK_RANGE;
+	}
+	hvs_blk_complete(req, status);
+}
+
+/* ---- requests --------------------------------------------------------------------------- */
+
+/*
+ * Which part of the file is data, to the byte. What is data even in part is mapped: a block that
+ * is said to be unmapped must be one.
+ */
+static enum hvs_blk_status find_extent(struct hvs_filedisk *disk, struct hvs_blk_req *req)
+{
+	const uint64_t block = disk->block_size;
+	const uint64_t end = req->offset + req->len;
+	uint64_t until = end;
+	off_t data = lseek(disk->fd, (off_t)req->offset, SEEK_DATA);
+	off_t hole;
+
+	req->extent_unmapped = false;
+	req->extent_len = req->len;
+	if (data < 0 && errno != ENXIO) /* ENXIO: no data up to the end of the file */
+		return HVS_BLK_IO_ERROR;
+	if (data >= 0 && (uint64_t)data < end)
+		until = (uint64_t)data / block * block;
+	if (until > req->offset) {
+		req->extent_unmapped = true;
+		req->extent_len = until - req->offset;
+		return HVS_BLK_OK;
+	}
+	/* Data begin in the first block. Somebody may unmap them meanwhile: then the hole is now. */
+	hole = lseek(disk->fd, data, SEEK_HOLE);
+	if (hole < 0)
+		return errno == ENXIO ? HVS_BLK_RANGE : HVS_BLK_IO_ERROR;
+	if ((uint64_t)hole < end) {
+		until = ((uint64_t)hole + block - 1) / block * block;
+		req->extent_len = until > req->offset ? until - req->offset : block;
+	}
+	return HVS_BLK_OK;
 }
 
 /*
- * Is it settled without the kernel's help, and how? The range is checked again here although the
- * library did: a write behind the end would make the file grow.
+ * Is it settled without the engine, and how? The range is checked again here although the
+ * library did: a write behind the end would make the file longer.
  */
-static bool settled(const struct hvs_filedisk *disk, const struct hvs_blk_req *req,
-		    enum hvs_blk_status *status)
+static bool settled(struct hvs_filedisk *disk, struct hvs_blk_req *req, enum hvs_blk_status *status)
 {
 	*status = HVS_BLK_OK;
-	if (req->op == HVS_BLK_FLUSH && disk->read_only)
+	switch (req->op) {
+	case HVS_BLK_FLUSH:
+		return disk->opened_read_only;
+	case HVS_BLK_WRITE:
+	case HVS_BLK_UNMAP:
+	case HVS_BLK_WRITE_ZEROES:
+		if (atomic_load_explicit(&disk->read_only, memory_order_relaxed)) {
+			*status = HVS_BLK_READ_ONLY;
+			return true;
+		}
+		break;
+	case HVS_BLK_READ:
+	case HVS_BLK_LBA_STATUS:
+		break;
+	default:
+		*status = HVS_BLK_UNSUPPORTED;
 		return true;
-	if (disk->broken)
-		*status = HVS_BLK_IO_ERROR;
-	else if (req->op == HVS_BLK_FLUSH)
-		return false;
-	else if (req->op == HVS_BLK_WRITE && disk->read_only)
-		*status = HVS_BLK_READ_ONLY;
-	else if (req->offset > disk->len || req->len > disk->len - req->offset)
+	}
+	if (!inside(disk, req)) {
 		*status = HVS_BLK_RANGE;
-	return *status != HVS_BLK_OK || req->len == 0;
+		return true;
+	}
+	if (req->op == HVS_BLK_LBA_STATUS && req->len > 0) {
+		*status = find_extent(disk, req);
+		return true;
+	}
+	return req->len == 0;
 }
 
 static void filedisk_submit(void *opaque, struct hvs_blk_req *req)
@@ -188,155 +191,103 @@ static void filedisk_submit(void *opaque, struct hvs_blk_req *req)
 
 	if (settled(disk, req, &status))
 		hvs_blk_complete(req, status);
-	else if (disk->first_waiting || disk->in_flight >= disk->depth)
-		wait_for_room(disk, req); /* first come, first served */
 	else
-		start_new(disk, req);
+		disk->engine->submit(disk, req);
 }
 
-/*
- * The kernel refuses, and not for a moment (a seccomp filter that came later, for example): fail
- * everything it has not taken. What it has taken still completes.
- */
-static void give_up(struct hvs_filedisk *disk)
+static void filedisk_commit(void *opaque, uint32_t queue)
 {
-	struct io_uring_sq *sq = &disk->ring.sq;
-	struct hvs_blk_req *req;
+	struct hvs_filedisk *disk = opaque;
 
-	disk->broken = true;
-	while (io_uring_sq_ready(&disk->ring) > 0) {
-		/* The newest first; liburing keeps SQEs in ring order. */
-		const struct io_uring_sqe *sqe = &sq->sqes[--sq->sqe_tail & sq->ring_mask];
-
-		finish(disk, (struct hvs_blk_req *)(uintptr_t)sqe->user_data, HVS_BLK_IO_ERROR);
-	}
-	while ((req = take_waiting(disk)))
-		hvs_blk_complete(req, HVS_BLK_IO_ERROR);
+	disk->engine->commit(disk, queue);
 }
 
-/* One system call in the normal case. */
-static void hand_to_kernel(struct hvs_filedisk *disk)
+static void filedisk_cancel(void *opaque, struct hvs_blk_req *req)
 {
-	const struct timeval soon = {.tv_usec = SUBMIT_RETRY_US};
-	int n;
+	struct hvs_filedisk *disk = opaque;
 
-	while (io_uring_sq_ready(&disk->ring) > 0) {
-		n = io_uring_submit(&disk->ring);
-		if (n > 0 || n == -EINTR)
-			continue;
-		if (n == 0 || n == -EAGAIN || n == -EBUSY || n == -ENOMEM) {
-			/* Short of memory. If even the timer can't be had, nobody would retry. */
-			if (event_add(disk->retry_event, &soon) == 0)
-				return;
-		}
-		give_up(disk);
-	}
-}
-
-/* ---- completion ------------------------------------------------------------------------- */
-
-/* One operation of req has ended: res is its byte count or a negative errno. */
-static void on_result(struct hvs_filedisk *disk, struct hvs_blk_req *req, int res)
-{
-	if (res == -EAGAIN || res == -EINTR) {
-		unsigned count = retries(req) + 1;
-
-		set_retries(req, count);
-		if (count > MAX_RETRIES || disk->broken)
-			finish(disk, req, HVS_BLK_IO_ERROR);
-		else
-			start(disk, req, IOSQE_ASYNC); /* where it can wait for what it needs */
-		return;
-	}
-	if (res < 0 || req->op == HVS_BLK_FLUSH) {
-		finish(disk, req, res < 0 ? status_of_errno(-res) : HVS_BLK_OK);
-		return;
-	}
-
-	set_bytes_done(req, bytes_done(req) + (unsigned)res);
-	set_retries(req, 0);
-	if (bytes_done(req) >= req->len)
-		finish(disk, req, HVS_BLK_OK);
-	else if (res == 0 || disk->broken)
-		/* No progress: a read behind the end of a file that somebody made shorter. */
-		finish(disk, req, HVS_BLK_IO_ERROR);
-	else
-		start(disk, req, 0);
-}
-
-/* Handle all completions that are there. Returns how many. */
-static unsigned reap(struct hvs_filedisk *disk)
-{
-	struct io_uring_cqe *cqes[CQE_BATCH];
-	struct {
-		struct hvs_blk_req *req;
-		int res;
-	} done[CQE_BATCH];
-	unsigned total = 0;
-	unsigned n;
-
-	while ((n = io_uring_peek_batch_cqe(&disk->ring, cqes, CQE_BATCH)) > 0) {
-		for (unsigned i = 0; i < n; i++) {
-			done[i].req = io_uring_cqe_get_data(cqes[i]);
-			done[i].res = cqes[i]->res;
-		}
-		io_uring_cq_advance(&disk->ring, n);
-		for (unsigned i = 0; i < n; i++)
-			on_result(disk, done[i].req, done[i].res);
-		total += n;
-	}
-	while (disk->first_waiting && disk->in_flight < disk->depth)
-		start_new(disk, take_waiting(disk));
-	return total;
-}
-
-void hvsi_filedisk_run(struct hvs_filedisk *disk)
-{
-	/* A completion may make the library submit and commit: the loop below takes it up. */
-	if (disk->running)
-		return;
-	disk->running = true;
-	do {
-		hand_to_kernel(disk);
-	} while (reap(disk) > 0);
-	disk->running = false;
-}
-
-static void filedisk_commit(void *opaque)
-{
-	hvsi_filedisk_run(opaque);
-}
-
-void hvsi_filedisk_on_event(evutil_socket_t fd, short what, void *arg)
-{
-	struct hvs_filedisk *disk = arg;
-	struct event_base *outer = hvsi_base_enter(disk->base);
-
-	(void)fd;
-	(void)what;
-	hvsi_filedisk_run(disk);
-	hvsi_base_leave(outer);
+	disk->engine->cancel(disk, req);
 }
 
 /* ---- properties ------------------------------------------------------------------------- */
 
+int hvsi_filedisk_measure(const struct hvs_filedisk *disk, uint64_t *bytes)
+{
+	struct stat st;
+
+	if (disk->block_device)
+		return ioctl(disk->fd, BLKGETSIZE64, bytes) < 0 ? -errno : 0;
+	if (fstat(disk->fd, &st) < 0)
+		return -errno;
+	*bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
 static int filedisk_get_info(void *opaque, struct hvs_blk_info *info)
 {
-	const struct hvs_filedisk *disk = opaque;
+	struct hvs_filedisk *disk = opaque;
+	uint64_t bytes;
+	int err;
 
+	pthread_mutex_lock(&disk->size_mutex);
+	err = hvsi_filedisk_measure(disk, &bytes);
+	if (!err && disk->size_is_set && bytes > disk->len)
+		bytes = disk->len;
+	if (!err)
+		disk->len = bytes - bytes % disk->block_size;
+	info->num_blocks = disk->len / disk->block_size;
+	pthread_mutex_unlock(&disk->size_mutex);
+	if (err)
+		return err;
+	if (info->num_blocks == 0)
+		return -EINVAL;
+
+	info->flags = disk->info_flags;
+	if (disk->read_only)
+		info->flags |= HVS_BLK_INFO_READ_ONLY;
 	info->block_size = disk->block_size;
 	info->physical_block_size = disk->physical_block_size;
-	info->num_blocks = disk->len / disk->block_size;
-	info->flags = disk->read_only ? HVS_BLK_INFO_READ_ONLY
-				      : HVS_BLK_INFO_FUA | HVS_BLK_INFO_WRITE_BACK;
+	info->unmap_granularity = disk->unmap_granularity;
+	info->max_queues = disk->max_queues;
+	return 0;
+}
+
+int hvs_filedisk_resize(struct hvs_filedisk *disk, uint64_t bytes)
+{
+	uint64_t before;
+	int err = 0;
+
+	if (bytes == 0 || bytes % disk->block_size || bytes > INT64_MAX)
+		return -EINVAL;
+	if (disk->opened_read_only)
+		return -EROFS;
+	if (disk->block_device)
+		return -ENOTSUP;
+	pthread_mutex_lock(&disk->size_mutex);
+	before = disk->len;
+	/* Shorter: first no new requests behind the new end. Longer: first there must be a file. */
+	if (bytes < before)
+		disk->len = bytes;
+	if (ftruncate(disk->fd, (off_t)bytes) < 0) {
+		err = -errno;
+		disk->len = before;
+	} else {
+		disk->len = bytes;
+		disk->size_is_set = true;
+	}
+	pthread_mutex_unlock(&disk->size_mutex);
+	return err;
+}
+
+int hvs_filedisk_set_read_only(struct hvs_filedisk *disk, bool read_only)
+{
+	if (disk->opened_read_only && !read_only)
+		return -EROFS;
+	disk->read_only = read_only;
 	return 0;
 }
 
 const struct hvs_blk_ops hvs_filedisk_ops = {
-	HVS_BLK_OPS_INIT,
-	.get_info = filedisk_get_info,
-	.submit = filedisk_submit,
-	.commit = filedisk_commit,
+	HVS_BLK_OPS_INIT,          .get_info = filedisk_get_info, .submit = filedisk_submit,
+	.commit = filedisk_commit, .cancel = filedisk_cancel,
 };
-
-#endif

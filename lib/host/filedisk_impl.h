@@ -1,43 +1,79 @@
 /* SPDX-License-Identifier: MIT */
-/* A file disk from the inside: filedisk_open.c makes and frees it, filedisk.c does its I/O. */
+/*
+ * A file disk from the inside. filedisk_open.c makes and frees it. filedisk.c is what does not
+ * depend on the way I/O is done; an engine does the I/O.
+ */
 #ifndef HVSI_HOST_FILEDISK_IMPL_H
 #define HVSI_HOST_FILEDISK_IMPL_H
 
 #include <hvstack/blockdev.h>
+#include <hvstack/host/filedisk.h>
 
-#include <event2/util.h>
-#include <liburing.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct event;
-struct event_base;
-
-/* Everything is used by one thread, the one that runs base; there is no lock. */
-struct hvs_filedisk {
-	struct io_uring ring; /* its descriptor is readable while completions wait */
-	struct event_base *base;
-	struct event *ring_event;
-	struct event *retry_event; /* the kernel did not take what the ring holds: try again */
-	int fd;
-	bool read_only;
-	uint32_t block_size;
-	uint32_t physical_block_size;
-	uint64_t len; /* bytes, a multiple of block_size */
-
-	unsigned depth;     /* requests that may have an SQE or be in the kernel */
-	unsigned in_flight; /* that do */
-	bool running;       /* inside hvsi_filedisk_run() */
-	bool broken;        /* the kernel takes nothing any more */
-	/* Requests above the depth, oldest first, linked through backend_priv. */
-	struct hvs_blk_req *first_waiting;
-	struct hvs_blk_req *last_waiting;
+/* How I/O is done. */
+struct hvsi_filedisk_engine {
+	/* Sets disk->max_queues and its own part of the disk. 0 or a negative errno and *why. */
+	int (*open)(struct hvs_filedisk *disk, const struct hvs_filedisk_config *cfg,
+		    const char **why);
+	void (*close)(struct hvs_filedisk *disk);
+	/* Do what hvsi_filedisk_settled() has left: everything but LBA_STATUS, inside the disk. */
+	void (*submit)(struct hvs_filedisk *disk, struct hvs_blk_req *req);
+	void (*commit)(struct hvs_filedisk *disk, uint32_t queue);
+	void (*cancel)(struct hvs_filedisk *disk, struct hvs_blk_req *req);
 };
 
-/* Hand the kernel what submit() collected, complete what is done, until neither is left. */
-void hvsi_filedisk_run(struct hvs_filedisk *disk);
+extern const struct hvsi_filedisk_engine hvsi_filedisk_uring;
 
-/* libevent callbacks, arg is the disk. */
-void hvsi_filedisk_on_event(evutil_socket_t fd, short what, void *arg);
+struct hvsi_uring_queue;
+
+/* What is not atomic does not change after the disk was opened. */
+struct hvs_filedisk {
+	const struct hvsi_filedisk_engine *engine;
+	struct hvsi_uring_queue *queues; /* as many as max_queues */
+	int fd;
+	bool opened_read_only;
+	bool block_device;
+	uint32_t block_size;
+	uint32_t physical_block_size;
+	uint32_t unmap_granularity;
+	uint32_t max_queues;
+	uint32_t info_flags; /* HVS_BLK_INFO_*, without READ_ONLY */
+	atomic_bool read_only;
+	_Atomic uint64_t len; /* bytes, a multiple of block_size */
+
+	/* Held while the size of the file and len are changed. */
+	pthread_mutex_t size_mutex;
+	bool size_is_set; /* by hvs_filedisk_resize(): a longer file is a late write's doing */
+};
+
+/* ---- filedisk.c ------------------------------------------------------------------------- */
+
+/* Size of the file in bytes. 0 or a negative errno. */
+int hvsi_filedisk_measure(const struct hvs_filedisk *disk, uint64_t *bytes);
+
+/* Part of a READ or WRITE that one operation can do. */
+struct hvsi_piece {
+	const struct iovec *iov;
+	unsigned count; /* of iov, not 0 */
+	uint64_t offset;
+	struct iovec one; /* what iov points to when it is not the request's */
+};
+
+/* What follows after `done` bytes of req. False: its iov is too short. */
+bool hvsi_filedisk_piece(const struct hvs_blk_req *req, uint64_t done, struct hvsi_piece *piece);
+
+/* For UNMAP and WRITE_ZEROES: the mode of fallocate() that does it. */
+int hvsi_filedisk_fallocate_mode(const struct hvs_blk_req *req);
+
+/* How a request ends for which the kernel returned err, which is positive. */
+enum hvs_blk_status hvsi_filedisk_status(const struct hvs_blk_req *req, int err);
+
+/* Complete a request that an engine was given. */
+void hvsi_filedisk_finish(struct hvs_filedisk *disk, struct hvs_blk_req *req,
+			  enum hvs_blk_status status);
 
 #endif

@@ -2,24 +2,26 @@
 /* Opening and closing a file disk: everything that can be wrong with a file is found here. */
 #include <hvstack/host/filedisk.h>
 
-#if HVSI_WITH_LIBURING
-
 #include "host/filedisk_impl.h"
 #include "host/sized.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define DEFAULT_BLOCK_SIZE 512u
-#define DEFAULT_DEPTH 256u
-#define MAX_DEPTH 32768u          /* io_uring's limit on SQEs */
 #define MAX_PHYSICAL_BLOCK 65536u /* larger hints are about stripes, not blocks */
+#define MAX_QUEUES 1024u
+/* Bytes of the file whose locks say how it is used; nothing is stored there for it. */
+#define LOCK_READERS 0
+#define LOCK_SHARERS 1
 
 /* Note what is wrong, for people, and return the errno value for programs. */
 static int fail(const char **why, const char *text, int err)
@@ -30,18 +32,26 @@ static int fail(const char **why, const char *text, int err)
 
 static int check_config(struct hvs_filedisk_config *cfg, const char **why)
 {
-	if (cfg->flags & ~HVS_FILEDISK_READ_ONLY)
+	if (cfg->flags & ~(HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED) || cfg->reserved)
 		return fail(why, "unknown flags in the configuration", ENOTSUP);
-	if (!cfg->path || !cfg->base)
-		return fail(why, "path and base must be set in the configuration", EINVAL);
+	if (!cfg->path || !cfg->base == !cfg->bases)
+		return fail(why, "path, and either base or bases, must be set in the configuration",
+			    EINVAL);
+	if (cfg->base) {
+		if (cfg->base_count > 0)
+			return fail(why, "base_count belongs to bases, not to base", EINVAL);
+		cfg->bases = &cfg->base;
+		cfg->base_count = 1;
+	}
+	if (cfg->base_count == 0 || cfg->base_count > MAX_QUEUES)
+		return fail(why, "base_count must be 1 to 1024", EINVAL);
+	for (uint32_t i = 0; i < cfg->base_count; i++)
+		if (!cfg->bases[i])
+			return fail(why, "there is a NULL in bases", EINVAL);
 	if (!cfg->block_size)
 		cfg->block_size = DEFAULT_BLOCK_SIZE;
 	if (cfg->block_size != 512 && cfg->block_size != 4096)
 		return fail(why, "block_size must be 512 or 4096", EINVAL);
-	if (!cfg->queue_depth)
-		cfg->queue_depth = DEFAULT_DEPTH;
-	if (cfg->queue_depth > MAX_DEPTH)
-		return fail(why, "queue_depth must not be above 32768", EINVAL);
 	return 0;
 }
 
@@ -85,56 +95,83 @@ static int check_type(const struct stat *st, const char **why)
 	return fail(why, "not a regular file or block device", EINVAL);
 }
 
-static int open_file(struct hvs_filedisk *disk, const char *path, struct stat *st, const char **why)
+static int open_file(struct hvs_filedisk *disk, const struct hvs_filedisk_config *cfg,
+		     struct stat *st, const char **why)
 {
-	int flags = O_CLOEXEC | (disk->read_only ? O_RDONLY : O_RDWR);
-	bool block_device;
+	int flags = O_CLOEXEC | (disk->opened_read_only ? O_RDONLY : O_RDWR);
 	int err;
 
 	/* Before open(): opening a FIFO or a tape can block or have effects. */
-	if (stat(path, st) < 0) {
+	if (stat(cfg->path, st) < 0) {
 		err = errno;
-		return fail(why, why_open(err, disk->read_only, false), err);
+		return fail(why, why_open(err, disk->opened_read_only, false), err);
 	}
 	err = check_type(st, why);
 	if (err)
 		return err;
 	/* For block devices O_EXCL means: not while it is mounted or part of something. */
-	block_device = S_ISBLK(st->st_mode);
-	if (block_device && !disk->read_only)
+	disk->block_device = S_ISBLK(st->st_mode);
+	if (disk->block_device && !(cfg->flags & (HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED)))
 		flags |= O_EXCL;
-	disk->fd = open(path, flags);
+	disk->fd = open(cfg->path, flags);
 	if (disk->fd < 0) {
 		err = errno;
-		return fail(why, why_open(err, disk->read_only, block_device), err);
+		return fail(why, why_open(err, disk->opened_read_only, disk->block_device), err);
 	}
 	/* Somebody may have replaced it in between. */
 	if (fstat(disk->fd, st) < 0)
 		return fail(why, "the file can't be examined", errno);
+	disk->block_device = S_ISBLK(st->st_mode);
 	return check_type(st, why);
 }
 
+static const char *why_locked(uint32_t flags)
+{
+	if (flags & HVS_FILEDISK_SHARED)
+		return "another program, or another disk here, has it open and does not share it";
+	return flags & HVS_FILEDISK_READ_ONLY
+		       ? "another program, or another disk here, is writing to it"
+		       : "another program, or another disk here, has it open";
+}
+
 /*
+ * Who writes locks the whole file. A reader and a sharer each lock a byte in a way that their like
+ * may as well, and look whether somebody has the other's byte; two that come at the same moment
+ * may both be refused, never both let in.
+ *
  * The lock belongs to the open file: it ends when the file is closed, also by a kill, and the
  * last operation on it has ended. That is why the file is not registered with the ring, which
- * would keep it, and the next start out, until the kernel gets round to dismantling the ring.
+ * would keep it, and the next start out, until the kernel gets round to dismantling the ring. To
+ * register a second, unlocked description of the file would be worse: the lock would end while
+ * operations of a killed process can still write.
  */
-static int lock_file(const struct hvs_filedisk *disk, const char **why)
+static int lock_file(const struct hvs_filedisk *disk, uint32_t flags, const char **why)
 {
-	struct flock lock = {
-		.l_type = disk->read_only ? F_RDLCK : F_WRLCK,
+	const bool shared = flags & HVS_FILEDISK_SHARED;
+	const bool alone = !(flags & (HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED));
+	struct flock mine = {
+		.l_type = alone ? F_WRLCK : F_RDLCK,
 		.l_whence = SEEK_SET,
+		.l_start = shared ? LOCK_SHARERS : LOCK_READERS,
+		.l_len = alone ? 0 : 1,
+	};
+	struct flock other = {
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = shared ? LOCK_READERS : LOCK_SHARERS,
+		.l_len = 1,
 	};
 
-	if (fcntl(disk->fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return fail(why,
-			    disk->read_only
-				    ? "another program, or another disk here, is writing to it"
-				    : "another program, or another disk here, has it open",
-			    EBUSY);
-	return fail(why, "the file can't be locked: its file system does not support locks", errno);
+	if (fcntl(disk->fd, F_OFD_SETLK, &mine) < 0) {
+		if (errno == EAGAIN || errno == EACCES)
+			return fail(why, why_locked(flags), EBUSY);
+		return fail(why, "the file can't be locked: its file system does not support locks",
+			    errno);
+	}
+	/* What this description holds itself is no obstacle. */
+	if (fcntl(disk->fd, F_OFD_GETLK, &other) == 0 && other.l_type != F_UNLCK)
+		return fail(why, why_locked(flags), EBUSY);
+	return 0;
 }
 
 /* The kernel may hold the file a moment longer than its last completion was to be seen. */
@@ -154,97 +191,101 @@ static bool sane_block(const struct hvs_filedisk *disk, uint64_t size)
 static int measure(struct hvs_filedisk *disk, const struct stat *st, const char **why)
 {
 	uint64_t physical = (uint64_t)st->st_blksize;
+	unsigned bytes = 0;
+	uint64_t len;
+	int err = hvsi_filedisk_measure(disk, &len);
 
-	disk->len = (uint64_t)st->st_size;
-	if (S_ISBLK(st->st_mode)) {
-		unsigned bytes = 0;
-
-		if (ioctl(disk->fd, BLKGETSIZE64, &disk->len) < 0)
-			return fail(why, "the size of the block device can't be found out", errno);
-		if (ioctl(disk->fd, BLKPBSZGET, &bytes) == 0)
-			physical = bytes;
-	}
+	if (err)
+		return fail(why, "the size of the disk can't be found out", -err);
+	if (disk->block_device && ioctl(disk->fd, BLKPBSZGET, &bytes) == 0)
+		physical = bytes;
 	disk->physical_block_size =
 		sane_block(disk, physical) ? (uint32_t)physical : disk->block_size;
-	if (disk->len == 0)
+	if (len == 0)
 		return fail(why, "the file is empty: give it the size of the disk (truncate -s)",
 			    EINVAL);
-	if (disk->len < disk->block_size)
+	if (len < disk->block_size)
 		return fail(why, "the file is smaller than one block", EINVAL);
-	if (disk->len % disk->block_size)
+	if (len % disk->block_size)
 		return fail(why,
 			    "the size of the file is not a multiple of the block size: is it "
 			    "a raw disk image? (truncate -s %4096 rounds up)",
 			    EINVAL);
+	atomic_init(&disk->len, len);
 	return 0;
 }
 
-/* ---- the ring --------------------------------------------------------------------------- */
-
-static int open_ring(struct hvs_filedisk *disk, const char **why)
+/*
+ * Zeros without sending them, and at the same time the only way to unmap that lets a range read as
+ * zeros afterwards. (A plain discard promises nothing about what is read then.)
+ */
+static bool device_writes_zeroes(dev_t dev)
 {
-	struct io_uring_params params = {
-		/* Completions are processed when this thread enters the kernel anyway. */
-		.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-	};
-	int err = io_uring_queue_init_params(disk->depth, &disk->ring, &params);
+	static const char *const places[] = {"queue", "../queue"}; /* the latter: a partition */
+	unsigned long long max = 0;
+	bool found = false;
 
-	if (err == -EINVAL) {
-		/* Linux before 5.19. */
-		params = (struct io_uring_params){0};
-		err = io_uring_queue_init_params(disk->depth, &disk->ring, &params);
+	for (unsigned i = 0; i < 2 && !found; i++) {
+		char name[96];
+		FILE *f;
+
+		snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/%s/write_zeroes_max_bytes",
+			 major(dev), minor(dev), places[i]);
+		f = fopen(name, "re");
+		if (!f)
+			continue;
+		found = fscanf(f, "%llu", &max) == 1;
+		fclose(f);
 	}
-	switch (err) {
-	case 0:
-		break;
-	case -ENOSYS:
-		return fail(why,
-			    "io_uring is not there: the kernel lacks it, or a seccomp filter "
-			    "(container) hides it",
-			    ENOSYS);
-	case -EPERM:
-	case -EACCES:
-		return fail(why,
-			    "io_uring is forbidden: sysctl kernel.io_uring_disabled, or a seccomp "
-			    "filter (container)",
-			    -err);
-	case -ENOMEM:
-		return fail(why,
-			    "no memory for io_uring: raise the limit of locked memory (ulimit -l) "
-			    "or lower queue_depth",
-			    ENOMEM);
-	case -EMFILE:
-	case -ENFILE:
-		return fail(why, "too many open files: raise the limit (ulimit -n)", -err);
-	default:
-		return fail(why, "io_uring can't be set up", -err);
-	}
-	/* Reads and writes without an iovec are as old as this. */
-	if (!(params.features & IORING_FEAT_RW_CUR_POS)) {
-		io_uring_queue_exit(&disk->ring);
-		return fail(why, "io_uring of this kernel is too old: Linux 5.6 is needed",
-			    ENOTSUP);
-	}
-	return 0;
+	return max > 0;
 }
 
-static int make_events(struct hvs_filedisk *disk)
+/* Can it punch holes? Behind the end of a file there is nothing that this could change. */
+static bool can_unmap(const struct hvs_filedisk *disk, const struct stat *st)
 {
-	disk->retry_event = evtimer_new(disk->base, hvsi_filedisk_on_event, disk);
-	if (!disk->retry_event)
-		return -ENOMEM;
-	/* Level-triggered: taking the completions out of the ring is all it takes to quiet it. */
-	disk->ring_event = event_new(disk->base, disk->ring.ring_fd, EV_READ | EV_PERSIST,
-				     hvsi_filedisk_on_event, disk);
-	if (disk->ring_event && event_add(disk->ring_event, NULL) == 0)
-		return 0;
-	if (disk->ring_event)
-		event_free(disk->ring_event);
-	event_free(disk->retry_event);
-	return -ENOMEM;
+	if (disk->block_device)
+		return device_writes_zeroes(st->st_rdev);
+	return fallocate(disk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)disk->len,
+			 disk->block_size) == 0;
+}
+
+static void find_abilities(struct hvs_filedisk *disk, const struct stat *st)
+{
+	disk->unmap_granularity = disk->physical_block_size;
+	if (!disk->block_device)
+		disk->info_flags |= HVS_BLK_INFO_LBA_STATUS;
+	if (disk->opened_read_only)
+		return;
+	disk->info_flags |= HVS_BLK_INFO_FUA | HVS_BLK_INFO_WRITE_BACK;
+	if (can_unmap(disk, st))
+		disk->info_flags |=
+			HVS_BLK_INFO_UNMAP | HVS_BLK_INFO_UNMAP_ZEROES | HVS_BLK_INFO_WRITE_ZEROES;
+}
+
+/* ---- the engine ------------------------------------------------------------------------- */
+
+static int open_engine(struct hvs_filedisk *disk, const struct hvs_filedisk_config *cfg,
+		       const char **why)
+{
+#if HVSI_WITH_LIBURING
+	disk->engine = &hvsi_filedisk_uring;
+	return disk->engine->open(disk, cfg, why);
+#else
+	(void)disk;
+	(void)cfg;
+	return fail(why, "this library was built without io_uring", ENOTSUP);
+#endif
 }
 
 /* ---- public ----------------------------------------------------------------------------- */
+
+static void free_disk(struct hvs_filedisk *disk)
+{
+	if (disk->fd >= 0)
+		close(disk->fd);
+	pthread_mutex_destroy(&disk->size_mutex);
+	free(disk);
+}
 
 int hvs_filedisk_open(const struct hvs_filedisk_config *cfg_in, struct hvs_filedisk **out,
 		      const char **why)
@@ -268,69 +309,33 @@ int hvs_filedisk_open(const struct hvs_filedisk_config *cfg_in, struct hvs_filed
 	if (!disk)
 		return fail(why, "out of memory", ENOMEM);
 	disk->fd = -1;
-	disk->base = cfg.base;
-	disk->depth = cfg.queue_depth;
 	disk->block_size = cfg.block_size;
-	disk->read_only = cfg.flags & HVS_FILEDISK_READ_ONLY;
+	disk->opened_read_only = cfg.flags & HVS_FILEDISK_READ_ONLY;
+	atomic_init(&disk->read_only, disk->opened_read_only);
+	pthread_mutex_init(&disk->size_mutex, NULL);
 
-	err = open_file(disk, cfg.path, &st, why);
+	err = open_file(disk, &cfg, &st, why);
 	if (!err)
-		err = lock_file(disk, why);
+		err = lock_file(disk, cfg.flags, why);
 	if (!err)
 		err = measure(disk, &st, why);
-	if (!err)
-		err = open_ring(disk, why);
-	if (err)
-		goto fail_file;
-	err = make_events(disk);
+	if (!err) {
+		find_abilities(disk, &st);
+		err = open_engine(disk, &cfg, why);
+	}
 	if (err) {
-		fail(why, "out of memory", ENOMEM);
-		goto fail_ring;
+		free_disk(disk);
+		return err;
 	}
 	*out = disk;
 	return 0;
-
-fail_ring:
-	io_uring_queue_exit(&disk->ring);
-fail_file:
-	if (disk->fd >= 0)
-		close(disk->fd);
-	free(disk);
-	return err;
 }
 
 void hvs_filedisk_close(struct hvs_filedisk *disk)
 {
 	if (!disk)
 		return;
-	event_free(disk->ring_event);
-	event_free(disk->retry_event);
-	io_uring_queue_exit(&disk->ring);
+	disk->engine->close(disk);
 	unlock_file(disk);
-	close(disk->fd);
-	free(disk);
+	free_disk(disk);
 }
-
-#else
-
-#include <errno.h>
-#include <stddef.h>
-
-int hvs_filedisk_open(const struct hvs_filedisk_config *cfg, struct hvs_filedisk **out,
-		      const char **why)
-{
-	(void)cfg;
-	(void)out;
-	if (why)
-		*why = "this library was built without io_uring";
-	return -ENOTSUP;
-}
-
-void hvs_filedisk_close(struct hvs_filedisk *disk)
-{
-	(void)disk;
-}
-
-const struct hvs_blk_ops hvs_filedisk_ops = {HVS_BLK_OPS_INIT};
-
-#endif

@@ -135,3 +135,22 @@ uint8_t HVSI_GUEST *hvsi_mem_range(const struct hvs_mem *mem, uint64_t gpa, uint
 
 	return p && run == len ? p : NULL;
 }
+
+uint64_t hvsi_mem_gpa(const struct hvs_mem *mem, const void *hva, uint64_t *len)
+{
+	const struct snapshot *s = atomic_load_explicit(&mem->now, memory_order_acquire);
+	uintptr_t p = (uintptr_t)hva;
+
+	for (size_t i = 0; s && i < s->count; i++) {
+		const struct region *r = &s->region[i];
+		uintptr_t start = (uintptr_t)hvsi_guest_to_host(r->hva);
+
+		if (p < start || p - start >= r->len)
+			continue;
+		if (*len > r->len - (p - start))
+			*len = r->len - (p - start);
+		return r->gpa + (p - start);
+	}
+	*len = 0;
+	return 0;
+}

@@ -27,4 +27,11 @@ uint8_t HVSI_GUEST *hvsi_mem_at(const struct hvs_mem *mem, uint64_t gpa, uint64_
 uint8_t HVSI_GUEST *hvsi_mem_range(const struct hvs_mem *mem, uint64_t gpa, uint64_t len,
 				   enum hvs_access access);
 
+/*
+ * The other way round: a guest address of host memory that hvsi_mem_at() led to.
+ *
+ * len  in: bytes, not 0; out: how many of them follow without a gap, at least 1; 0: it is not RAM
+ */
+uint64_t hvsi_mem_gpa(const struct hvs_mem *mem, const void *hva, uint64_t *len);
+
 #endif

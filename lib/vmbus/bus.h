@@ -36,7 +36,9 @@ struct hvs_worker {
 	struct hvsi_work *timer_work;
 	/* Channels that wait for room in the ring: some guests never say that there is some. */
 	struct hvsi_list polled;
-	uint64_t poll_ns; /* when to look, if there is one */
+	uint64_t poll_ns;       /* when to look, if there is one */
+	struct hvsi_list timed; /* channels that have set their timer */
+	uint64_t timed_ns;      /* the earliest of them, or earlier */
 };
 
 void hvsi_worker_init(struct hvs_worker *w, struct hvs_vmbus *bus, void *priv);
@@ -50,6 +52,9 @@ static inline void hvsi_worker_wake_at(struct hvs_worker *w, uint64_t ns)
 
 /* Have the channel this node is in looked at in a while. The worker itself. */
 void hvsi_worker_poll(struct hvs_worker *w, struct hvsi_list *node);
+
+/* Have the channel run when its timer_ns has come. The worker itself. */
+void hvsi_worker_time(struct hvs_worker *w, struct hvs_channel *ch);
 
 /* Have `work` run on w. [any] */
 void hvsi_worker_post(struct hvs_worker *w, struct hvsi_work *work);
@@ -237,6 +242,9 @@ struct hvs_channel {
 	/* Channel's worker. */
 	struct hvsi_work io_work;
 	struct hvsi_list polled;
+	struct hvsi_list timed;
+	uint64_t timer_ns;
+	bool timer_due;
 	struct hvs_open_params params;
 	void *ctx;
 	bool accepted; /* the device has it: open() returned 0, closed() has not come */

@@ -213,6 +213,8 @@ void hvs_channel_closed(struct hvs_channel *ch)
 	if (!ch->closing || !ch->accepted)
 		return;
 	ch->accepted = false;
+	ch->timer_due = false;
+	hvsi_list_remove(&ch->timed);
 	report(ch, HVSI_DONE_CLOSE);
 }
 
@@ -232,6 +234,11 @@ static unsigned run_io(struct hvsi_work *work, unsigned budget)
 		return 1;
 	ch->received = 0;
 	ch->drained = false;
+	if (ch->timer_due) {
+		ch->timer_due = false;
+		if (ch->dev->ops.timer)
+			ch->dev->ops.timer(ch, ch->ctx);
+	}
 	if (!usable(ch)) {
 		ch->dev->ops.ready(ch, ch->ctx, budget);
 		return 1;
@@ -260,8 +267,18 @@ void hvsi_chan_io_init(struct hvs_channel *ch)
 	hvsi_work_init(&ch->ctl_work, run_ctl);
 	hvsi_work_init(&ch->io_work, run_io);
 	hvsi_list_init(&ch->polled);
+	hvsi_list_init(&ch->timed);
 	hvsi_work_init(&ch->fence_work, run_fence);
 	hvsi_map_pool_init(&ch->maps, &ch->dev->bus->cfg.alloc);
+}
+
+void hvs_channel_set_timer(struct hvs_channel *ch, uint64_t delay_ns)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+	uint64_t now = bus->ops.now_ns(bus->be);
+
+	ch->timer_ns = delay_ns < UINT64_MAX - now ? now + delay_ns : UINT64_MAX;
+	hvsi_worker_time(ch->worker, ch);
 }
 
 /* The guest broke the protocol: nothing is read from or written to its rings any more. */

@@ -16,6 +16,7 @@ void hvsi_worker_init(struct hvs_worker *w, struct hvs_vmbus *bus, void *priv)
 	w->priv = priv;
 	w->deadline_ns = UINT64_MAX;
 	hvsi_list_init(&w->polled);
+	hvsi_list_init(&w->timed);
 	atomic_init(&w->asleep, true);
 }
 
@@ -47,12 +48,41 @@ void hvsi_worker_poll(struct hvs_worker *w, struct hvsi_list *node)
 	hvsi_list_append(&w->polled, node);
 }
 
+void hvsi_worker_time(struct hvs_worker *w, struct hvs_channel *ch)
+{
+	if (hvsi_list_empty(&w->timed) || ch->timer_ns < w->timed_ns)
+		w->timed_ns = ch->timer_ns;
+	if (hvsi_list_empty(&ch->timed))
+		hvsi_list_append(&w->timed, &ch->timed);
+}
+
+static void check_timers(struct hvs_worker *w, uint64_t now)
+{
+	struct hvsi_list *next;
+
+	if (hvsi_list_empty(&w->timed) || now < w->timed_ns)
+		return;
+	w->timed_ns = UINT64_MAX;
+	for (struct hvsi_list *n = w->timed.next; n != &w->timed; n = next) {
+		struct hvs_channel *ch = hvsi_container_of(n, struct hvs_channel, timed);
+
+		next = n->next;
+		if (now >= ch->timer_ns) {
+			hvsi_list_remove(n);
+			ch->timer_due = true;
+			hvsi_worker_post(w, &ch->io_work);
+		} else if (ch->timer_ns < w->timed_ns) {
+			w->timed_ns = ch->timer_ns;
+		}
+	}
+}
+
 static void check_deadlines(struct hvs_worker *w)
 {
 	bool polls = !hvsi_list_empty(&w->polled);
 	uint64_t now;
 
-	if (w->deadline_ns == UINT64_MAX && !polls)
+	if (w->deadline_ns == UINT64_MAX && !polls && hvsi_list_empty(&w->timed))
 		return;
 	now = w->bus->ops.now_ns(w->bus->be);
 	if (now >= w->deadline_ns) {
@@ -66,13 +96,18 @@ static void check_deadlines(struct hvs_worker *w)
 		hvsi_list_remove(&ch->polled);
 		hvsi_worker_post(w, &ch->io_work);
 	}
+	check_timers(w, now);
 }
 
 static uint64_t next_deadline(const struct hvs_worker *w)
 {
-	if (hvsi_list_empty(&w->polled) || w->deadline_ns < w->poll_ns)
-		return w->deadline_ns;
-	return w->poll_ns;
+	uint64_t ns = w->deadline_ns;
+
+	if (!hvsi_list_empty(&w->polled) && w->poll_ns < ns)
+		ns = w->poll_ns;
+	if (!hvsi_list_empty(&w->timed) && w->timed_ns < ns)
+		ns = w->timed_ns;
+	return ns;
 }
 
 /* Run items until none is left (true) or the budget is used up (false). */

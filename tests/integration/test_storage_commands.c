@@ -205,7 +205,7 @@ Test(inquiry, page_83_names_the_disk_by_both_ends_of_its_id)
 		cfg.disk_id.b[i] = (uint8_t)(0xa0 + i);
 	cr_assert_eq(hvs_loopback_create(NULL, &lb), 0);
 	cr_assert_eq(hvs_storvsp_create(hvs_loopback_bus(lb), &ctl_cfg, &m.ctl), 0);
-	cr_assert_eq(hvs_storvsp_attach(m.ctl, &cfg, &testdisk_ops, d), 0);
+	cr_assert_eq(hvs_storvsp_attach(m.ctl, &cfg, &testdisk_ops, d, NULL), 0);
 	cr_assert_eq(hvs_loopback_start(lb, &m.guest), 0);
 	m.lb = lb;
 	machine_connect(&m);
@@ -332,7 +332,7 @@ Test(report_luns, lists_what_is_there_whomever_it_asks)
 		struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .lun = luns[i]};
 
 		d[i] = testdisk_new(8, 0);
-		cr_assert_eq(hvs_storvsp_attach(m.ctl, &cfg, &testdisk_ops, d[i]), 0);
+		cr_assert_eq(hvs_storvsp_attach(m.ctl, &cfg, &testdisk_ops, d[i], NULL), 0);
 	}
 	cr_assert_eq(hvs_loopback_start(m.lb, &m.guest), 0);
 	machine_connect(&m);
@@ -559,7 +559,7 @@ Test(read_capacity, fields_that_are_not_supported)
 		if (action == 0x10)
 			continue;
 		r = IN(&m, 0, 32, 0x9e, action, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0);
-		expect_check(&r, 0x86, INVALID_OPCODE);
+		expect_check(&r, 0x86, INVALID_FIELD);
 	}
 	machine_down(&m);
 }

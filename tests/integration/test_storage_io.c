@@ -665,10 +665,7 @@ Test(io, a_close_finds_a_fua_write_between_its_two_steps)
 	post_close(&m);
 	testdisk_finish(d, 0, HVS_BLK_OK);
 	hvs_loopback_run(m.lb);
-	cr_assert_eq(d->held_count, 1, "the flush");
-	cr_assert(slot_empty(&m));
-	testdisk_finish(d, 0, HVS_BLK_OK);
-	hvs_loopback_run(m.lb);
+	cr_assert_eq(d->held_count, 0, "nothing new is begun");
 	cr_assert_eq(hvs_guest_wait_message(m.guest, HVSI_MSG_GPADL_TORNDOWN, msg), 12);
 	machine_down(&m);
 	testdisk_free(d);
@@ -757,7 +754,7 @@ Test(io, two_controllers_do_not_know_each_other)
 		struct hvs_disk_config disk = {HVS_DISK_CONFIG_INIT};
 
 		cr_assert_eq(hvs_storvsp_create(hvs_loopback_bus(m[0].lb), &cfg, &m[i].ctl), 0);
-		cr_assert_eq(hvs_storvsp_attach(m[i].ctl, &disk, &testdisk_ops, d[i]), 0);
+		cr_assert_eq(hvs_storvsp_attach(m[i].ctl, &disk, &testdisk_ops, d[i], NULL), 0);
 	}
 	cr_assert_eq(hvs_loopback_start(m[0].lb, &m[0].guest), 0);
 	m[1].guest = m[0].guest;
@@ -868,28 +865,28 @@ Test(config, controllers)
 Test(config, disks)
 {
 	static const struct {
-		uint32_t lun;
+		uint8_t lun;
 		struct hvs_blk_info info;
 		int info_result;
 		int expected;
 	} cases[] = {
-		{0, {0, 0, 512, 512, 1}, 0, 0},
-		{0, {0, 0, 512, 512, 1}, 0, -17}, /* LUN in use */
-		{63, {0, 0, 4096, 4096, 1}, 0, 0},
-		{64, {0, 0, 512, 512, 1}, 0, -22},
-		{1, {0, 0, 512, 512, 1}, -5, -5}, /* what get_info says */
-		{1, {0, 0, 512, 512, 0}, 0, -22}, /* no blocks */
-		{1, {0, 0, 1024, 1024, 1}, 0, -22},
-		{1, {0, 0, 0, 512, 1}, 0, -22},
-		{1, {0, 0, 512, 0, 1}, 0, -22},
-		{1, {0, 0, 512, 513, 1}, 0, -22},
-		{1, {0, 0, 512, 1536, 1}, 0, -22}, /* no power of two */
-		{1, {0, 0, 4096, 512, 1}, 0, -22},
-		{1, {0, 0, 512, 512u << 16, 1}, 0, -22},
-		{1, {0, 8, 512, 512, 1}, 0, -22}, /* unknown flag */
-		{1, {0, 0, 512, 512, INT64_MAX / 512 + 1}, 0, -22},
-		{1, {0, 0, 512, 512, UINT64_MAX}, 0, -22},
-		{1, {0, 7, 512, 512u << 15, INT64_MAX / 512}, 0, 0},
+		{0, {0, 0, 512, 512, 1, 0, 0}, 0, 0},
+		{0, {0, 0, 512, 512, 1, 0, 0}, 0, -17}, /* LUN in use */
+		{63, {0, 0, 4096, 4096, 1, 0, 0}, 0, 0},
+		{255, {0, 0, 512, 512, 1, 0, 0}, 0, -22},
+		{1, {0, 0, 512, 512, 1, 0, 0}, -5, -5}, /* what get_info says */
+		{1, {0, 0, 512, 512, 0, 0, 0}, 0, -22}, /* no blocks */
+		{1, {0, 0, 1024, 1024, 1, 0, 0}, 0, -22},
+		{1, {0, 0, 0, 512, 1, 0, 0}, 0, -22},
+		{1, {0, 0, 512, 0, 1, 0, 0}, 0, -22},
+		{1, {0, 0, 512, 513, 1, 0, 0}, 0, -22},
+		{1, {0, 0, 512, 1536, 1, 0, 0}, 0, -22}, /* no power of two */
+		{1, {0, 0, 4096, 512, 1, 0, 0}, 0, -22},
+		{1, {0, 0, 512, 512u << 16, 1, 0, 0}, 0, -22},
+		{1, {0, 0x80, 512, 512, 1, 0, 0}, 0, -22}, /* unknown flag */
+		{1, {0, 0, 512, 512, INT64_MAX / 512 + 1, 0, 0}, 0, -22},
+		{1, {0, 0, 512, 512, UINT64_MAX, 0, 0}, 0, -22},
+		{1, {0, 7, 512, 512u << 15, INT64_MAX / 512, 0, 0}, 0, 0},
 	};
 	struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT};
 	struct testdisk *d = testdisk_new(8, 0);
@@ -906,32 +903,32 @@ Test(config, disks)
 
 		d->info = cases[i].info;
 		d->info_result = cases[i].info_result;
-		cr_assert_eq(hvs_storvsp_attach(ctl, &disk, &testdisk_ops, d), cases[i].expected,
-			     "case %zu", i);
+		cr_assert_eq(hvs_storvsp_attach(ctl, &disk, &testdisk_ops, d, NULL),
+			     cases[i].expected, "case %zu", i);
 	}
 	d->info = (struct hvs_blk_info){
 		.block_size = 512, .physical_block_size = 512, .num_blocks = 1};
 	memset(cfg.serial, 'x', 33); /* no end */
-	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d), -22);
+	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d, NULL), -22);
 	memcpy(cfg.serial, "tab\t", 5);
-	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d), -22);
+	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d, NULL), -22);
 	memcpy(cfg.serial, "\xc3\xa4", 3);
-	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d), -22);
+	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d, NULL), -22);
 	memset(cfg.serial, 0, sizeof(cfg.serial));
 	memset(cfg.serial, '~', 32);
 	cfg.reserved[6] = 1;
-	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d), -22);
+	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d, NULL), -22);
 	cfg.reserved[6] = 0;
 	ops.submit = NULL;
-	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &ops, d), -22);
+	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &ops, d, NULL), -22);
 	ops = testdisk_ops;
 	ops.get_info = NULL;
-	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &ops, d), -22);
-	cr_assert_eq(hvs_storvsp_attach(NULL, &cfg, &testdisk_ops, d), -22);
-	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d), 0);
+	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &ops, d, NULL), -22);
+	cr_assert_eq(hvs_storvsp_attach(NULL, &cfg, &testdisk_ops, d, NULL), -22);
+	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d, NULL), 0);
 	cr_assert_eq(hvs_loopback_start(lb, &g), 0);
 	cfg.lun = 10;
-	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d), -16);
+	cr_assert_eq(hvs_storvsp_attach(ctl, &cfg, &testdisk_ops, d, NULL), 0);
 	hvs_loopback_destroy(lb);
 	testdisk_free(d);
 }

@@ -107,8 +107,9 @@ Test(negotiation, versions)
 		uint8_t flags; /* of the properties: multi-channel */
 	} cases[] = {
 		{0x0200, true, 0},  {0x0402, true, 0},  {0x0501, true, 1},  {0x0600, true, 1},
-		{0x0602, false, 0}, {0x0000, false, 0}, {0x0100, false, 0}, {0x0500, false, 0},
-		{0x0601, false, 0}, {0x0700, false, 0}, {0xffff, false, 0}, {0x0002, false, 0},
+		{0x0602, true, 1},  {0x0603, false, 0}, {0x0000, false, 0}, {0x0100, false, 0},
+		{0x0500, false, 0}, {0x0601, false, 0}, {0x0700, false, 0}, {0xffff, false, 0},
+		{0x0002, false, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -27,7 +27,7 @@ static int up(struct test_alloc *a, struct testdisk *d, struct machine *m)
 		return err;
 	err = hvs_storvsp_create(hvs_loopback_bus(m->lb), &ctl_cfg, &m->ctl);
 	if (!err)
-		err = hvs_storvsp_attach(m->ctl, &disk_cfg, &testdisk_ops, d);
+		err = hvs_storvsp_attach(m->ctl, &disk_cfg, &testdisk_ops, d, NULL);
 	if (!err)
 		err = hvs_loopback_start(m->lb, &m->guest);
 	return err;

@@ -57,8 +57,9 @@ static void submit(void *priv, struct hvs_blk_req *req)
 	hvs_blk_complete(req, status);
 }
 
-static void commit(void *priv)
+static void commit(void *priv, uint32_t queue)
 {
+	(void)queue;
 	((struct testdisk *)priv)->commits++;
 }
 

@@ -408,7 +408,7 @@ static void make_vmm(void)
 	    hvs_vmbus_create(&cfg, vmm.mem, &ops, NULL, &vmm.bus) != 0 ||
 	    hvs_worker_create(vmm.bus, &vmm.disk_runner, &ctl_cfg.worker) != 0 ||
 	    hvs_storvsp_create(vmm.bus, &ctl_cfg, &ctl) != 0 ||
-	    hvs_storvsp_attach(ctl, &disk_cfg, &disk_ops, NULL) != 0 ||
+	    hvs_storvsp_attach(ctl, &disk_cfg, &disk_ops, NULL, NULL) != 0 ||
 	    hvs_vmbus_start(vmm.bus) != 0)
 		abort();
 	runner_start(&vmm.main_runner, hvs_vmbus_main_worker(vmm.bus));

@@ -163,11 +163,11 @@ static int add_disks(struct machine *machine, const struct options *opt)
 	int err = hvs_storvsp_create(hvs_kvm_bus(hyperv->kvm), &ctl_cfg, &ctl);
 
 	for (uint32_t i = 0; !err && i < hyperv->disk_count; i++) {
-		struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .lun = i,
+		struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .lun = (uint8_t)i,
 					      .disk_id = first_disk_id};
 
 		cfg.disk_id.b[15] = (uint8_t)i;
-		err = hvs_storvsp_attach(ctl, &cfg, &hvs_filedisk_ops, hyperv->disks[i]);
+		err = hvs_storvsp_attach(ctl, &cfg, &hvs_filedisk_ops, hyperv->disks[i], NULL);
 	}
 	/* } hvstack */
 	return err ? failed("cannot add disks", err) : 0;

@@ -3,8 +3,9 @@
  * Block back end: a file or block device, through io_uring. It reads and writes guest memory
  * without a copy in between, through the host's page cache: writes are durable after a flush.
  *
- * A disk lives on the thread that runs cfg.base: the worker of its controller must be driven by
- * an hvs_loop on the same base.
+ * A disk has one or more queues, each on a libevent base. Requests of queue n (hvs_blk_req.queue)
+ * are submitted, and complete, on the thread that runs base n: that worker of the controller must
+ * be driven by an hvs_loop on the same base.
  */
 #ifndef HVSTACK_HOST_FILEDISK_H
 #define HVSTACK_HOST_FILEDISK_H
@@ -12,6 +13,8 @@
 #include <hvstack/blockdev.h>
 #include <hvstack/export.h>
 #include <hvstack/types.h>
+
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -21,23 +24,38 @@ struct event_base; /* libevent */
 struct hvs_filedisk;
 
 #define HVS_FILEDISK_READ_ONLY 0x1u
+/* Others that also open it as shared may use the file at the same time, and write to it: for
+ * guests that agree among themselves about who does what (clusters). */
+#define HVS_FILEDISK_SHARED 0x2u
 
 struct hvs_filedisk_config {
 	uint32_t size;
-	uint32_t flags;          /* HVS_FILEDISK_* */
-	const char *path;        /* regular file or block device */
-	uint32_t block_size;     /* 512 or 4096; 0: 512 */
-	uint32_t queue_depth;    /* requests in the kernel at a time, up to 32768; 0: 256 */
-	struct event_base *base; /* where completions are collected; must outlive the disk */
+	uint32_t flags;       /* HVS_FILEDISK_* */
+	const char *path;     /* regular file or block device */
+	uint32_t block_size;  /* 512 or 4096; 0: 512 */
+	uint32_t queue_depth; /* requests of a queue in the kernel, up to 32767; 0: 256 */
+	uint32_t base_count;  /* queues, that is entries of `bases`; with `base`: 0 */
+	uint32_t reserved;    /* 0 */
+	/* Where completions are collected; must outlive the disk. Either one base for one queue,
+	 * or an array with one for each queue, which is copied. */
+	struct event_base *base;
+	struct event_base *const *bases;
 };
 #define HVS_FILEDISK_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_filedisk_config)
 
-/* Give it with the hvs_filedisk to hvs_storvsp_attach(). */
+/*
+ * Give it with the hvs_filedisk to hvs_storvsp_attach().
+ *
+ * get_info measures the file anew. max_queues is the number of bases. Ranges are unmapped by
+ * punching holes, where the file system or the block device can do that; what was unmapped reads as
+ * zeros. A cancelled request that the kernel is about ends when the kernel lets go of it.
+ */
 extern HVS_API const struct hvs_blk_ops hvs_filedisk_ops;
 
 /*
- * Open a disk. The file is locked: one disk that writes, or any number that only read (open file
- * description lock); a block device that is written to must not be mounted either.
+ * Open a disk. The file is locked: one disk that writes, or any number that only read, or any
+ * number that are shared (open file description locks). A block device that is written to must
+ * not be mounted either; for a shared one this is not checked.
  *
  * why  when not NULL: set to a static string that says what is wrong, on failure
  *
@@ -48,6 +66,27 @@ extern HVS_API const struct hvs_blk_ops hvs_filedisk_ops;
  */
 HVS_API HVS_NODISCARD int hvs_filedisk_open(const struct hvs_filedisk_config *cfg,
 					    struct hvs_filedisk **out, const char **why);
+
+/*
+ * Make the file longer or shorter; requests may be in flight. Those behind a new end fail with
+ * HVS_BLK_RANGE, and do not make the file longer again. Tell the guests with hvs_disk_refresh().
+ * From now on the size is changed only by this function: get_info notices what others do to the
+ * file only if it becomes shorter. [any]
+ *
+ * bytes  the new size
+ *
+ * 0, -EINVAL (0, or not a multiple of block_size), -EROFS (opened read-only), -ENOTSUP (a block
+ * device), or the errno of ftruncate(): nothing has changed.
+ */
+HVS_API HVS_NODISCARD int hvs_filedisk_resize(struct hvs_filedisk *disk, uint64_t bytes);
+
+/*
+ * Refuse writes from now on, or take them again. Writes in flight are still done. Tell the guests
+ * with hvs_disk_refresh(). [any]
+ *
+ * 0, -EROFS (to be written to, but opened with HVS_FILEDISK_READ_ONLY).
+ */
+HVS_API HVS_NODISCARD int hvs_filedisk_set_read_only(struct hvs_filedisk *disk, bool read_only);
 
 /* NULL is allowed. No request may be in flight: the bus is reset or destroyed. */
 HVS_API void hvs_filedisk_close(struct hvs_filedisk *disk);

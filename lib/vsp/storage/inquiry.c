@@ -29,7 +29,7 @@ static void standard(uint8_t d[STANDARD_LEN], uint8_t peripheral, bool named)
 
 /* Each page: body behind the 4-byte header; returns its length. */
 
-static uint16_t page_supported(const struct hvsi_disk *disk, uint8_t *b)
+static uint16_t page_supported(const struct hvs_disk *disk, uint8_t *b)
 {
 	uint16_t n = 0;
 
@@ -42,7 +42,7 @@ static uint16_t page_supported(const struct hvsi_disk *disk, uint8_t *b)
 	return n;
 }
 
-static uint16_t page_serial(const struct hvsi_disk *disk, uint8_t *b)
+static uint16_t page_serial(const struct hvs_disk *disk, uint8_t *b)
 {
 	uint16_t len = (uint16_t)strlen(disk->cfg.serial);
 
@@ -51,7 +51,7 @@ static uint16_t page_serial(const struct hvsi_disk *disk, uint8_t *b)
 }
 
 /* Two designators: T10 vendor id with the whole disk id, NAA 6 with Microsoft's OUI. */
-static uint16_t page_identification(const struct hvsi_disk *disk, uint8_t *b)
+static uint16_t page_identification(const struct hvs_disk *disk, uint8_t *b)
 {
 	const uint8_t *id = disk->cfg.disk_id.b;
 
@@ -69,7 +69,7 @@ static uint16_t page_identification(const struct hvsi_disk *disk, uint8_t *b)
 	return 48;
 }
 
-static uint16_t page_block_limits(const struct hvs_storvsp *ctl, const struct hvsi_disk *disk,
+static uint16_t page_block_limits(const struct hvs_storvsp *ctl, const struct hvs_disk *disk,
 				  uint8_t *b)
 {
 	uint32_t granularity = disk->info.physical_block_size / disk->info.block_size;

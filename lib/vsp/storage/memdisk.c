@@ -15,6 +15,7 @@ static int get_info(void *priv, struct hvs_blk_info *info)
 	info->block_size = d->block_size;
 	info->physical_block_size = d->block_size;
 	info->num_blocks = d->len / d->block_size;
+	info->max_queues = HVS_BLK_ANY_QUEUE;
 	return 0;
 }
 

@@ -16,7 +16,7 @@ enum page_control { PC_CURRENT, PC_CHANGEABLE, PC_DEFAULT, PC_SAVED };
 
 #define PAGE_LEN 12u /* each page we have, with its 2-byte header */
 
-static void put_page(uint8_t *to, uint8_t code, const struct hvsi_disk *disk, enum page_control pc)
+static void put_page(uint8_t *to, uint8_t code, uint32_t flags, enum page_control pc)
 {
 	memset(to, 0, PAGE_LEN);
 	to[0] = code;
@@ -25,12 +25,12 @@ static void put_page(uint8_t *to, uint8_t code, const struct hvsi_disk *disk, en
 		return; /* nothing is */
 	switch (code) {
 	case PAGE_CACHING:
-		to[2] = disk->info.flags & HVS_BLK_INFO_WRITE_BACK ? 0x04 : 0; /* WCE */
+		to[2] = flags & HVS_BLK_INFO_WRITE_BACK ? 0x04 : 0; /* WCE */
 		break;
 	case PAGE_CONTROL:
-		to[3] = 0x10; /* commands may be reordered */
-		to[4] = disk->info.flags & HVS_BLK_INFO_READ_ONLY ? 0x08 : 0; /* SWP */
-		hvsi_put_be16(to + 8, 0xffff); /* busy time-out: unlimited */
+		to[3] = 0x10;                                      /* commands may be reordered */
+		to[4] = flags & HVS_BLK_INFO_READ_ONLY ? 0x08 : 0; /* SWP */
+		hvsi_put_be16(to + 8, 0xffff);                     /* busy time-out: unlimited */
 		break;
 	default:
 		to[2] = 0x08; /* no exception reports */
@@ -39,8 +39,7 @@ static void put_page(uint8_t *to, uint8_t code, const struct hvsi_disk *disk, en
 }
 
 /* Pages asked for, behind whatever header. Returns the bytes; 0: no such page. */
-static uint32_t put_pages(uint8_t *to, uint8_t wanted, const struct hvsi_disk *disk,
-			  enum page_control pc)
+static uint32_t put_pages(uint8_t *to, uint8_t wanted, uint32_t flags, enum page_control pc)
 {
 	static const uint8_t codes[] = {PAGE_CACHING, PAGE_CONTROL, PAGE_EXCEPTIONS};
 	uint32_t len = 0;
@@ -48,7 +47,7 @@ static uint32_t put_pages(uint8_t *to, uint8_t wanted, const struct hvsi_disk *d
 	for (size_t i = 0; i < sizeof(codes); i++) {
 		if (wanted != PAGE_ALL && wanted != codes[i])
 			continue;
-		put_page(to + len, codes[i], disk, pc);
+		put_page(to + len, codes[i], flags, pc);
 		len += PAGE_LEN;
 	}
 	return len;
@@ -64,11 +63,11 @@ static enum hvsi_scsi_state mode_sense(const struct hvsi_scsi_cmd *cmd, uint32_t
 
 	if (pc == PC_SAVED)
 		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_SAVING_NOT_SUPPORTED);
-	len = put_pages(d + header_len, cmd->cdb[2] & 0x3f, cmd->disk, pc);
+	len = put_pages(d + header_len, cmd->cdb[2] & 0x3f, cmd->flags, pc);
 	if (!len || cmd->cdb[3]) /* no subpages */
 		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
 	len += header_len;
-	if (cmd->disk->info.flags & HVS_BLK_INFO_READ_ONLY)
+	if (cmd->flags & HVS_BLK_INFO_READ_ONLY)
 		device |= DEVICE_WRITE_PROTECTED;
 	if (header_len == 4) {
 		d[0] = (uint8_t)(len - 1);

@@ -45,6 +45,36 @@ enum hvsi_scsi_state hvsi_scsi_invalid(struct hvsi_stor_request *req, uint32_t s
 	return fail(req, HVSI_SRB_INVALID_REQUEST, sense);
 }
 
+static uint32_t sense_of(enum hvs_blk_op op, enum hvs_blk_status status)
+{
+	switch (status) {
+	case HVS_BLK_RANGE:
+		return HVSI_SENSE_LBA_OUT_OF_RANGE;
+	case HVS_BLK_READ_ONLY:
+		return HVSI_SENSE_WRITE_PROTECTED;
+	case HVS_BLK_NO_SPACE:
+		return HVSI_SENSE_SPACE_ALLOCATION_FAILED;
+	case HVS_BLK_GONE:
+		return HVSI_SENSE_TARGET_FAILURE;
+	case HVS_BLK_ABORTED:
+		return HVSI_SENSE_ABORTED;
+	case HVS_BLK_OK:
+	case HVS_BLK_IO_ERROR:
+	case HVS_BLK_UNSUPPORTED:
+		break;
+	}
+	return op == HVS_BLK_READ ? HVSI_SENSE_READ_ERROR : HVSI_SENSE_WRITE_ERROR;
+}
+
+enum hvsi_scsi_state hvsi_scsi_failed(struct hvsi_stor_request *req)
+{
+	if (!req->aborted)
+		return hvsi_scsi_check(req, sense_of(req->blk.op, req->blk_status));
+	if (req->timed_out)
+		return hvsi_scsi_check(req, HVSI_SENSE_TIMED_OUT);
+	return fail(req, HVSI_SRB_ABORTED, HVSI_SENSE_ABORTED);
+}
+
 enum hvsi_scsi_state hvsi_scsi_reply(const struct hvsi_scsi_cmd *cmd, const void *data,
 				     uint32_t len, uint32_t alloc_len)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Public API of the storage VSP: controllers and the disks on them. */
+/* Public API of the storage VSP: controllers. */
 #include "vsp/storage/storvsp.h"
 
 #include "util/alloc.h"
@@ -17,8 +17,11 @@
 #define PAGE 4096u
 
 /* ba6163d9-04a1-4d29-b605-72e2ffb1dc7f */
-static const struct hvs_guid class_id =
+static const struct hvs_guid scsi_class =
 	HVSI_GUID(0xba6163d9, 0x04a1, 0x4d29, 0xb6, 0x05, 0x72, 0xe2, 0xff, 0xb1, 0xdc, 0x7f);
+/* 32412632-86cb-44a2-9b5c-50d1417354f5 */
+static const struct hvs_guid ide_class =
+	HVSI_GUID(0x32412632, 0x86cb, 0x44a2, 0x9b, 0x5c, 0x50, 0xd1, 0x41, 0x73, 0x54, 0xf5);
 
 /* Descriptor, range header, one page number more than the bytes need for a buffer that is not
  * aligned, VSTOR packet. */
@@ -28,13 +31,62 @@ static uint32_t largest_packet(uint32_t max_transfer_bytes)
 	       (uint32_t)sizeof(struct hvsi_vstor_packet);
 }
 
+static bool config_ok(const struct hvs_storvsp_config *cfg)
+{
+	static const uint8_t zero[sizeof(cfg->reserved)];
+
+	if (cfg->max_transfer_bytes % PAGE || cfg->max_transfer_bytes > LARGEST_TRANSFER ||
+	    cfg->max_subchannels > LARGEST_SUBCHANNELS || cfg->kind > HVS_STORVSP_IDE ||
+	    cfg->max_version < HVSI_VSTOR_VERSION_WIN6 ||
+	    !cfg->subchannel_workers != !cfg->subchannel_worker_count ||
+	    memcmp(cfg->reserved, zero, sizeof(zero)) != 0)
+		return false;
+	if (cfg->kind == HVS_STORVSP_IDE)
+		return cfg->ide_channel <= 1 && cfg->ide_device <= 1 && !cfg->max_subchannels;
+	return !cfg->ide_channel && !cfg->ide_device;
+}
+
+/* Guests know such a disk by the instance id; old ones by the user-defined data. */
+static void offer_as_ide(struct hvs_offer *offer, const struct hvs_storvsp_config *cfg)
+{
+	offer->class_id = ide_class;
+	offer->instance_id =
+		(struct hvs_guid){{cfg->ide_channel, 0, 0, 0, cfg->ide_device, 0, 0x99, 0x88}};
+	offer->user_data[2] = cfg->ide_channel;
+	offer->user_data[3] = cfg->ide_device;
+	offer->user_data[8] = 0x02; /* there is an emulated disk, too */
+}
+
+static size_t size_of(unsigned channel_count)
+{
+	return sizeof(struct hvs_storvsp) + channel_count * sizeof(struct hvsi_stor_chan *);
+}
+
+static struct hvs_storvsp *make(struct hvs_vmbus *bus, const struct hvs_storvsp_config *cfg)
+{
+	unsigned channel_count = 1 + cfg->max_subchannels;
+	struct hvs_storvsp *ctl = hvsi_alloc(hvs_vmbus_allocator(bus), size_of(channel_count));
+
+	if (!ctl)
+		return NULL;
+	ctl->bus = bus;
+	ctl->max_transfer_bytes = cfg->max_transfer_bytes;
+	ctl->max_subchannels = (uint16_t)cfg->max_subchannels;
+	ctl->max_version = cfg->max_version;
+	ctl->subchannel_workers = cfg->subchannel_worker_count;
+	ctl->ide = cfg->kind == HVS_STORVSP_IDE;
+	ctl->ide_path = cfg->ide_channel;
+	ctl->channel_count = channel_count;
+	hvsi_spin_init(&ctl->lock);
+	return ctl;
+}
+
 int hvs_storvsp_create(struct hvs_vmbus *bus, const struct hvs_storvsp_config *cfg_in,
 		       struct hvs_storvsp **out)
 {
-	struct hvs_offer offer = {HVS_OFFER_INIT, .class_id = class_id};
+	struct hvs_offer offer = {HVS_OFFER_INIT, .class_id = scsi_class};
 	struct hvs_storvsp_config cfg;
 	struct hvs_storvsp *ctl;
-	struct hvs_device *dev;
 	int err;
 
 	if (!bus || !out)
@@ -44,82 +96,43 @@ int hvs_storvsp_create(struct hvs_vmbus *bus, const struct hvs_storvsp_config *c
 		return err;
 	if (!cfg.max_transfer_bytes)
 		cfg.max_transfer_bytes = DEFAULT_MAX_TRANSFER;
-	if (cfg.max_transfer_bytes % PAGE || cfg.max_transfer_bytes > LARGEST_TRANSFER ||
-	    cfg.max_subchannels > LARGEST_SUBCHANNELS || cfg.reserved)
+	if (!cfg.max_version)
+		cfg.max_version = HVSI_VSTOR_VERSION_WIN10;
+	if (!config_ok(&cfg))
 		return -EINVAL;
-
-	ctl = hvsi_alloc(hvs_vmbus_allocator(bus), sizeof(*ctl));
+	ctl = make(bus, &cfg);
 	if (!ctl)
 		return -ENOMEM;
-	ctl->bus = bus;
-	ctl->max_transfer_bytes = cfg.max_transfer_bytes;
-	ctl->max_subchannels = (uint16_t)cfg.max_subchannels;
 	offer.instance_id = cfg.instance_id;
+	if (ctl->ide)
+		offer_as_ide(&offer, &cfg);
 	offer.worker = cfg.worker;
 	offer.max_subchannels = ctl->max_subchannels;
+	offer.subchannel_workers = cfg.subchannel_workers;
+	offer.subchannel_worker_count = cfg.subchannel_worker_count;
 	offer.max_packet_bytes = largest_packet(cfg.max_transfer_bytes);
-	err = hvs_device_offer(bus, &offer, &hvsi_storvsp_chan_ops, ctl, &dev);
+	err = hvs_device_offer(bus, &offer, &hvsi_storvsp_chan_ops, ctl, &ctl->dev);
 	if (err) {
-		hvsi_free(hvs_vmbus_allocator(bus), ctl, sizeof(*ctl));
+		hvsi_storvsp_destroy(ctl);
 		return err;
 	}
 	*out = ctl;
 	return 0;
 }
 
-static bool serial_ok(const struct hvs_disk_config *cfg)
+void hvsi_storvsp_destroy(void *dev)
 {
-	size_t len = 0;
+	struct hvs_storvsp *ctl = dev;
 
-	while (len < sizeof(cfg->serial) && cfg->serial[len]) {
-		if (cfg->serial[len] < 0x20 || cfg->serial[len] > 0x7e)
-			return false;
-		len++;
-	}
-	return len < sizeof(cfg->serial);
+	hvsi_free(hvs_vmbus_allocator(ctl->bus), ctl, size_of(ctl->channel_count));
 }
 
-static bool info_ok(const struct hvs_blk_info *info)
+int hvs_storvsp_remove(struct hvs_storvsp *ctl, hvs_done_fn done, void *arg)
 {
-	const uint32_t known = HVS_BLK_INFO_READ_ONLY | HVS_BLK_INFO_FUA | HVS_BLK_INFO_WRITE_BACK;
-	uint32_t ratio;
-
-	if ((info->block_size != 512 && info->block_size != 4096) || info->flags & ~known ||
-	    !info->num_blocks || info->num_blocks > INT64_MAX / info->block_size)
-		return false;
-	ratio = info->physical_block_size / info->block_size;
-	return info->physical_block_size % info->block_size == 0 && ratio &&
-	       !(ratio & (ratio - 1)) && ratio <= 1u << 15;
-}
-
-int hvs_storvsp_attach(struct hvs_storvsp *ctl, const struct hvs_disk_config *cfg_in,
-		       const struct hvs_blk_ops *ops_in, void *priv)
-{
-	static const uint8_t zero[sizeof(((struct hvs_disk_config *)0)->reserved)];
-	struct hvsi_disk d = {.present = true, .priv = priv};
-	int err;
-
 	if (!ctl)
 		return -EINVAL;
-	err = hvsi_copy_sized(&d.cfg, sizeof(d.cfg), cfg_in, sizeof(d.cfg));
-	if (!err)
-		err = hvsi_copy_sized(&d.ops, sizeof(d.ops), ops_in, sizeof(d.ops));
-	if (err)
-		return err;
-	if (d.cfg.lun >= HVS_STORVSP_MAX_LUNS || !serial_ok(&d.cfg) ||
-	    memcmp(d.cfg.reserved, zero, sizeof(zero)) != 0 || d.ops.reserved || !d.ops.get_info ||
-	    !d.ops.submit)
-		return -EINVAL;
-	if (hvs_vmbus_started(ctl->bus))
-		return -EBUSY;
-	if (ctl->disk[d.cfg.lun].present)
-		return -EEXIST;
-	d.info.size = (uint32_t)sizeof(d.info);
-	err = d.ops.get_info(priv, &d.info);
-	if (err)
-		return err;
-	if (!info_ok(&d.info))
-		return -EINVAL;
-	ctl->disk[d.cfg.lun] = d;
-	return 0;
+	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++)
+		if (atomic_load(&ctl->disk[i].state) == HVSI_DISK_LEAVING)
+			return -EBUSY;
+	return hvs_device_rescind(ctl->dev, done, arg);
 }

@@ -2,14 +2,22 @@
 /*
  * What the files of the storage VSP share.
  *
- *   chan.c      packets in, negotiation, completions out
- *   scsi.c      one SCSI command: which LUN, which command, may it be done
- *   inquiry.c   mode.c   rw.c   the commands
- *   sense.c     how commands end
+ *   storvsp.c    public API: controllers          disk.c     public API: disks, what they remember
+ *   chan.c       a channel: packets in,           request.c  requests: to the back end and back,
+ *                completions out                             and to the guest
+ *   control.c    negotiation, resets              drain.c    wait until requests have ended
+ *   save.c       saved state
+ *   scsi.c       one SCSI command: which LUN, which command, may it be done
+ *   disk_commands.c   inquiry.c   mode.c   rw.c     the commands of a disk
+ *   sense.c      how commands end
+ *
+ * Channels of a controller may run on different workers. A request belongs to its channel and to
+ * that one's worker; what disks and the controller hold is shared: atomic, or under ctl->lock.
  */
 #ifndef HVSI_STORAGE_STORVSP_H
 #define HVSI_STORAGE_STORVSP_H
 
+#include "util/atomic.h"
 #include "vsp/storage/proto.h"
 
 #include <hvstack/channel.h>
@@ -17,22 +25,98 @@
 
 #include <stdatomic.h>
 
-struct hvsi_disk {
-	bool present;
+struct hvsi_stor_chan;
+struct hvsi_stor_request;
+
+/* ---- draining (drain.c) ------------------------------------------------------------------- */
+
+/*
+ * Waits until what is in flight for some disks has ended, on all channels; what comes meanwhile
+ * does not count. Channels are asked by their workers, so that requests need no shared counters.
+ */
+struct hvsi_drain {
+	struct hvsi_drain *next;
+	uint64_t disks; /* bit n: ctl->disk[n] */
+	bool abort;     /* cancel them; else only wait for those the back end has */
+	atomic_uint waiting;
+	void (*done)(struct hvsi_drain *drain); /* on any worker; may free it */
+};
+
+/* One at a time per controller; others wait for their turn. [any] */
+void hvsi_drain_start(struct hvs_storvsp *ctl, struct hvsi_drain *drain);
+/* The channel looks whether it has been asked. On its worker, before it takes new packets. */
+void hvsi_drain_check(struct hvsi_stor_chan *c);
+/* A request that counted has ended, or was given up by its channel. */
+void hvsi_drain_one_less(struct hvsi_stor_chan *c);
+
+/* ---- disks (disk.c) ------------------------------------------------------------------------ */
+
+/* Unit attention conditions, the most urgent first (SAM-5 5.14). Part of saved state. */
+enum hvsi_attention {
+	HVSI_UA_BUS_RESET = 1u << 0,
+	HVSI_UA_LUN_RESET = 1u << 1,
+	HVSI_UA_MEDIUM_CHANGED = 1u << 2,
+	HVSI_UA_MODE_CHANGED = 1u << 3,
+	HVSI_UA_CAPACITY_CHANGED = 1u << 4,
+	HVSI_UA_LUNS_CHANGED = 1u << 5,
+	HVSI_UA_RESERVATIONS_PREEMPTED = 1u << 6,
+	HVSI_UA_RESERVATIONS_RELEASED = 1u << 7,
+	HVSI_UA_REGISTRATIONS_PREEMPTED = 1u << 8,
+};
+
+enum hvsi_disk_state { HVSI_DISK_NONE, HVSI_DISK_PRESENT, HVSI_DISK_LEAVING };
+
+/* Its memory stays as long as the controller: who has found it may look at it. */
+struct hvs_disk {
+	struct hvs_storvsp *ctl;
+	atomic_uint state; /* enum hvsi_disk_state */
 	struct hvs_disk_config cfg;
 	struct hvs_blk_ops ops;
 	void *priv;
-	struct hvs_blk_info info;
+	struct hvs_blk_info info; /* as of attach; what may change is in the two below */
+	_Atomic uint64_t num_blocks;
+	atomic_uint flags;      /* HVS_BLK_INFO_* */
+	atomic_uint attentions; /* enum hvsi_attention */
+	/* A command that no write may overlap is being executed: writes are parked. */
+	atomic_bool exclusive;
+	struct hvsi_drain leaving;
+	hvs_done_fn done;
+	void *done_arg;
 };
 
 struct hvs_storvsp {
 	struct hvs_vmbus *bus;
+	struct hvs_device *dev;
 	uint32_t max_transfer_bytes;
 	uint16_t max_subchannels;
-	/* The primary channel's negotiation has ended: sub-channels may be used. */
-	bool ready;
-	struct hvsi_disk disk[HVS_STORVSP_MAX_LUNS];
+	uint16_t max_version;
+	uint32_t subchannel_workers; /* 0: sub-channels are on the primary's worker */
+	bool ide;
+	uint8_t ide_path;
+	atomic_bool ready; /* the primary's negotiation has ended: sub-channels may be used */
+	atomic_bool tell_of_disks; /* the guest is to look which disks there are */
+	struct hvs_disk disk[HVS_STORVSP_MAX_DISKS];
+
+	struct hvsi_spin lock;
+	struct hvsi_drain *drains; /* the first is at work; under lock */
+	/* Who looks into the table; a channel that leaves it waits for them. */
+	struct hvsi_gate looking;
+	unsigned channel_count;
+	_Atomic(struct hvsi_stor_chan *) channel[]; /* open ones, by sub-channel index */
 };
+
+/* hvs_vsp_ops.destroy() */
+void hvsi_storvsp_destroy(void *dev);
+/* NULL: there is none. */
+struct hvs_disk *hvsi_disk_find(struct hvs_storvsp *ctl, uint8_t path, uint8_t target, uint8_t lun);
+/* The next command the condition is for reports it. [any] */
+void hvsi_disk_attend(struct hvs_disk *disk, enum hvsi_attention attention);
+/* Sense data of a condition, which is over then; 0: there is none. */
+uint32_t hvsi_disk_take_attention(struct hvs_disk *disk);
+/* Have ready() called, of all channels. [any] */
+void hvsi_storvsp_kick_all(struct hvs_storvsp *ctl);
+
+/* ---- requests (request.c) ------------------------------------------------------------------ */
 
 /* How a command ended. */
 struct hvsi_scsi_result {
@@ -43,53 +127,204 @@ struct hvsi_scsi_result {
 	uint32_t transferred; /* bytes */
 };
 
-struct hvsi_stor_chan;
+/* What becomes of a command when its handler returns. */
+enum hvsi_scsi_state {
+	HVSI_SCSI_DONE,    /* req->result is valid */
+	HVSI_SCSI_PENDING, /* the back end has it, or it waits for something */
+};
 
-/* A command in flight. */
+enum hvsi_request_state {
+	HVSI_REQ_RUNNING,   /* its channel's worker is just busy with it */
+	HVSI_REQ_SUBMITTED, /* the back end has it */
+	HVSI_REQ_PARKED,    /* waits until a disk is not exclusive any more */
+	HVSI_REQ_DRAINING,  /* waits for others to end */
+	HVSI_REQ_RESTORED,  /* from saved state; begins when the bus runs */
+	HVSI_REQ_UNSENT,    /* its completion waits for room in the ring */
+	HVSI_REQ_FREE,
+};
+
+/* A command, from its packet to its completion. */
 struct hvsi_stor_request {
 	struct hvs_blk_req blk;
-	struct hvsi_stor_request *next; /* in one of: free, done, unsent */
+	struct hvsi_stor_request *next; /* in one of: free, done, unsent, parked */
 	struct hvsi_stor_chan *chan;
-	struct hvsi_disk *disk;
+	struct hvs_disk *disk; /* NULL: not for one */
 	struct hvs_map *map;
 	uint64_t xid;
+	enum hvsi_request_state state;
 	bool wants_completion;
-	uint32_t reply_len; /* bytes of the completion packet: as long as the request's */
-	struct hvsi_vstor_packet reply;
+	bool wants_exclusive; /* parked for that */
+	bool counted;         /* somebody waits for its end: hvsi_drain_one_less() */
+	bool aborted;         /* begins nothing new */
+	bool timed_out;       /* that is why */
+	uint8_t resume;       /* how far a command that can't be begun again has come; saved */
+	uint32_t last_tick;   /* aborted after it; 0: never */
+	uint32_t packet_len;  /* bytes of the request and of its completion */
+	/* The request, and when it is done its completion. */
+	struct hvsi_vstor_packet packet;
 	enum hvs_blk_status blk_status;
-	bool flush_after;     /* FUA for a back end that can only flush */
-	uint32_t transferred; /* by the write before that flush */
+	/* What is next when the back end has done its part; NULL: the command is done. */
+	enum hvsi_scsi_state (*then)(struct hvsi_stor_request *req);
+	uint32_t transferred;       /* bytes, to be reported when it is done */
+	struct hvs_extents *buffer; /* the guest's, from saved state; else NULL */
+	void *work; /* memory of a command of several steps; freed with the request */
+	size_t work_len;
+	struct hvsi_drain drain; /* resets, exclusive commands */
 	struct hvsi_scsi_result result;
 };
 
+/*
+ * Hand req->blk (op, range, flags, iov) to req->disk's back end. req->then is called when that has
+ * done it, or says that it is not supported; any other failure ends the command.
+ */
+enum hvsi_scsi_state hvsi_request_submit(struct hvsi_stor_request *req);
+/* Memory of req's own, zeroed, freed with it. NULL: there is none. Once per request. */
+void *hvsi_request_alloc(struct hvsi_stor_request *req, size_t len);
+/*
+ * Call `then` when no write of another request is at the disk's back end; until req has ended none
+ * gets there. Returns HVSI_SCSI_PENDING.
+ */
+enum hvsi_scsi_state
+hvsi_request_exclusive(struct hvsi_stor_request *req,
+		       enum hvsi_scsi_state (*then)(struct hvsi_stor_request *));
+
+struct hvsi_stor_slab;
+
+enum hvsi_negotiation {
+	HVSI_WANT_BEGIN,
+	HVSI_WANT_VERSION,
+	HVSI_WANT_PROPERTIES,
+	HVSI_WANT_END,
+	HVSI_READY,
+};
+
+struct hvsi_stor_chan {
+	struct hvs_storvsp *ctl;
+	struct hvs_channel *ch;
+	uint16_t index;              /* 0: primary */
+	uint32_t queue;              /* of back ends */
+	enum hvsi_negotiation state; /* of a primary channel */
+	uint16_t subchannels;        /* that the guest asked for */
+	uint16_t version;
+	bool closing;
+
+	struct hvsi_stor_slab *slabs;
+	struct hvsi_stor_request *free;
+	unsigned in_flight;
+	_Atomic(struct hvsi_stor_request *) done;
+	struct hvsi_gate completing; /* threads inside hvsi_request_done() */
+	struct hvsi_stor_request *unsent;
+	struct hvsi_stor_request **unsent_last;
+	struct hvsi_stor_request *parked;
+	struct hvsi_stor_request **parked_last;
+	struct hvsi_stor_request *restored; /* to be done again */
+	struct hvsi_stor_request **restored_last;
+	uint64_t touched; /* disks with submitted requests in this batch: commit them */
+
+	/* Seconds, counted while requests are in flight; never 0. */
+	uint32_t tick;
+	bool ticking;
+
+	_Atomic(struct hvsi_drain *) drain; /* what the controller asks */
+	bool drain_seen;                    /* and those that count are counted */
+	unsigned counted;
+};
+
+/* As few as make progress possible. 0, -ENOMEM. */
+int hvsi_requests_init(struct hvsi_stor_chan *c);
+void hvsi_requests_free(struct hvsi_stor_chan *c);
+/* Is there a free one? Makes some if it may. */
+bool hvsi_request_available(struct hvsi_stor_chan *c);
+struct hvsi_stor_request *hvsi_request_get(struct hvsi_stor_chan *c);
+/* req->packet is the answer: send it, in order behind those that wait. */
+void hvsi_request_reply(struct hvsi_stor_request *req);
+/* An SRB: is it done, or does it go on by itself? */
+void hvsi_request_step(struct hvsi_stor_request *req, enum hvsi_scsi_state state);
+/* From saved state: req->packet is its completion, to be sent when there is room; or it is the
+ * request, to be done in the first ready(). */
+void hvsi_request_keep_unsent(struct hvsi_stor_request *req);
+void hvsi_request_keep_restored(struct hvsi_stor_request *req);
+/* All of these are gone: the channel is not restored after all, or is closed. */
+void hvsi_requests_drop_kept(struct hvsi_stor_chan *c);
+void hvsi_requests_do_restored(struct hvsi_stor_chan *c);
+/* What an aborted request is going to be answered with. */
+struct hvsi_vstor_packet hvsi_request_completion_of_aborted(const struct hvsi_stor_request *req);
+/* Go on with a request whose turn it is again, on its worker. [any] */
+void hvsi_request_done(struct hvsi_stor_request *req);
+/* End what can be ended of a request. */
+void hvsi_request_abort(struct hvsi_stor_request *req);
+/* Call visit for all requests in use. */
+void hvsi_requests_visit(struct hvsi_stor_chan *c,
+			 void (*visit)(struct hvsi_stor_request *req, void *arg), void *arg);
+
+void hvsi_requests_take_done(struct hvsi_stor_chan *c);
+void hvsi_requests_send(struct hvsi_stor_chan *c);
+void hvsi_requests_unpark(struct hvsi_stor_chan *c);
+void hvsi_requests_commit(struct hvsi_stor_chan *c);
+/* The clock has gone on by a second: abort what takes too long. */
+void hvsi_requests_tick(struct hvsi_stor_chan *c);
+
+/* ---- channels (chan.c, control.c, save.c) --------------------------------------------------- */
+
+extern const struct hvs_vsp_ops hvsi_storvsp_chan_ops;
+
+struct hvsi_stor_chan *hvsi_stor_chan_create(struct hvs_storvsp *ctl, struct hvs_channel *ch,
+					     const struct hvs_open_params *params);
+void hvsi_stor_chan_destroy(struct hvsi_stor_chan *c);
+
+bool hvsi_stor_ready(const struct hvsi_stor_chan *c);
+/* Everything but SRBs of a channel that is ready. */
+void hvsi_stor_control(struct hvsi_stor_request *req);
+bool hvsi_stor_version_known(const struct hvs_storvsp *ctl, uint16_t version);
+
+int hvsi_stor_save(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w);
+int hvsi_stor_restore(void *dev, struct hvs_channel *ch, const struct hvs_open_params *params,
+		      struct hvs_state_reader *r, void **ctx);
+
+/* ---- SCSI ------------------------------------------------------------------------------------ */
+
 /* A command being decoded: private copies, and the guest's buffer. */
 struct hvsi_scsi_cmd {
-	const struct hvs_storvsp *ctl;
+	struct hvs_storvsp *ctl;
 	struct hvsi_stor_request *req;
-	struct hvsi_disk *disk;
+	struct hvs_disk *disk;
+	uint64_t num_blocks; /* of the disk, all through this command */
+	uint32_t flags;      /* HVS_BLK_INFO_* */
 	const uint8_t *cdb;
 	const struct hvs_extents *buffer; /* NULL: none */
 	uint32_t buffer_len;              /* bytes the guest wants moved; inside *buffer */
 	uint8_t data_in;                  /* HVSI_DATA_* as the guest says */
 };
 
-/* What becomes of a command when its handler returns. */
-enum hvsi_scsi_state {
-	HVSI_SCSI_DONE,    /* req->result is valid */
-	HVSI_SCSI_PENDING, /* the back end has it */
+enum hvsi_scsi_trait {
+	HVSI_SCSI_READS_DATA = 1u << 0,        /* to the guest */
+	HVSI_SCSI_WRITES_DATA = 1u << 1,       /* from the guest */
+	HVSI_SCSI_WRITES_MEDIUM = 1u << 2,     /* not if that is read-only */
+	HVSI_SCSI_SERVICE_ACTION = 1u << 3,    /* one of several behind this opcode */
+	HVSI_SCSI_DESPITE_ATTENTION = 1u << 4, /* does not report unit attention conditions */
 };
 
-extern const struct hvs_vsp_ops hvsi_storvsp_chan_ops;
+/* A command of some type of device. */
+struct hvsi_scsi_command {
+	uint8_t opcode;
+	uint8_t service_action; /* with HVSI_SCSI_SERVICE_ACTION */
+	uint16_t traits;        /* enum hvsi_scsi_trait */
+	enum hvsi_scsi_state (*execute)(const struct hvsi_scsi_cmd *cmd);
+};
 
-/* scsi.c */
+/* disk_commands.c; the last has no execute */
+extern const struct hvsi_scsi_command hvsi_disk_commands[];
+
+/* scsi.c: r->packet holds the SRB. */
 enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor_request *req,
-				       const struct hvsi_vmscsi *srb,
 				       const struct hvs_extents *buffer);
 
 /* sense.c: each sets the result and returns HVSI_SCSI_DONE. */
 enum hvsi_scsi_state hvsi_scsi_good(struct hvsi_stor_request *req, uint32_t transferred);
 enum hvsi_scsi_state hvsi_scsi_check(struct hvsi_stor_request *req, uint32_t sense);
 enum hvsi_scsi_state hvsi_scsi_invalid(struct hvsi_stor_request *req, uint32_t sense);
+/* The request was aborted, or its back end failed with req->blk_status. */
+enum hvsi_scsi_state hvsi_scsi_failed(struct hvsi_stor_request *req);
 /* Data for the guest: as much of it as fits alloc_len and the guest's buffer. */
 enum hvsi_scsi_state hvsi_scsi_reply(const struct hvsi_scsi_cmd *cmd, const void *data,
 				     uint32_t len, uint32_t alloc_len);
@@ -105,8 +340,19 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 #define HVSI_SENSE_LBA_OUT_OF_RANGE 0x052100u
 #define HVSI_SENSE_INVALID_FIELD 0x052400u
 #define HVSI_SENSE_SAVING_NOT_SUPPORTED 0x053900u
+#define HVSI_SENSE_MEDIUM_CHANGED 0x062800u
+#define HVSI_SENSE_BUS_RESET 0x062902u
+#define HVSI_SENSE_LUN_RESET 0x062903u
+#define HVSI_SENSE_MODE_CHANGED 0x062a01u
+#define HVSI_SENSE_RESERVATIONS_PREEMPTED 0x062a03u
+#define HVSI_SENSE_RESERVATIONS_RELEASED 0x062a04u
+#define HVSI_SENSE_REGISTRATIONS_PREEMPTED 0x062a05u
+#define HVSI_SENSE_CAPACITY_CHANGED 0x062a09u
+#define HVSI_SENSE_LUNS_CHANGED 0x063f0eu
 #define HVSI_SENSE_WRITE_PROTECTED 0x072700u
 #define HVSI_SENSE_SPACE_ALLOCATION_FAILED 0x072707u
+#define HVSI_SENSE_ABORTED 0x0b0000u
+#define HVSI_SENSE_TIMED_OUT 0x0b2e02u
 
 /* inquiry.c, mode.c, rw.c */
 enum hvsi_scsi_state hvsi_scsi_inquiry(const struct hvsi_scsi_cmd *cmd);
@@ -116,7 +362,13 @@ enum hvsi_scsi_state hvsi_scsi_mode_sense10(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_read(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_write(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_synchronize_cache(const struct hvsi_scsi_cmd *cmd);
-/* The back end has finished a request of rw.c's. */
-enum hvsi_scsi_state hvsi_scsi_io_done(struct hvsi_stor_request *req);
+
+/*
+ * Map the first len bytes of the guest's buffer, for data that move in the command's direction,
+ * into req->map. A command that goes pending must have done so if it has a buffer: saved state
+ * names the buffer by it. True: done; false: *state is what the command ends with.
+ */
+bool hvsi_scsi_map(const struct hvsi_scsi_cmd *cmd, uint32_t len, enum hvs_access access,
+		   enum hvsi_scsi_state *state);
 
 #endif
