@@ -8,7 +8,8 @@
  *   control.c    negotiation, resets              drain.c    wait until requests have ended
  *   save.c       saved state
  *   scsi.c       one SCSI command: which LUN, which command, may it be done
- *   disk_commands.c   inquiry.c   mode.c   rw.c     the commands of a disk
+ *   disk_commands.c   the commands of a disk, in: inquiry.c  mode.c  opcodes.c  rw.c  unmap.c
+ *                     verify.c  write_same.c
  *   sense.c      how commands end
  *
  * Channels of a controller may run on different workers. A request belongs to its channel and to
@@ -345,10 +346,17 @@ struct hvsi_scsi_command {
 	uint8_t service_action; /* with HVSI_SCSI_SERVICE_ACTION */
 	uint16_t traits;        /* enum hvsi_scsi_trait */
 	enum hvsi_scsi_state (*execute)(const struct hvsi_scsi_cmd *cmd);
+	/* Bits that are looked at, of the CDB from its second byte on: REPORT SUPPORTED OPERATION
+	 * CODES tells them. Not those of the service action. */
+	uint8_t usage[HVSI_CDB_BYTES - 1];
+	uint8_t needs; /* HVS_BLK_INFO_*: disks without any of these don't know the command */
 };
 
 /* disk_commands.c; the last has no execute */
 extern const struct hvsi_scsi_command hvsi_disk_commands[];
+
+/* The group code in the opcode says how long a CDB is (SPC-3 4.3.4.1); 0: nothing known. */
+uint8_t hvsi_scsi_cdb_len(uint8_t opcode);
 
 /* scsi.c: r->packet holds the SRB. */
 enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor_request *req,
@@ -358,6 +366,9 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 enum hvsi_scsi_state hvsi_scsi_good(struct hvsi_stor_request *req, uint32_t transferred);
 enum hvsi_scsi_state hvsi_scsi_check(struct hvsi_stor_request *req, uint32_t sense);
 enum hvsi_scsi_state hvsi_scsi_invalid(struct hvsi_stor_request *req, uint32_t sense);
+/* With a valid INFORMATION field, if it can hold the value. */
+enum hvsi_scsi_state hvsi_scsi_check_info(struct hvsi_stor_request *req, uint32_t sense,
+					  uint64_t information);
 /* The request was aborted, or its back end failed with req->blk_status. */
 enum hvsi_scsi_state hvsi_scsi_failed(struct hvsi_stor_request *req);
 /* Data for the guest: as much of it as fits alloc_len and the guest's buffer. */
@@ -371,9 +382,11 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 #define HVSI_SENSE_WRITE_ERROR 0x030c00u
 #define HVSI_SENSE_READ_ERROR 0x031100u
 #define HVSI_SENSE_TARGET_FAILURE 0x044400u
+#define HVSI_SENSE_PARAMETER_LIST_LENGTH 0x051a00u
 #define HVSI_SENSE_INVALID_OPCODE 0x052000u
 #define HVSI_SENSE_LBA_OUT_OF_RANGE 0x052100u
 #define HVSI_SENSE_INVALID_FIELD 0x052400u
+#define HVSI_SENSE_INVALID_PARAMETER 0x052600u
 #define HVSI_SENSE_SAVING_NOT_SUPPORTED 0x053900u
 #define HVSI_SENSE_MEDIUM_CHANGED 0x062800u
 #define HVSI_SENSE_BUS_RESET 0x062902u
@@ -388,15 +401,91 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 #define HVSI_SENSE_SPACE_ALLOCATION_FAILED 0x072707u
 #define HVSI_SENSE_ABORTED 0x0b0000u
 #define HVSI_SENSE_TIMED_OUT 0x0b2e02u
+#define HVSI_SENSE_MISCOMPARE 0x0e1d00u
 
 /* inquiry.c, mode.c, rw.c */
 enum hvsi_scsi_state hvsi_scsi_inquiry(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_inquiry_absent(const struct hvsi_scsi_cmd *cmd, uint8_t lun);
 enum hvsi_scsi_state hvsi_scsi_mode_sense6(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_mode_sense10(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_mode_select6(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_mode_select10(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_read(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_write(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_synchronize_cache(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_prefetch(const struct hvsi_scsi_cmd *cmd);
+
+/* verify.c, write_same.c, unmap.c */
+enum hvsi_scsi_state hvsi_scsi_verify(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_write_and_verify(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_compare_and_write(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_orwrite(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_write_same(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_unmap(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_get_lba_status(const struct hvsi_scsi_cmd *cmd);
+
+/* opcodes.c: of a device that has these commands; the last has no execute */
+enum hvsi_scsi_state hvsi_scsi_report_opcodes(const struct hvsi_scsi_cmd *cmd,
+					      const struct hvsi_scsi_command *commands);
+enum hvsi_scsi_state hvsi_scsi_report_task_management(const struct hvsi_scsi_cmd *cmd);
+/* scsi.c */
+enum hvsi_scsi_state hvsi_scsi_report_luns(const struct hvsi_scsi_cmd *cmd);
+
+/* ---- helpers of disk commands (rw.c) ------------------------------------------------------- */
+
+/* Bits of the second byte of CDBs that name blocks. */
+#define HVSI_CDB_PROTECT 0xe0 /* protection information, which no disk has */
+#define HVSI_CDB_DPO 0x10
+#define HVSI_CDB_FUA 0x08
+#define HVSI_CDB_RELADR 0x01 /* obsolete since SBC-2 */
+
+/* The blocks a CDB names. */
+struct hvsi_span {
+	uint64_t lba;
+	uint32_t blocks;
+	uint8_t flags; /* CDB byte 1 */
+};
+
+struct hvsi_span hvsi_scsi_span(const uint8_t *cdb);
+/* Do the blocks lie on the disk? None may lie just behind its end. */
+bool hvsi_scsi_span_fits(const struct hvsi_scsi_cmd *cmd, const struct hvsi_span *s);
+/* The largest transfer of one command, in blocks: VPD page B0h tells it. */
+uint32_t hvsi_scsi_max_transfer(const struct hvsi_scsi_cmd *cmd);
+/* Make what was written durable, then end the command. */
+enum hvsi_scsi_state hvsi_scsi_flush(struct hvsi_stor_request *req);
+
+/* Copy between private memory and the guest's buffer in req->map; [off, off + len) lies in it. */
+void hvsi_scsi_copy_from_guest(const struct hvsi_stor_request *req, void *to, size_t off,
+			       size_t len);
+void hvsi_scsi_copy_to_guest(const struct hvsi_stor_request *req, size_t off, const void *from,
+			     size_t len);
+
+/*
+ * Write the same 4 KiB, a whole number of blocks, again and again to part of req's disk; zeros if
+ * they are. Lies in req->work. `done` may be NULL: the command is done then.
+ */
+#define HVSI_FILL_BYTES 4096u
+#define HVSI_FILL_IOV 64u
+struct hvsi_fill {
+	uint64_t offset; /* bytes */
+	uint64_t end;
+	bool may_unmap; /* hvsi_scsi_zero(): if the disk has unmapped blocks that read as zeros */
+	enum hvsi_scsi_state (*done)(struct hvsi_stor_request *req);
+	struct iovec iov[HVSI_FILL_IOV];
+	uint8_t pattern[HVSI_FILL_BYTES];
+};
+
+/* write_same.c */
+enum hvsi_scsi_state hvsi_scsi_fill(struct hvsi_stor_request *req, struct hvsi_fill *fill);
+/* The fastest way to make part of a disk read as zeros; fill->pattern is zeros. */
+enum hvsi_scsi_state hvsi_scsi_zero(struct hvsi_stor_request *req, struct hvsi_fill *fill);
+uint32_t hvsi_scsi_max_write_same(const struct hvs_disk *disk);
+uint32_t hvsi_scsi_max_compare_and_write(const struct hvs_storvsp *ctl,
+					 const struct hvs_disk *disk);
+
+/* unmap.c: limits of UNMAP, which VPD page B0h tells */
+#define HVSI_UNMAP_MAX_DESCRIPTORS 256u
+uint32_t hvsi_scsi_max_unmap(const struct hvs_disk *disk);
 
 /*
  * Map the first len bytes of the guest's buffer, for data that move in the command's direction,
