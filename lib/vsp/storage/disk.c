@@ -40,6 +40,12 @@ struct hvs_disk *hvsi_disk_find(struct hvs_storvsp *ctl, uint8_t path, uint8_t t
 	return NULL;
 }
 
+struct hvs_disk *hvsi_disk_of_srb(struct hvs_storvsp *ctl, const struct hvsi_vmscsi *srb)
+{
+	/* What drivers of an IDE disk say about the path is of no use. */
+	return hvsi_disk_find(ctl, ctl->ide ? ctl->ide_path : srb->path, srb->target, srb->lun);
+}
+
 /* ---- what it has to tell ------------------------------------------------------------------- */
 
 static uint32_t sense_of(enum hvsi_attention attention)

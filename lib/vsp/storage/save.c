@@ -173,6 +173,18 @@ static int restore_disks(struct hvs_storvsp *ctl, uint32_t count, struct hvs_sta
 	return 0;
 }
 
+/*
+ * A command in the middle of its changes, which were to be one with what it looked at before: all
+ * others wait, also those that are restored and begun before it.
+ */
+static void hold_again(struct hvsi_stor_request *req)
+{
+	struct hvs_disk *disk = hvsi_disk_of_srb(req->chan->ctl, &req->packet.u.srb);
+
+	if (req->resume && disk)
+		hvsi_request_hold_again(req, disk);
+}
+
 static int restore_request(struct hvsi_stor_chan *c, struct hvs_state_reader *r)
 {
 	struct hvsi_stor_request *req;
@@ -204,6 +216,7 @@ static int restore_request(struct hvsi_stor_chan *c, struct hvs_state_reader *r)
 		hvsi_request_keep_unsent(req);
 	} else {
 		req->buffer = buffer;
+		hold_again(req);
 		hvsi_request_keep_restored(req);
 	}
 	return 0;

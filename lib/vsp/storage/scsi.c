@@ -140,7 +140,7 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
 	if (cmd.cdb[0] == OP_REPORT_LUNS)
 		return hvsi_scsi_report_luns(&cmd);
-	cmd.disk = hvsi_disk_find(ctl, ctl->ide ? ctl->ide_path : srb->path, srb->target, srb->lun);
+	cmd.disk = hvsi_disk_of_srb(ctl, srb);
 	if (!cmd.disk)
 		return cmd.cdb[0] == OP_INQUIRY ? hvsi_scsi_inquiry_absent(&cmd, srb->lun)
 						: no_such_lun(req);

@@ -132,6 +132,7 @@ struct hvs_storvsp {
 void hvsi_storvsp_destroy(void *dev);
 /* NULL: there is none. */
 struct hvs_disk *hvsi_disk_find(struct hvs_storvsp *ctl, uint8_t path, uint8_t target, uint8_t lun);
+struct hvs_disk *hvsi_disk_of_srb(struct hvs_storvsp *ctl, const struct hvsi_vmscsi *srb);
 /* The next command the condition is for reports it. [any] */
 void hvsi_disk_attend(struct hvs_disk *disk, enum hvsi_attention attention);
 /* Sense data of a condition, which is over then; 0: there is none. */
@@ -171,7 +172,8 @@ struct hvsi_stor_request {
 	struct hvs_blk_req blk;
 	struct hvsi_stor_request *next; /* in one of: free, done, unsent, parked */
 	struct hvsi_stor_chan *chan;
-	struct hvs_disk *disk; /* NULL: not for one */
+	struct hvs_disk *disk;  /* NULL: not for one */
+	struct hvs_disk *holds; /* made exclusive for it; or NULL */
 	struct hvs_map *map;
 	uint64_t xid;
 	enum hvsi_request_state state;
@@ -268,6 +270,8 @@ struct hvsi_stor_request *hvsi_request_get(struct hvsi_stor_chan *c);
 void hvsi_request_reply(struct hvsi_stor_request *req);
 /* An SRB: is it done, or does it go on by itself? */
 void hvsi_request_step(struct hvsi_stor_request *req, enum hvsi_scsi_state state);
+/* From saved state: nobody gets at the disk before this command, which had it for itself. */
+void hvsi_request_hold_again(struct hvsi_stor_request *req, struct hvs_disk *disk);
 /* From saved state: req->packet is its completion, to be sent when there is room; or it is the
  * request, to be done in the first ready(). */
 void hvsi_request_keep_unsent(struct hvsi_stor_request *req);
