@@ -141,8 +141,12 @@ static void reset_done(struct hvsi_drain *drain)
 	struct hvs_storvsp *ctl = r->chan->ctl;
 	enum hvsi_attention attention = r->resume ? HVSI_UA_LUN_RESET : HVSI_UA_BUS_RESET;
 
-	for (uint64_t left = drain->disks; left; left &= left - 1)
-		hvsi_disk_attend(&ctl->disk[__builtin_ctzll(left)], attention);
+	for (uint64_t left = drain->disks; left; left &= left - 1) {
+		struct hvs_disk *disk = &ctl->disk[__builtin_ctzll(left)];
+
+		hvsi_reservations_reset(disk);
+		hvsi_disk_attend(disk, attention);
+	}
 	hvsi_request_done(r);
 }
 

@@ -49,26 +49,45 @@ static enum hvsi_scsi_state read_capacity16(const struct hvsi_scsi_cmd *cmd)
 #define MEDIUM HVSI_SCSI_WRITES_MEDIUM
 #define ACTION HVSI_SCSI_SERVICE_ACTION
 #define ALWAYS HVSI_SCSI_DESPITE_ATTENTION
+#define ASKS HVSI_SCSI_ASKS
+#define LOOKS HVSI_SCSI_LOOKS
+#define CHANGES HVSI_SCSI_CHANGES
 
 const struct hvsi_scsi_command hvsi_disk_commands[] = {
-	{0x00, 0, 0, nothing_to_do}, /* TEST UNIT READY */
+	{0x00, 0, ASKS, nothing_to_do}, /* TEST UNIT READY */
 	{0x03, 0, IN | ALWAYS, request_sense},
-	{0x08, 0, IN, hvsi_scsi_read},
-	{0x0a, 0, OUT | MEDIUM, hvsi_scsi_write},
+	{0x08, 0, IN | LOOKS, hvsi_scsi_read},
+	{0x0a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write},
 	{0x12, 0, IN | ALWAYS, hvsi_scsi_inquiry},
-	{0x1a, 0, IN, hvsi_scsi_mode_sense6},
-	{0x1b, 0, 0, hvsi_scsi_synchronize_cache}, /* START STOP UNIT: the disk never stops */
-	{0x1e, 0, 0, nothing_to_do},               /* PREVENT ALLOW MEDIUM REMOVAL */
+	{0x16, 0, 0, hvsi_scsi_reserve},
+	{0x17, 0, 0, hvsi_scsi_release},
+	{0x1a, 0, IN | LOOKS, hvsi_scsi_mode_sense6},
+	{0x1b, 0, CHANGES, hvsi_scsi_synchronize_cache}, /* START STOP UNIT: the disk never stops */
+	{0x1e, 0, CHANGES, nothing_to_do},               /* PREVENT ALLOW MEDIUM REMOVAL */
 	{0x25, 0, IN, read_capacity10},
-	{0x28, 0, IN, hvsi_scsi_read},
-	{0x2a, 0, OUT | MEDIUM, hvsi_scsi_write},
-	{0x35, 0, 0, hvsi_scsi_synchronize_cache},
-	{0x5a, 0, IN, hvsi_scsi_mode_sense10},
-	{0x88, 0, IN, hvsi_scsi_read},
-	{0x8a, 0, OUT | MEDIUM, hvsi_scsi_write},
-	{0x91, 0, 0, hvsi_scsi_synchronize_cache},
+	{0x28, 0, IN | LOOKS, hvsi_scsi_read},
+	{0x2a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write},
+	{0x35, 0, CHANGES, hvsi_scsi_synchronize_cache},
+	{0x56, 0, 0, hvsi_scsi_reserve},
+	{0x57, 0, 0, hvsi_scsi_release},
+	{0x5a, 0, IN | LOOKS, hvsi_scsi_mode_sense10},
+	{0x5e, HVSI_PR_READ_KEYS, IN | ACTION, hvsi_scsi_reserve_in},
+	{0x5e, HVSI_PR_READ_RESERVATION, IN | ACTION, hvsi_scsi_reserve_in},
+	{0x5e, HVSI_PR_REPORT_CAPABILITIES, IN | ACTION, hvsi_scsi_reserve_in},
+	{0x5e, HVSI_PR_READ_FULL_STATUS, IN | ACTION, hvsi_scsi_reserve_in},
+	{0x5f, HVSI_PR_REGISTER, OUT | ACTION, hvsi_scsi_reserve_out},
+	{0x5f, HVSI_PR_RESERVE, OUT | ACTION, hvsi_scsi_reserve_out},
+	{0x5f, HVSI_PR_RELEASE, OUT | ACTION, hvsi_scsi_reserve_out},
+	{0x5f, HVSI_PR_CLEAR, OUT | ACTION, hvsi_scsi_reserve_out},
+	{0x5f, HVSI_PR_PREEMPT, OUT | ACTION, hvsi_scsi_reserve_out},
+	{0x5f, HVSI_PR_PREEMPT_AND_ABORT, OUT | ACTION, hvsi_scsi_reserve_out},
+	{0x5f, HVSI_PR_REGISTER_AND_IGNORE, OUT | ACTION, hvsi_scsi_reserve_out},
+	{0x5f, HVSI_PR_REGISTER_AND_MOVE, OUT | ACTION, hvsi_scsi_reserve_out},
+	{0x88, 0, IN | LOOKS, hvsi_scsi_read},
+	{0x8a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write},
+	{0x91, 0, CHANGES, hvsi_scsi_synchronize_cache},
 	{0x9e, 0x10, IN | ACTION, read_capacity16},
-	{0xa8, 0, IN, hvsi_scsi_read},
-	{0xaa, 0, OUT | MEDIUM, hvsi_scsi_write},
+	{0xa8, 0, IN | LOOKS, hvsi_scsi_read},
+	{0xaa, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write},
 	{0},
 };

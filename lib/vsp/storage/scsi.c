@@ -99,7 +99,10 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 	uint8_t len = cdb_len(cmd->cdb[0]);
 	struct hvsi_stor_request *req = cmd->req;
 	uint32_t attention;
+	int err = 0;
 
+	if (hvsi_reservations_stale(cmd->disk))
+		err = hvsi_reservations_learn(cmd->disk);
 	if (!c || !(c->traits & HVSI_SCSI_DESPITE_ATTENTION)) {
 		attention = hvsi_disk_take_attention(cmd->disk);
 		if (attention)
@@ -109,6 +112,10 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 		return hvsi_scsi_invalid(req, sense);
 	if (srb->cdb_len < len || cmd->cdb[len - 1] & CONTROL_NACA || !direction_ok(cmd, c->traits))
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
+	if (err && c->traits & (HVSI_SCSI_ASKS | HVSI_SCSI_LOOKS | HVSI_SCSI_CHANGES))
+		return hvsi_scsi_check(req, HVSI_SENSE_TARGET_FAILURE);
+	if (hvsi_reservations_deny(cmd->disk, c->traits) && !hvsi_reservations_allow(cmd))
+		return hvsi_scsi_conflict(req);
 	cmd->num_blocks = atomic_load_explicit(&cmd->disk->num_blocks, memory_order_relaxed);
 	cmd->flags = atomic_load_explicit(&cmd->disk->flags, memory_order_relaxed);
 	if (c->traits & HVSI_SCSI_WRITES_MEDIUM && cmd->flags & HVS_BLK_INFO_READ_ONLY)

@@ -6,6 +6,7 @@
 
 #define STATUS_GOOD 0x00
 #define STATUS_CHECK_CONDITION 0x02
+#define STATUS_RESERVATION_CONFLICT 0x18
 #define SENSE_LEN 18u
 
 void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense)
@@ -43,6 +44,13 @@ enum hvsi_scsi_state hvsi_scsi_check(struct hvsi_stor_request *req, uint32_t sen
 enum hvsi_scsi_state hvsi_scsi_invalid(struct hvsi_stor_request *req, uint32_t sense)
 {
 	return fail(req, HVSI_SRB_INVALID_REQUEST, sense);
+}
+
+enum hvsi_scsi_state hvsi_scsi_conflict(struct hvsi_stor_request *req)
+{
+	req->result = (struct hvsi_scsi_result){.scsi_status = STATUS_RESERVATION_CONFLICT,
+						.srb_status = HVSI_SRB_ERROR};
+	return HVSI_SCSI_DONE;
 }
 
 static uint32_t sense_of(enum hvs_blk_op op, enum hvs_blk_status status)
