@@ -5,7 +5,7 @@
 
 # Debian packages by what they are for.
 HVS_PACKAGES_BUILD=(gcc g++ libc6-dev make cmake ninja-build pkg-config python3
-	libevent-dev liburing-dev acpica-tools)
+	libevent-dev liburing-dev libjson-c-dev uuid-dev acpica-tools)
 HVS_PACKAGES_TEST=(libcriterion-dev libbenchmark-dev binutils)
 HVS_PACKAGES_CLANG=(clang libclang-rt-14-dev llvm)
 HVS_PACKAGES_LINT=(clang clang-tidy clang-format shellcheck)

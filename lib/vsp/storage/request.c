@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define MAX_IN_FLIGHT 1024u /* per channel */
 #define SLAB_REQUESTS 32u
 
 struct hvsi_stor_slab {
@@ -64,7 +63,7 @@ void hvsi_requests_free(struct hvsi_stor_chan *c)
 
 bool hvsi_request_available(struct hvsi_stor_chan *c)
 {
-	return c->in_flight < MAX_IN_FLIGHT && (c->free || add_slab(c) == 0);
+	return c->in_flight < HVSI_MAX_IN_FLIGHT && (c->free || add_slab(c) == 0);
 }
 
 struct hvsi_stor_request *hvsi_request_get(struct hvsi_stor_chan *c)
@@ -95,10 +94,8 @@ static void put(struct hvsi_stor_request *r)
 	r->next = c->free;
 	c->free = r;
 	c->in_flight--;
-	if (r->counted) {
-		r->counted = false;
-		hvsi_drain_one_less(c);
-	}
+	if (r->counted)
+		hvsi_drain_one_less(r);
 }
 
 void hvsi_requests_visit(struct hvsi_stor_chan *c,
@@ -124,6 +121,7 @@ static void blk_done(struct hvs_blk_req *blk, enum hvs_blk_status status)
 	struct hvsi_stor_request *r = hvsi_container_of(blk, struct hvsi_stor_request, blk);
 
 	r->blk_status = status;
+	atomic_store_explicit(&r->at_back_end, false, memory_order_relaxed);
 	hvsi_request_done(r);
 }
 
@@ -168,6 +166,7 @@ enum hvsi_scsi_state hvsi_request_submit(struct hvsi_stor_request *r)
 		return HVSI_SCSI_PENDING;
 	}
 	r->state = HVSI_REQ_SUBMITTED;
+	atomic_store_explicit(&r->at_back_end, true, memory_order_relaxed);
 	c->touched |= 1ull << (disk - c->ctl->disk);
 	disk->ops.submit(disk->priv, &r->blk);
 	return HVSI_SCSI_PENDING;
@@ -205,7 +204,8 @@ hvsi_request_exclusive(struct hvsi_stor_request *r,
 		return HVSI_SCSI_PENDING;
 	}
 	r->state = HVSI_REQ_DRAINING;
-	r->drain = (struct hvsi_drain){.disks = 1ull << (r->disk - r->chan->ctl->disk),
+	r->drain = (struct hvsi_drain){.kind = HVSI_DRAIN_EXCLUSIVE,
+				       .disks = 1ull << (r->disk - r->chan->ctl->disk),
 				       .done = others_have_ended};
 	hvsi_drain_start(r->chan->ctl, &r->drain);
 	return HVSI_SCSI_PENDING;
@@ -366,7 +366,7 @@ void hvsi_requests_take_done(struct hvsi_stor_chan *c)
 		if (r->disk)
 			hvsi_request_step(r, go_on(r));
 		else
-			hvsi_request_reply(r);
+			hvsi_stor_reset_done(r);
 		r = next;
 	}
 }
@@ -382,7 +382,9 @@ void hvsi_request_abort(struct hvsi_stor_request *r)
 	r->aborted = true;
 	if (r->state == HVSI_REQ_PARKED)
 		hvs_channel_kick(r->chan->ch); /* what is parked looks again */
-	if (r->state == HVSI_REQ_SUBMITTED && disk->ops.cancel)
+	/* Whether it is still there is for the back end to find out, but for one on this thread. */
+	if (r->state == HVSI_REQ_SUBMITTED && disk->ops.cancel &&
+	    atomic_load_explicit(&r->at_back_end, memory_order_relaxed))
 		disk->ops.cancel(disk->priv, &r->blk);
 }
 
@@ -435,7 +437,7 @@ void hvsi_requests_do_restored(struct hvsi_stor_chan *c)
 		next = r->next;
 		r->state = HVSI_REQ_RUNNING;
 		r->buffer = NULL;
-		hvsi_request_step(r, hvsi_scsi_execute(c->ctl, r, buffer));
+		hvsi_stor_execute(r, buffer);
 		hvs_extents_free(buffer);
 	}
 }

@@ -62,8 +62,10 @@ static void aborted(struct hvsi_drain *drain)
 static void start_abort(struct hvs_disk *disk, unsigned round)
 {
 	disk->reservations.round = round;
-	disk->reservations.drain = (struct hvsi_drain){
-		.disks = 1ull << (disk - disk->ctl->disk), .abort = true, .done = aborted};
+	disk->reservations.drain = (struct hvsi_drain){.kind = HVSI_DRAIN_PREEMPTED,
+						       .disks = 1ull << (disk - disk->ctl->disk),
+						       .abort = true,
+						       .done = aborted};
 	hvsi_drain_start(disk->ctl, &disk->reservations.drain);
 }
 
