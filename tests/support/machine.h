@@ -3,6 +3,8 @@
 #ifndef TESTS_SUPPORT_MACHINE_H
 #define TESTS_SUPPORT_MACHINE_H
 
+#include "support/disk.h"
+
 #include <hvstack/guest/loopback.h>
 #include <hvstack/guest/storage.h>
 #include <hvstack/hvstack.h>
@@ -10,7 +12,6 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#define DISK_BYTES (1u << 20)
 #define SRB_SUCCESS 0x01
 #define SRB_ERROR 0x84   /* with the autosense bit */
 #define SRB_INVALID 0x86 /* with the autosense bit */
