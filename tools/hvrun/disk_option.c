@@ -89,7 +89,7 @@ static bool set_string(struct disk_option *disk, const char *name, char *value)
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		if (strcmp(name, strings[i].name) == 0) {
 			*strings[i].string = value;
-			return *value != '\0';
+			return *value || strings[i].string == &disk->fault;
 		}
 	return false;
 }
