@@ -128,6 +128,23 @@ static void commit(void *priv, uint32_t queue)
 const struct hvs_blk_ops testdisk_ops = {HVS_BLK_OPS_INIT, .get_info = get_info, .submit = submit,
 					 .commit = commit};
 
+/* Only what was submitted and not completed: the back end is on the worker's own thread. */
+static void cancel(void *priv, struct hvs_blk_req *req)
+{
+	struct testdisk *d = priv;
+	unsigned i = 0;
+
+	while (i < d->held_count && d->held[i] != req)
+		i++;
+	cr_assert_lt(i, d->held_count);
+	d->cancels++;
+	testdisk_finish(d, i, HVS_BLK_ABORTED);
+}
+
+const struct hvs_blk_ops testdisk_cancel_ops = {HVS_BLK_OPS_INIT, .get_info = get_info,
+						.submit = submit, .commit = commit,
+						.cancel = cancel};
+
 struct testdisk *testdisk_new(uint64_t blocks, uint32_t flags)
 {
 	struct testdisk *d = calloc(1, sizeof(*d));

@@ -40,9 +40,12 @@ struct testdisk {
 	unsigned commits;
 	struct hvs_blk_req *held[TESTDISK_LOG];
 	unsigned held_count;
+	unsigned cancels;
 };
 
 extern const struct hvs_blk_ops testdisk_ops;
+/* The same, but what is kept ends when it is cancelled. */
+extern const struct hvs_blk_ops testdisk_cancel_ops;
 
 /* 512-byte blocks, DISK_BYTES of memory if `blocks` is 0, else that many blocks and no memory. */
 struct testdisk *testdisk_new(uint64_t blocks, uint32_t flags);

@@ -83,9 +83,9 @@ bool hvsi_scsi_map(const struct hvsi_scsi_cmd *cmd, uint32_t len, enum hvs_acces
 /* When the guest wants it back, in ticks of its channel; 0: never. */
 static uint32_t last_tick(const struct hvsi_stor_request *req, const struct hvsi_vmscsi *srb)
 {
-	uint32_t timeout_s = hvsi_get32(srb->timeout_s); /* 0 in the short SRBs of old versions */
+	uint32_t timeout_s = hvsi_get32(srb->timeout_s);
 
-	if (!timeout_s || timeout_s > LONGEST_TIMEOUT_S)
+	if (!timeout_s || timeout_s > LONGEST_TIMEOUT_S || !hvsi_stor_has_long_srbs(req->chan))
 		return 0;
 	return req->chan->tick + timeout_s ? req->chan->tick + timeout_s : 1;
 }
@@ -97,8 +97,11 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 	struct hvsi_stor_request *req = cmd->req;
 	const struct hvsi_scsi_command *c;
 	uint32_t attention;
+	int err = 0;
 	uint32_t sense;
 
+	if (hvsi_reservations_stale(cmd->disk))
+		err = hvsi_reservations_learn(cmd->disk);
 	cmd->flags = atomic_load_explicit(&cmd->disk->flags, memory_order_relaxed);
 	c = find(cmd->cdb, cmd->flags, &sense);
 	/* A command that has begun goes on, on the restored machine too. */
@@ -111,6 +114,10 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 		return hvsi_scsi_invalid(req, sense);
 	if (srb->cdb_len < len || cmd->cdb[len - 1] & CONTROL_NACA || !direction_ok(cmd, c->traits))
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
+	if (err && c->traits & HVSI_SCSI_CLASSES)
+		return hvsi_scsi_check(req, HVSI_SENSE_TARGET_FAILURE);
+	if (hvsi_reservations_deny(cmd->disk, c->traits) && !hvsi_reservations_allow(cmd))
+		return hvsi_scsi_conflict(req);
 	cmd->num_blocks = atomic_load_explicit(&cmd->disk->num_blocks, memory_order_relaxed);
 	if (c->traits & HVSI_SCSI_WRITES_MEDIUM && cmd->flags & HVS_BLK_INFO_READ_ONLY)
 		return hvsi_scsi_check(req, HVSI_SENSE_WRITE_PROTECTED);
@@ -131,7 +138,8 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 				    .data_in = srb->data_in};
 
 	if (srb->cdb_len > HVSI_CDB_BYTES ||
-	    cmd.buffer_len > (buffer ? hvs_extents_len(buffer) : 0))
+	    cmd.buffer_len > (buffer ? hvs_extents_len(buffer) : 0) ||
+	    cmd.buffer_len > ctl->max_transfer_bytes)
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
 	/* These are answered where there is no disk, too. */
 	if ((cmd.cdb[0] == OP_REPORT_LUNS || cmd.cdb[0] == OP_INQUIRY) &&
@@ -139,7 +147,7 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
 	if (cmd.cdb[0] == OP_REPORT_LUNS)
 		return hvsi_scsi_report_luns(&cmd);
-	cmd.disk = hvsi_disk_find(ctl, ctl->ide ? ctl->ide_path : srb->path, srb->target, srb->lun);
+	cmd.disk = hvsi_disk_of_srb(ctl, srb);
 	if (!cmd.disk)
 		return cmd.cdb[0] == OP_INQUIRY ? hvsi_scsi_inquiry_absent(&cmd, srb->lun)
 						: no_such_lun(req);

@@ -3,6 +3,7 @@
 #include <hvstack/host/filedisk.h>
 #include <hvstack/host/kvm.h>
 #include <hvstack/host/loop.h>
+#include <hvstack/host/nbddisk.h>
 #include <hvstack/hvstack.h>
 
 #include <inttypes.h>
@@ -15,6 +16,7 @@ int main(void)
 
 	hvs_loop_destroy(NULL);
 	hvs_kvm_destroy(NULL);
+	hvs_nbddisk_close(NULL);
 	printf("host %#" PRIx32 "\n", hvs_version());
 	return after < before;
 }
