@@ -28,7 +28,7 @@ struct machine machine_up(const struct machine_options *opt)
 	cr_assert_eq(hvs_storvsp_create(hvs_loopback_bus(m.lb), &ctl_cfg, &m.ctl), 0);
 	cr_assert_eq(hvs_storvsp_attach(m.ctl, &disk_cfg,
 					opt->blk_ops ? opt->blk_ops : &hvs_memdisk_ops,
-					opt->blk_ops ? opt->blk_priv : m.memdisk, NULL),
+					opt->blk_ops ? opt->blk_priv : m.memdisk, &m.attached),
 		     0);
 	cr_assert_eq(hvs_loopback_start(m.lb, &m.guest), 0);
 	if (opt->leave_unconnected)

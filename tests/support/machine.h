@@ -23,6 +23,7 @@ struct machine {
 	struct hvs_loopback *lb;
 	struct hvs_guest *guest;
 	struct hvs_storvsp *ctl;
+	struct hvs_disk *attached; /* LUN 0 */
 	struct hvs_memdisk *memdisk;
 	uint8_t *disk;
 	struct hvs_guest_channel *ch;
