@@ -129,7 +129,7 @@ HVS_API void hvs_blk_complete(struct hvs_blk_req *req, enum hvs_blk_status statu
 extern HVS_API const struct hvs_blk_ops hvs_memdisk_ops;
 
 /* A disk in memory the embedder owns; give it with hvs_memdisk_ops to hvs_storvsp_attach(). It
- * unmaps by writing zeros. */
+ * unmaps by writing zeros, and blocks of zeros count as unmapped. */
 struct hvs_memdisk {
 	void *data;
 	uint64_t len;        /* bytes, a multiple of block_size */

@@ -124,7 +124,9 @@ Test(commands, a_48_byte_completion_has_its_sense_data)
 /* ---- INQUIRY ---------------------------------------------------------------------------------- */
 
 static const uint8_t standard_inquiry[104] = "\0\0\x05\x02\x63\0\0\x02"
-					     "Msft    Virtual Disk    1.0 ";
+					     "Msft    Virtual Disk    1.0 "
+					     "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+					     "\0\x60\3\0\4\xc0"; /* SAM-3, SPC-3, SBC-3 */
 
 Test(inquiry, standard_data)
 {
@@ -151,24 +153,32 @@ Test(inquiry, standard_data)
 
 Test(inquiry, vital_product_data)
 {
-	static const uint8_t p00[] = {0, 0x00, 0, 5, 0x00, 0x80, 0x83, 0xb0, 0xb1};
+	static const uint8_t p00[] = {0,    0x00, 0,    8,    0x00, 0x80,
+				      0x83, 0xb0, 0xb1, 0xb2, 0xce, 0xcf};
 	static const uint8_t p80[] = {0, 0x80, 0, 8, 'H', 'V', 'S', '-', 'T', 'E', 'S', 'T'};
 	static const uint8_t p83[] = {0,    0x83, 0,   48,   0x01, 0x01, 0,    24, 'M', 's', 'f',
 				      't',  ' ',  ' ', ' ',  ' ',  5,    6,    7,  8,   0,   0,
 				      0,    0,    0,   0,    0,    0,    0,    0,  0,   0,   0x01,
 				      0x03, 0,    16,  0x60, 0x02, 0x24, 0x80, 5,  6,   7,   8,
 				      0,    0,    0,   0,    0,    0,    0,    0};
-	static const uint8_t pb0[64] = {0, 0xb0, 0, 0x3c, [7] = 1, [10] = 0x08};
-	static const uint8_t pb1[64] = {0, 0xb1, 0, 0x3c, 0, 1};
+	/* In blocks: COMPARE AND WRITE 255, granularity 1, transfer 2,048, UNMAP 8 Mi in 256
+	 * pieces, granularity 1, WRITE SAME 16,384. */
+	static const uint8_t pb0[64] = {
+		0, 0xb0,     0,           0x3c,     1,        255,         0,
+		1, [10] = 8, [21] = 0x80, [26] = 1, [31] = 1, [32] = 0x80, [42] = 0x40};
+	static const uint8_t pb1[64] = {0, 0xb1, 0, 0x3c, 0, 1, [8] = 1};
+	static const uint8_t pb2[8] = {0, 0xb2, 0, 4, 0, 0xe4, 2, 0};
+	static const uint8_t pce[8] = {0, 0xce, 0, 4, 1, 1, 0, 0};
+	static const uint8_t pcf[24] = {0,    0xcf, 0,    20,   1,    1,    0,    0,
+					0x15, 0x8f, 0xa9, 0x89, 0x28, 0xc9, 0x8b, 0x4d,
+					0x94, 0xcd, 0xef, 0x51, 0xfa, 0xa9, 0x9d, 0x33};
 	static const struct {
 		uint8_t page;
 		const uint8_t *data;
 		uint32_t len;
-	} pages[] = {{0x00, p00, sizeof(p00)},
-		     {0x80, p80, sizeof(p80)},
-		     {0x83, p83, sizeof(p83)},
-		     {0xb0, pb0, sizeof(pb0)},
-		     {0xb1, pb1, sizeof(pb1)}};
+	} pages[] = {{0x00, p00, sizeof(p00)}, {0x80, p80, sizeof(p80)}, {0x83, p83, sizeof(p83)},
+		     {0xb0, pb0, sizeof(pb0)}, {0xb1, pb1, sizeof(pb1)}, {0xb2, pb2, sizeof(pb2)},
+		     {0xce, pce, sizeof(pce)}, {0xcf, pcf, sizeof(pcf)}};
 	struct machine m = machine_up(NULL);
 
 	prepare(&m);
@@ -220,8 +230,8 @@ Test(inquiry, page_83_names_the_disk_by_both_ends_of_its_id)
 	r = IN(&m, 5, 255, 0x12, 1, 0x80, 0, 255, 0);
 	expect_check(&r, 0x86, INVALID_FIELD);
 	r = IN(&m, 5, 255, 0x12, 1, 0, 0, 255, 0);
-	expect_good(&r, 8);
-	cr_assert_arr_eq(buf, ((uint8_t[]){0, 0, 0, 4, 0, 0x83, 0xb0, 0xb1}), 8);
+	expect_good(&r, 10);
+	cr_assert_arr_eq(buf, ((uint8_t[]){0, 0, 0, 6, 0, 0x83, 0xb0, 0xb1, 0xce, 0xcf}), 10);
 	machine_down(&m);
 	testdisk_free(d);
 }
@@ -250,7 +260,7 @@ Test(absent, inquiry_succeeds_and_says_nothing_is_there)
 	prepare(&m);
 	memcpy(want, standard_inquiry, 104);
 	want[0] = 0x7f;
-	memset(want + 8, 0, 96); /* nameless where it is not LUN 0 */
+	memset(want + 8, 0, 96); /* nameless where it is not LUN 0, and of no standard */
 	for (unsigned lun = 1; lun < 256; lun++) {
 		r = IN(&m, (uint8_t)lun, 104, 0x12, 0, 0, 0, 104, 0);
 		expect_good(&r, 104);
@@ -371,10 +381,11 @@ Test(report_luns, lists_what_is_there_whomever_it_asks)
 
 /* ---- MODE SENSE ------------------------------------------------------------------------------- */
 
-#define CACHING(wce) 0x08, 0x0a, wce, 0, 0, 0, 0, 0, 0, 0, 0, 0
+#define CACHING(wce) 0x08, 0x12, wce, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 #define CONTROL(swp) 0x0a, 0x0a, 0, 0x10, swp, 0, 0, 0, 0xff, 0xff, 0, 0
 #define EXCEPTIONS 0x1c, 0x0a, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0
 #define UNCHANGEABLE(page) page, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+#define UNCHANGEABLE_CACHING CACHING(0)
 
 Test(mode_sense, pages)
 {
@@ -383,19 +394,19 @@ Test(mode_sense, pages)
 		uint8_t cdb2;
 		uint8_t device;
 		uint8_t len;
-		uint8_t pages[36];
+		uint8_t pages[44];
 	} cases[] = {
-		{0, 0x08, 0x10, 12, {CACHING(0)}},
-		{HVS_BLK_INFO_WRITE_BACK, 0x08, 0x10, 12, {CACHING(4)}},
-		{HVS_BLK_INFO_WRITE_BACK, 0x88, 0x10, 12, {CACHING(4)}}, /* default values */
-		{HVS_BLK_INFO_WRITE_BACK, 0x48, 0x10, 12, {UNCHANGEABLE(0x08)}},
+		{0, 0x08, 0x10, 20, {CACHING(0)}},
+		{HVS_BLK_INFO_WRITE_BACK, 0x08, 0x10, 20, {CACHING(4)}},
+		{HVS_BLK_INFO_WRITE_BACK, 0x88, 0x10, 20, {CACHING(4)}}, /* default values */
+		{HVS_BLK_INFO_WRITE_BACK, 0x48, 0x10, 20, {UNCHANGEABLE_CACHING}},
 		{0, 0x0a, 0x10, 12, {CONTROL(0)}},
 		{HVS_BLK_INFO_READ_ONLY, 0x0a, 0x90, 12, {CONTROL(8)}},
 		{0, 0x4a, 0x10, 12, {UNCHANGEABLE(0x0a)}},
 		{0, 0x1c, 0x10, 12, {EXCEPTIONS}},
-		{HVS_BLK_INFO_READ_ONLY, 0x3f, 0x90, 36, {CACHING(0), CONTROL(8), EXCEPTIONS}},
-		{HVS_BLK_INFO_WRITE_BACK, 0x3f, 0x10, 36, {CACHING(4), CONTROL(0), EXCEPTIONS}},
-		{0, 0x7f, 0x10, 36, {UNCHANGEABLE(0x08), UNCHANGEABLE(0x0a), UNCHANGEABLE(0x1c)}},
+		{HVS_BLK_INFO_READ_ONLY, 0x3f, 0x90, 44, {CACHING(0), CONTROL(8), EXCEPTIONS}},
+		{HVS_BLK_INFO_WRITE_BACK, 0x3f, 0x10, 44, {CACHING(4), CONTROL(0), EXCEPTIONS}},
+		{0, 0x7f, 0x10, 44, {UNCHANGEABLE_CACHING, UNCHANGEABLE(0x0a), UNCHANGEABLE(0x1c)}},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -556,7 +567,7 @@ Test(read_capacity, fields_that_are_not_supported)
 	r = IN(&m, 0, 8, 0x25, 0, 0, 0, 0, 1, 0, 0, 1, 0);
 	expect_good(&r, 8);
 	for (uint8_t action = 0; action < 32; action++) {
-		if (action == 0x10)
+		if (action == 0x10 || action == 0x12)
 			continue;
 		r = IN(&m, 0, 32, 0x9e, action, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0);
 		expect_check(&r, 0x86, INVALID_FIELD);
@@ -609,8 +620,9 @@ Test(commands, request_sense_has_nothing_to_say)
 	cr_assert_arr_eq(buf, none, 18);
 	r = IN(&m, 0, 255, 3, 0, 0, 0, 7, 0);
 	expect_good(&r, 7);
-	r = IN(&m, 0, 255, 3, 1, 0, 0, 255, 0);
-	expect_check(&r, 0x86, INVALID_FIELD);
+	r = IN(&m, 0, 255, 3, 1, 0, 0, 255, 0); /* descriptor format */
+	expect_good(&r, 8);
+	cr_assert_arr_eq(buf, ((uint8_t[8]){0x72}), 8);
 	machine_down(&m);
 }
 
@@ -619,10 +631,14 @@ static const struct {
 	uint8_t len;
 	uint8_t data; /* 0: none, 1: to the guest, 2: from the guest */
 } supported[] = {
-	{0x00, 6, 0},  {0x03, 6, 1},  {0x08, 6, 1},  {0x0a, 6, 2},  {0x12, 6, 1},
-	{0x1a, 6, 1},  {0x1b, 6, 0},  {0x1e, 6, 0},  {0x25, 10, 1}, {0x28, 10, 1},
-	{0x2a, 10, 2}, {0x35, 10, 0}, {0x5a, 10, 1}, {0x88, 16, 1}, {0x8a, 16, 2},
-	{0x91, 16, 0}, {0x9e, 16, 1}, {0xa0, 12, 1}, {0xa8, 12, 1}, {0xaa, 12, 2},
+	{0x00, 6, 0},  {0x03, 6, 1},  {0x08, 6, 1},  {0x0a, 6, 2},  {0x12, 6, 1},  {0x15, 6, 2},
+	{0x16, 6, 0},  {0x17, 6, 0},  {0x1a, 6, 1},  {0x1b, 6, 0},  {0x1d, 6, 0},  {0x1e, 6, 0},
+	{0x25, 10, 1}, {0x28, 10, 1}, {0x2a, 10, 2}, {0x2e, 10, 2}, {0x2f, 10, 2}, {0x34, 10, 0},
+	{0x35, 10, 0}, {0x41, 10, 2}, {0x42, 10, 2}, {0x55, 10, 2}, {0x56, 10, 0}, {0x57, 10, 0},
+	{0x5a, 10, 1}, {0x5e, 10, 1}, {0x5f, 10, 2}, {0x88, 16, 1}, {0x89, 16, 2}, {0x8a, 16, 2},
+	{0x8b, 16, 2}, {0x8e, 16, 2}, {0x8f, 16, 2}, {0x90, 16, 0}, {0x91, 16, 0}, {0x93, 16, 2},
+	{0x9e, 16, 1}, {0xa0, 12, 1}, {0xa3, 12, 1}, {0xa8, 12, 1}, {0xaa, 12, 2}, {0xae, 12, 2},
+	{0xaf, 12, 2},
 };
 
 Test(commands, unknown_ones_are_refused_with_sense)
@@ -673,7 +689,7 @@ Test(commands, cdbs_too_short_or_too_long_and_naca_are_refused)
 /* 3.3: never write to a buffer the guest gave to be read, nor the other way round. */
 Test(commands, data_do_not_move_against_the_direction_the_guest_gave)
 {
-	struct testdisk *d = testdisk_new(0, 0);
+	struct testdisk *d = testdisk_new(0, HVS_BLK_INFO_UNMAP);
 	struct machine m = with_disk(d);
 
 	for (size_t i = 0; i < sizeof(supported) / sizeof(supported[0]); i++) {
@@ -692,22 +708,55 @@ Test(commands, data_do_not_move_against_the_direction_the_guest_gave)
 		case 0x0a:
 			cmd.cdb[4] = 1;
 			break;
+		case 0x15:
+			cmd.cdb[1] = 0x10;
+			cmd.cdb[4] = 4;
+			break;
+		case 0x42:
+		case 0x55:
+			cmd.cdb[1] = supported[i].op == 0x55 ? 0x10 : 0;
+			cmd.cdb[8] = 24;
+			break;
+		case 0xa3:
+			cmd.cdb[1] = 0x0c;
+			cmd.cdb[9] = 96;
+			break;
 		case 0x03:
 		case 0x12:
 		case 0x1a:
 			cmd.cdb[4] = 96;
 			cmd.cdb[2] = supported[i].op == 0x1a ? 8 : 0;
 			break;
+		case 0x2f:
+			cmd.cdb[1] = 2;
+			cmd.cdb[8] = 1;
+			break;
 		case 0x28:
 		case 0x2a:
+		case 0x2e:
+		case 0x41:
 			cmd.cdb[8] = 1;
+			break;
+		case 0x5e:
+			cmd.cdb[8] = 96;
+			break;
+		case 0x5f:
+			cmd.cdb[8] = 24;
 			break;
 		case 0x5a:
 			cmd.cdb[2] = 8;
 			cmd.cdb[8] = 96;
 			break;
+		case 0x8f:
+			cmd.cdb[1] = 2;
+			cmd.cdb[13] = 1;
+			break;
 		case 0x88:
+		case 0x89:
 		case 0x8a:
+		case 0x8b:
+		case 0x8e:
+		case 0x93:
 			cmd.cdb[13] = 1;
 			break;
 		case 0x9e:
@@ -716,6 +765,9 @@ Test(commands, data_do_not_move_against_the_direction_the_guest_gave)
 			break;
 		case 0xa8:
 		case 0xaa:
+		case 0xae:
+		case 0xaf:
+			cmd.cdb[1] = supported[i].op == 0xaf ? 2 : 0;
 			cmd.cdb[9] = 1;
 			break;
 		case 0xa0:

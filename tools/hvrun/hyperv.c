@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole integration of libhvstack; no other file of hvrun knows the library.
+ * The integration of libhvstack, with disks.c and iothreads.c; no other file knows the library.
  *
- * What any VMM that runs KVM guests has to add stands between the marks "hvstack {" and
- * "} hvstack"; scripts/count-integration counts it. The rest is hvrun's own taste: messages,
- * exit statuses, naming of disks.
+ * What any VMM that runs KVM guests has to add stands here and in disks.c between the marks
+ * "hvstack {" and
+ * "} hvstack"; scripts/count-integration counts it. The rest is hvrun's own taste: messages, exit
+ * statuses, naming of disks, threads, changes while the guest runs.
  */
 #include "hyperv.h"
 
+#include "control.h"
+#include "disks.h"
+#include "iothreads.h"
 #include "machine.h"
 #include "options.h"
 #include "record.h"
 #include "report.h"
 
 #include <event2/event.h>
-#include <hvstack/host/filedisk.h>
 #include <hvstack/host/kvm.h>
 #include <hvstack/hvstack.h>
 #include <stdlib.h>
@@ -22,17 +25,12 @@
 
 struct hyperv {
 	struct hvs_kvm *kvm;
-	struct hvs_filedisk *disks[HVRUN_MAX_DISKS];
-	size_t disk_count;
-	struct record *record; /* NULL: not wanted */
+	struct iothreads *threads;
+	struct disks *disks;
+	struct control *control; /* NULL: not wanted */
+	struct record *record;   /* NULL: not wanted */
 	bool reset;
 };
-
-/* A fixed controller: guests name disks by it. Disk n is told apart by the last bytes. */
-static const struct hvs_guid controller_id = {
-	{0x6e, 0x75, 0x72, 0x76, 0x68, 0x00, 0x00, 0x40, 0x80, 0x00, 's', 'c', 's', 'i', '0', '0'}};
-static const struct hvs_guid first_disk_id = {
-	{0x6e, 0x75, 0x72, 0x76, 0x68, 0x00, 0x00, 0x40, 0x80, 0x00, 'd', 'i', 's', 'k', '0', '0'}};
 
 static int failed(const char *what, int err)
 {
@@ -130,47 +128,39 @@ int hyperv_vcpu_init(struct machine *machine, struct vcpu *vcpu)
 	return err ? failed("Hyper-V registers of a vCPU", err) : 0;
 }
 
-static int open_disk(struct machine *machine, const struct disk_option *disk)
+static void on_ejected(void *arg, const char *id)
 {
-	struct hyperv *hyperv = machine->hyperv;
-	/* hvstack { */
-	const struct hvs_filedisk_config cfg = {
-		HVS_FILEDISK_CONFIG_INIT, .path = disk->path, .base = machine->base,
-		.flags = disk->read_only ? HVS_FILEDISK_READ_ONLY : 0};
-	const char *why;
+	const struct machine *machine = arg;
 
-	if (hvs_filedisk_open(&cfg, &hyperv->disks[hyperv->disk_count], &why) < 0)
-		/* } hvstack */
-		return report(HVRUN_USAGE, "disk %s: %s", disk->path, why);
-	hyperv->disk_count++;
-	return 0;
+	control_medium_ejected(machine->hyperv->control, id);
 }
 
 static int add_disks(struct machine *machine, const struct options *opt)
 {
 	struct hyperv *hyperv = machine->hyperv;
-	int status = 0;
+	struct hvs_vmbus *bus = hvs_kvm_bus(hyperv->kvm);
+	int status = iothreads_create(bus, opt->io_threads, &hyperv->threads);
+	const struct disks_config cfg = {.bus = bus,
+					 .base = machine->base,
+					 .threads = hyperv->threads,
+					 .subchannels = opt->cpu_count - 1,
+					 .machine_id = opt->machine_id,
+					 .ejected = on_ejected,
+					 .arg = machine};
+	char why[DISKS_WHY];
+	const char *id;
 
-	for (size_t i = 0; i < opt->disk_count && !status; i++)
-		status = open_disk(machine, &opt->disks[i]);
 	if (status)
 		return status;
-	/* hvstack { */
-	const struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT,
-						   .instance_id = controller_id,
-						   .max_subchannels = opt->cpu_count - 1};
-	struct hvs_storvsp *ctl;
-	int err = hvs_storvsp_create(hvs_kvm_bus(hyperv->kvm), &ctl_cfg, &ctl);
-
-	for (uint32_t i = 0; !err && i < hyperv->disk_count; i++) {
-		struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .lun = (uint8_t)i,
-					      .disk_id = first_disk_id};
-
-		cfg.disk_id.b[15] = (uint8_t)i;
-		err = hvs_storvsp_attach(ctl, &cfg, &hvs_filedisk_ops, hyperv->disks[i], NULL);
-	}
-	/* } hvstack */
-	return err ? failed("cannot add disks", err) : 0;
+	hyperv->disks = disks_create(&cfg);
+	if (!hyperv->disks)
+		return report(HVRUN_VMM_ERROR, "out of memory");
+	for (size_t i = 0; i < opt->disk_count; i++)
+		if (!disks_add(hyperv->disks, &opt->disks[i], &id, why))
+			return report(HVRUN_USAGE, "disk %s", why);
+	return opt->control ? control_create(opt->control, machine->base, hyperv->disks,
+					     &hyperv->control)
+			    : 0;
 }
 
 int hyperv_start(struct machine *machine, const struct options *opt)
@@ -181,7 +171,7 @@ int hyperv_start(struct machine *machine, const struct options *opt)
 	if (status)
 		return status;
 	err = hvs_vmbus_start(hvs_kvm_bus(machine->hyperv->kvm)); /* hvstack {} */
-	return err ? failed("cannot start VMBus", err) : 0;
+	return err ? failed("cannot start VMBus", err) : iothreads_start(machine->hyperv->threads);
 }
 
 int hyperv_handle_exit(struct vcpu *vcpu)
@@ -231,10 +221,13 @@ void hyperv_detach(struct machine *machine)
 	/* hvstack { */
 	if (hyperv->kvm)
 		drain(machine);
-	hvs_kvm_destroy(hyperv->kvm);
-	for (size_t i = 0; i < hyperv->disk_count; i++)
-		hvs_filedisk_close(hyperv->disks[i]);
 	/* } hvstack */
+	if (hyperv->threads)
+		iothreads_stop(hyperv->threads);
+	hvs_kvm_destroy(hyperv->kvm); /* hvstack {} */
+	disks_destroy(hyperv->disks);
+	control_destroy(hyperv->control);
+	iothreads_destroy(hyperv->threads);
 	record_close(hyperv->record);
 	free(hyperv);
 	machine->hyperv = NULL;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <event2/thread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -114,7 +115,12 @@ static int add_events(struct machine *m)
 
 int loop_create(struct machine *machine)
 {
-	struct event_config *config = event_config_new();
+	struct event_config *config;
+
+	/* Disks come and go while I/O threads run their loops. */
+	if (evthread_use_pthreads() < 0)
+		return report(HVRUN_VMM_ERROR, "cannot set up libevent");
+	config = event_config_new();
 
 	/* Standard input may be a plain file, which epoll refuses. */
 	if (config && event_config_require_features(config, EV_FEATURE_FDS) == 0)

@@ -4,16 +4,12 @@
 
 #include "report.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <uuid/uuid.h>
 
-#define SECTOR_BYTES 512
 #define MIN_MEMORY (UINT64_C(64) << 20)
 #define MAX_MEMORY (UINT64_C(32) << 30)
 
@@ -26,14 +22,34 @@ static const char help_text[] =
 	"  --append STRING        kernel command line (try \"console=ttyS0\")\n"
 	"  --memory SIZE          guest memory, 64M to 32G, in M or G (default 512M)\n"
 	"  --cpus N               virtual CPUs, 1 to 64 (default 1)\n"
-	"  --disk FILE[,ro]       add a SCSI disk, a raw image or block device, ,ro: read-only;\n"
-	"                         may be given up to 64 times\n"
+	"  --disk FILE[,OPTION]...\n"
+	"                         add a SCSI disk: an image, a block device or an NBD URI;\n"
+	"                         may be given up to 64 times. OPTION is one of\n"
+	"                           ro           read-only\n"
+	"                           id=NAME      name for the control socket\n"
+	"                           format=FORMAT  raw, vhdx, vpc or qcow2 (default: what the\n"
+	"                                        name ends in)\n"
+	"                           controller=N, lun=N  place, 0 to 3 and 0 to 254\n"
+	"                           serial=TEXT  serial number\n"
+	"                           block=N      bytes in a logical block, 512 or 4096\n"
+	"                           share        other guests use the same file\n"
+	"                           direct       go round the host's page cache\n"
+	"                           threads      threads instead of io_uring\n"
+	"                           iops=N, bps=N  limits: operations, bytes a second\n"
+	"                           fault=RULES  misbehave, for tests; the last option\n"
+	"  --cdrom [FILE][,OPTION]...\n"
+	"                         add a DVD-ROM drive, maybe with a medium in it\n"
+	"  --io-threads N         threads for the I/O of disks besides the main one, up to 16\n"
+	"                         (default 0)\n"
+	"  --control SOCKET       take commands on this Unix socket: see hvrun(1)\n"
 	"  --synic auto|kernel|user\n"
 	"                         who emulates the synthetic interrupt controller: KVM, hvrun,\n"
 	"                         or KVM if it can (default auto)\n"
 	"  --console              connect the guest's serial input to standard input, raw;\n"
 	"                         Ctrl-A x quits, Ctrl-A Ctrl-A sends Ctrl-A\n"
 	"  --record FILE          write down what the guest says to the Hyper-V devices\n"
+	"  --uuid UUID            who the machine is to others that share a disk (default:\n"
+	"                         another one at each start)\n"
 	"  --help                 print this and exit\n"
 	"  --version              print the version and exit\n"
 	"\n"
@@ -105,80 +121,64 @@ static int parse_synic(const char *arg, enum synic_mode *mode)
 	return 0;
 }
 
-static int parse_disk(char *arg, struct options *opt)
+static int parse_io_threads(const char *arg, unsigned *count)
 {
-	struct disk_option *disk = &opt->disks[opt->disk_count];
-	char *comma = strrchr(arg, ',');
+	uint64_t n;
+
+	if (!parse_number(arg, arg + strlen(arg), HVRUN_MAX_IO_THREADS, &n))
+		return report(HVRUN_USAGE, "--io-threads %s: give a number from 0 to %u", arg,
+			      HVRUN_MAX_IO_THREADS);
+	*count = (unsigned)n;
+	return 0;
+}
+
+static int parse_disk(char *arg, bool optical, struct options *opt)
+{
+	const char *option = optical ? "--cdrom" : "--disk";
+	char why[200];
 
 	if (opt->disk_count == HVRUN_MAX_DISKS)
-		return report(HVRUN_USAGE, "more than %u --disk options", HVRUN_MAX_DISKS);
-	if (comma && strcmp(comma, ",ro") == 0) {
-		*comma = '\0';
-		disk->read_only = true;
-	}
-	disk->path = arg;
+		return report(HVRUN_USAGE, "more than %u disks", HVRUN_MAX_DISKS);
+	if (!disk_option_parse(arg, optical, &opt->disks[opt->disk_count], why, sizeof(why)))
+		return report(HVRUN_USAGE, "%s: %s", option, why);
 	opt->disk_count++;
 	return 0;
 }
 
-static int check_disk(struct disk_option *disk)
+static int check_all(const struct options *opt, const char *extra_arg)
 {
-	struct stat st;
-	off_t bytes;
-	int fd = open(disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0) {
-		const bool add_ro = !disk->read_only && (errno == EACCES || errno == EROFS) &&
-				    access(disk->path, R_OK) == 0;
-
-		return report(HVRUN_USAGE, "--disk %s: cannot open it%s: %s%s", disk->path,
-			      disk->read_only ? "" : " for writing", strerror(errno),
-			      add_ro ? "; append ,ro for a read-only disk" : "");
-	}
-	if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) ||
-	    (bytes = lseek(fd, 0, SEEK_END)) < 0) {
-		close(fd);
-		return report(HVRUN_USAGE, "--disk %s: not a regular file or block device",
-			      disk->path);
-	}
-	close(fd);
-	if (bytes < SECTOR_BYTES)
-		return report(HVRUN_USAGE, "--disk %s: %jd bytes, shorter than a sector (%d)",
-			      disk->path, (intmax_t)bytes, SECTOR_BYTES);
-	if (bytes % SECTOR_BYTES != 0)
-		return report(HVRUN_USAGE, "--disk %s: size %jd is not a multiple of %d bytes",
-			      disk->path, (intmax_t)bytes, SECTOR_BYTES);
-	disk->bytes = (uint64_t)bytes;
-	return 0;
-}
-
-static int check_all(struct options *opt, const char *extra_arg)
-{
-	int status = 0;
-
 	if (extra_arg)
 		return report(HVRUN_USAGE, "unexpected argument '%s' (see --help)", extra_arg);
 	if (!opt->kernel)
 		return report(HVRUN_USAGE, "no kernel given: use --kernel FILE (see --help)");
-	for (size_t i = 0; i < opt->disk_count && !status; i++)
-		status = check_disk(&opt->disks[i]);
-	return status;
+	return 0;
 }
 
 int options_parse(struct options *opt, int argc, char **argv)
 {
 	static const struct option longopts[] = {
-		{"append", required_argument, NULL, 'a'}, {"console", no_argument, NULL, 'c'},
-		{"cpus", required_argument, NULL, 'n'},   {"disk", required_argument, NULL, 'd'},
-		{"help", no_argument, NULL, 'h'},         {"initrd", required_argument, NULL, 'i'},
-		{"kernel", required_argument, NULL, 'k'}, {"memory", required_argument, NULL, 'm'},
-		{"record", required_argument, NULL, 'r'}, {"synic", required_argument, NULL, 's'},
-		{"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
+		{"append", required_argument, NULL, 'a'},
+		{"cdrom", required_argument, NULL, 'o'},
+		{"console", no_argument, NULL, 'c'},
+		{"control", required_argument, NULL, 'l'},
+		{"cpus", required_argument, NULL, 'n'},
+		{"disk", required_argument, NULL, 'd'},
+		{"help", no_argument, NULL, 'h'},
+		{"initrd", required_argument, NULL, 'i'},
+		{"io-threads", required_argument, NULL, 't'},
+		{"kernel", required_argument, NULL, 'k'},
+		{"memory", required_argument, NULL, 'm'},
+		{"record", required_argument, NULL, 'r'},
+		{"synic", required_argument, NULL, 's'},
+		{"uuid", required_argument, NULL, 'u'},
+		{"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
 	};
 	int status = 0;
 	int c;
 
 	*opt = (struct options){.append = "", .memory_bytes = UINT64_C(512) << 20, .cpu_count = 1};
+	uuid_generate(opt->machine_id);
 	while (!status && (c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
 		case 'a':
@@ -188,7 +188,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 			opt->console = true;
 			break;
 		case 'd':
-			status = parse_disk(optarg, opt);
+			status = parse_disk(optarg, false, opt);
 			break;
 		case 'h':
 		case 'v':
@@ -201,17 +201,30 @@ int options_parse(struct options *opt, int argc, char **argv)
 		case 'k':
 			opt->kernel = optarg;
 			break;
+		case 'l':
+			opt->control = optarg;
+			break;
 		case 'm':
 			status = parse_memory(optarg, &opt->memory_bytes);
 			break;
 		case 'n':
 			status = parse_cpus(optarg, &opt->cpu_count);
 			break;
+		case 'o':
+			status = parse_disk(optarg, true, opt);
+			break;
 		case 'r':
 			opt->record = optarg;
 			break;
 		case 's':
 			status = parse_synic(optarg, &opt->synic);
+			break;
+		case 't':
+			status = parse_io_threads(optarg, &opt->io_threads);
+			break;
+		case 'u':
+			if (uuid_parse(optarg, opt->machine_id) < 0)
+				status = report(HVRUN_USAGE, "--uuid %s: not a UUID", optarg);
 			break;
 		default: /* getopt_long has said what is wrong */
 			return HVRUN_USAGE;

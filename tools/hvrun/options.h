@@ -3,12 +3,15 @@
 #ifndef HVRUN_OPTIONS_H
 #define HVRUN_OPTIONS_H
 
+#include "disk_option.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define HVRUN_MAX_CPUS 64u
 #define HVRUN_MAX_DISKS 64u
+#define HVRUN_MAX_IO_THREADS 16u
 
 /* Who keeps the synthetic interrupt controller: KVM, the library, or KVM if it can. */
 enum synic_mode {
@@ -17,19 +20,16 @@ enum synic_mode {
 	SYNIC_USER,
 };
 
-struct disk_option {
-	const char *path;
-	uint64_t bytes;
-	bool read_only;
-};
-
 struct options {
 	const char *kernel;
 	const char *initrd; /* NULL: none */
 	const char *append;
-	const char *record; /* NULL: nothing */
+	const char *record;  /* NULL: nothing */
+	const char *control; /* NULL: no socket */
 	uint64_t memory_bytes;
+	uint8_t machine_id[16]; /* a UUID */
 	unsigned cpu_count;
+	unsigned io_threads;
 	struct disk_option disks[HVRUN_MAX_DISKS];
 	size_t disk_count;
 	enum synic_mode synic;
@@ -38,8 +38,7 @@ struct options {
 };
 
 /*
- * Parse argv and check every file it names, without opening /dev/kvm. Strings in opt point into
- * argv (which is modified).
+ * Parse argv, without opening any file. Strings in opt point into argv, which is modified.
  */
 int options_parse(struct options *opt, int argc, char **argv);
 

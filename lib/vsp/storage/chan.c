@@ -13,6 +13,16 @@
 #define OLD_PACKET 48u
 #define SECOND_NS 1000000000u
 
+void hvsi_stor_execute(struct hvsi_stor_request *r, const struct hvs_extents *buffer)
+{
+	struct hvsi_stor_chan *c = r->chan;
+
+	if (hvsi_get32(r->packet.operation) == HVSI_VSTOR_EXECUTE_SRB && hvsi_stor_ready(c))
+		hvsi_request_step(r, hvsi_scsi_execute(c->ctl, r, buffer));
+	else
+		hvsi_stor_control(r);
+}
+
 /* There is a free request. */
 static void handle(struct hvsi_stor_chan *c, const struct hvs_packet *pkt)
 {
@@ -33,10 +43,7 @@ static void handle(struct hvsi_stor_chan *c, const struct hvs_packet *pkt)
 	r->packet_len = len;
 	r->xid = pkt->xid;
 	r->wants_completion = pkt->wants_completion;
-	if (hvsi_get32(r->packet.operation) == HVSI_VSTOR_EXECUTE_SRB && hvsi_stor_ready(c))
-		hvsi_request_step(r, hvsi_scsi_execute(c->ctl, r, pkt->extents));
-	else
-		hvsi_stor_control(r);
+	hvsi_stor_execute(r, pkt->extents);
 }
 
 /* ENUMERATE_BUS, once for all that has changed. */
@@ -44,8 +51,7 @@ static void tell_of_disks(struct hvsi_stor_chan *c)
 {
 	const struct hvsi_vstor_packet p = {.operation = hvsi_le32(HVSI_VSTOR_ENUMERATE_BUS)};
 	const struct iovec iov = {.iov_base = (void *)(uintptr_t)&p,
-				  .iov_len = c->version >= HVSI_VSTOR_VERSION_WIN8 ? sizeof(p)
-										   : OLD_PACKET};
+				  .iov_len = hvsi_stor_has_long_srbs(c) ? sizeof(p) : OLD_PACKET};
 
 	if (c->index || !hvsi_stor_ready(c) || c->closing || c->version < HVSI_VSTOR_VERSION_WIN7 ||
 	    !atomic_exchange(&c->ctl->tell_of_disks, false))
@@ -78,17 +84,34 @@ struct hvsi_stor_chan *hvsi_stor_chan_create(struct hvs_storvsp *ctl, struct hvs
 		hvsi_free(hvs_vmbus_allocator(ctl->bus), c, sizeof(*c));
 		return NULL;
 	}
-	atomic_store(&ctl->channel[c->index], c);
 	return c;
+}
+
+void hvsi_stor_chan_join(struct hvsi_stor_chan *c)
+{
+	c->joined = true;
+	atomic_store(&c->ctl->channel[c->index], c);
+}
+
+/* What happened before is no news for the next driver. */
+static void forget(struct hvs_storvsp *ctl)
+{
+	atomic_store(&ctl->ready, false);
+	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++)
+		atomic_store(&ctl->disk[i].attentions, 0);
 }
 
 void hvsi_stor_chan_destroy(struct hvsi_stor_chan *c)
 {
 	struct hvs_storvsp *ctl = c->ctl;
 
-	atomic_store(&ctl->channel[c->index], NULL);
-	hvsi_gate_drain(&ctl->looking);
-	hvsi_drain_check(c);
+	if (c->joined) {
+		atomic_store(&ctl->channel[c->index], NULL);
+		hvsi_gate_drain(&ctl->looking);
+		hvsi_drain_check(c);
+	}
+	if (!c->index)
+		forget(ctl);
 	/* Who completed the last request may still have to kick. */
 	hvsi_gate_drain(&c->completing);
 	hvsi_requests_free(c);
@@ -124,9 +147,14 @@ static bool chan_ready(struct hvs_channel *ch, void *ctx, unsigned budget)
 	const struct hvs_packet *pkt;
 	unsigned taken = 0;
 
-	hvsi_drain_check(c);
+	/* Not from open() on: a guest that does not take the answer could hold a drain up. */
+	if (!c->joined)
+		hvsi_stor_chan_join(c);
+	/* Before drains: what is restored was there first. */
 	if (c->restored)
 		hvsi_requests_do_restored(c);
+	if (atomic_load(&c->asked))
+		hvsi_drain_check(c);
 	hvsi_requests_take_done(c);
 	hvsi_requests_unpark(c);
 	hvsi_requests_send(c);
@@ -154,6 +182,7 @@ static void chan_timer(struct hvs_channel *ch, void *ctx)
 	(void)ch;
 	c->ticking = false; /* ready() follows */
 	hvsi_requests_tick(c);
+	hvsi_reservations_look(c->ctl);
 }
 
 static void abort_one(struct hvsi_stor_request *req, void *arg)
@@ -167,8 +196,10 @@ static void chan_close(struct hvs_channel *ch, void *ctx)
 	struct hvsi_stor_chan *c = ctx;
 
 	c->closing = true;
-	if (!c->index)
+	if (!c->index) {
 		atomic_store(&c->ctl->ready, false);
+		hvsi_reservations_nexus_lost(c->ctl);
+	}
 	hvsi_requests_drop_kept(c);
 	hvsi_requests_visit(c, abort_one, NULL);
 	(void)chan_ready(ch, ctx, 0);

@@ -26,6 +26,11 @@ bool hvsi_stor_ready(const struct hvsi_stor_chan *c)
 			: c->state == HVSI_READY;
 }
 
+bool hvsi_stor_has_long_srbs(const struct hvsi_stor_chan *c)
+{
+	return c->index || c->version >= HVSI_VSTOR_VERSION_WIN8; /* older ones have no others */
+}
+
 static uint32_t query_version(struct hvsi_stor_chan *c, struct hvsi_vstor_packet *p)
 {
 	uint16_t version = hvsi_get16(p->u.version.version);
@@ -135,51 +140,67 @@ static uint64_t disks_of_reset(struct hvs_storvsp *ctl, const struct hvsi_vstor_
 	return disks;
 }
 
-static void reset_done(struct hvsi_drain *drain)
+static bool is_reset(uint32_t operation)
 {
-	struct hvsi_stor_request *r = hvsi_container_of(drain, struct hvsi_stor_request, drain);
-	struct hvs_storvsp *ctl = r->chan->ctl;
-	enum hvsi_attention attention = r->resume ? HVSI_UA_LUN_RESET : HVSI_UA_BUS_RESET;
+	return operation == HVSI_VSTOR_RESET_LUN || operation == HVSI_VSTOR_RESET_ADAPTER ||
+	       operation == HVSI_VSTOR_RESET_BUS;
+}
 
-	for (uint64_t left = drain->disks; left; left &= left - 1)
-		hvsi_disk_attend(&ctl->disk[__builtin_ctzll(left)], attention);
-	hvsi_request_done(r);
+static void reply(struct hvsi_stor_request *r, uint32_t status)
+{
+	r->packet.operation = hvsi_le32(HVSI_VSTOR_COMPLETE_IO);
+	r->packet.flags = hvsi_le32(0);
+	r->packet.status = hvsi_le32(status);
+	hvsi_request_reply(r);
+}
+
+static void others_have_ended(struct hvsi_drain *drain)
+{
+	hvsi_request_done(hvsi_container_of(drain, struct hvsi_stor_request, drain));
 }
 
 /* Answered when everything that was in flight has ended. */
 static void reset(struct hvsi_stor_request *r)
 {
 	struct hvs_storvsp *ctl = r->chan->ctl;
+	uint64_t disks = disks_of_reset(ctl, &r->packet);
+	bool one = hvsi_get32(r->packet.operation) == HVSI_VSTOR_RESET_LUN;
 
+	if (!disks) {
+		reply(r, HVSI_NT_SUCCESS);
+		return;
+	}
 	r->state = HVSI_REQ_DRAINING;
-	r->resume = hvsi_get32(r->packet.operation) == HVSI_VSTOR_RESET_LUN;
-	r->drain = (struct hvsi_drain){
-		.disks = disks_of_reset(ctl, &r->packet), .abort = true, .done = reset_done};
-	r->packet.operation = hvsi_le32(HVSI_VSTOR_COMPLETE_IO);
-	r->packet.flags = hvsi_le32(0);
-	r->packet.status = hvsi_le32(HVSI_NT_SUCCESS);
+	r->drain = (struct hvsi_drain){.kind = one ? HVSI_DRAIN_RESET : HVSI_DRAIN_RESET_ALL,
+				       .disks = disks,
+				       .abort = true,
+				       .done = others_have_ended};
 	hvsi_drain_start(ctl, &r->drain);
+}
+
+void hvsi_stor_reset_done(struct hvsi_stor_request *r)
+{
+	struct hvs_storvsp *ctl = r->chan->ctl;
+
+	for (uint64_t left = r->drain.disks; left; left &= left - 1) {
+		struct hvs_disk *disk = &ctl->disk[__builtin_ctzll(left)];
+
+		hvsi_reservations_reset(disk);
+		hvsi_disk_attend(disk, r->drain.kind == HVSI_DRAIN_RESET ? HVSI_UA_LUN_RESET
+									 : HVSI_UA_BUS_RESET);
+	}
+	reply(r, HVSI_NT_SUCCESS);
 }
 
 void hvsi_stor_control(struct hvsi_stor_request *r)
 {
 	struct hvsi_stor_chan *c = r->chan;
-	uint32_t operation = hvsi_get32(r->packet.operation);
-	bool is_reset = operation == HVSI_VSTOR_RESET_LUN ||
-			operation == HVSI_VSTOR_RESET_ADAPTER || operation == HVSI_VSTOR_RESET_BUS;
-	uint32_t status;
+	bool reset_it = is_reset(hvsi_get32(r->packet.operation));
 
-	if (is_reset && hvsi_stor_ready(c)) {
+	if (reset_it && hvsi_stor_ready(c))
 		reset(r);
-		return;
-	}
-	/* The primary negotiates for all. */
-	if (is_reset || c->index)
-		status = HVSI_NT_INVALID_DEVICE_STATE;
+	else if (reset_it || c->index) /* the primary negotiates for all */
+		reply(r, HVSI_NT_INVALID_DEVICE_STATE);
 	else
-		status = negotiate(c, &r->packet);
-	r->packet.operation = hvsi_le32(HVSI_VSTOR_COMPLETE_IO);
-	r->packet.flags = hvsi_le32(0);
-	r->packet.status = hvsi_le32(status);
-	hvsi_request_reply(r);
+		reply(r, negotiate(c, &r->packet));
 }

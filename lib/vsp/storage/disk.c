@@ -40,6 +40,12 @@ struct hvs_disk *hvsi_disk_find(struct hvs_storvsp *ctl, uint8_t path, uint8_t t
 	return NULL;
 }
 
+struct hvs_disk *hvsi_disk_of_srb(struct hvs_storvsp *ctl, const struct hvsi_vmscsi *srb)
+{
+	/* What drivers of an IDE disk say about the path is of no use. */
+	return hvsi_disk_find(ctl, ctl->ide ? ctl->ide_path : srb->path, srb->target, srb->lun);
+}
+
 /* ---- what it has to tell ------------------------------------------------------------------- */
 
 static uint32_t sense_of(enum hvsi_attention attention)
@@ -131,7 +137,8 @@ static bool config_ok(const struct hvs_storvsp *ctl, const struct hvs_disk_confi
 	    cfg->lun > HVS_STORVSP_MAX_LUN || cfg->type != HVS_DISK_FIXED || !serial_ok(cfg) ||
 	    memcmp(cfg->reserved, zero, sizeof(zero)) != 0)
 		return false;
-	return !ctl->ide || (cfg->path == ctl->ide_path && cfg->lun == 0);
+	return !ctl->ide ||
+	       (cfg->path == ctl->ide_path && cfg->target == ctl->ide_target && cfg->lun == 0);
 }
 
 static bool info_ok(const struct hvs_storvsp *ctl, const struct hvs_blk_info *info)
@@ -208,12 +215,15 @@ int hvs_storvsp_attach(struct hvs_storvsp *ctl, const struct hvs_disk_config *cf
 		return err;
 	d->ctl = ctl;
 	d->cfg = cfg;
+	atomic_store(&d->attentions, 0);
 	d->ops = ops;
 	d->priv = priv;
+	err = hvsi_reservations_attach(d);
+	if (err)
+		return err;
 	d->info = info;
 	atomic_store(&d->num_blocks, info.num_blocks);
 	atomic_store(&d->flags, info.flags);
-	atomic_store(&d->attentions, 0);
 	atomic_store(&d->state, HVSI_DISK_PRESENT);
 	tell_of_disks(ctl);
 	if (out)
@@ -227,6 +237,7 @@ static void has_left(struct hvsi_drain *drain)
 	hvs_done_fn done = d->done;
 	void *arg = d->done_arg;
 
+	hvsi_reservations_detach(d);
 	atomic_store(&d->state, HVSI_DISK_NONE);
 	if (done)
 		done(arg, 0);

@@ -12,6 +12,14 @@
 #define PAGE_IDENTIFICATION 0x83
 #define PAGE_BLOCK_LIMITS 0xb0
 #define PAGE_CHARACTERISTICS 0xb1
+#define PAGE_PROVISIONING 0xb2
+#define PAGE_MS_PAGING_EXTENT 0xce
+#define PAGE_MS_VIRTUAL_DEVICE 0xcf
+
+/* Version descriptors: the standards the disk goes by. */
+#define SAM_3 0x0060
+#define SPC_3 0x0300
+#define SBC_3 0x04c0
 
 #define PAGE_MAX 64u /* bytes of the largest page, header included */
 
@@ -39,6 +47,10 @@ static uint16_t page_supported(const struct hvs_disk *disk, uint8_t *b)
 	b[n++] = PAGE_IDENTIFICATION;
 	b[n++] = PAGE_BLOCK_LIMITS;
 	b[n++] = PAGE_CHARACTERISTICS;
+	if (disk->info.flags & HVS_BLK_INFO_UNMAP)
+		b[n++] = PAGE_PROVISIONING;
+	b[n++] = PAGE_MS_PAGING_EXTENT;
+	b[n++] = PAGE_MS_VIRTUAL_DEVICE;
 	return n;
 }
 
@@ -72,11 +84,22 @@ static uint16_t page_identification(const struct hvs_disk *disk, uint8_t *b)
 static uint16_t page_block_limits(const struct hvs_storvsp *ctl, const struct hvs_disk *disk,
 				  uint8_t *b)
 {
-	uint32_t granularity = disk->info.physical_block_size / disk->info.block_size;
+	uint32_t block_size = disk->info.block_size;
+	uint32_t granularity = disk->info.physical_block_size / block_size;
+	uint32_t unmap_granularity = disk->info.unmap_granularity / block_size;
 
 	memset(b, 0, 0x3c);
+	b[0] = 0x01; /* WSNZ: WRITE SAME of 0 blocks is none */
+	b[1] = (uint8_t)hvsi_scsi_max_compare_and_write(ctl, disk);
 	hvsi_put_be16(b + 2, (uint16_t)(granularity > UINT16_MAX ? UINT16_MAX : granularity));
-	hvsi_put_be32(b + 4, ctl->max_transfer_bytes / disk->info.block_size);
+	hvsi_put_be32(b + 4, ctl->max_transfer_bytes / block_size);
+	if (disk->info.flags & HVS_BLK_INFO_UNMAP) {
+		hvsi_put_be32(b + 16, hvsi_scsi_max_unmap(disk));
+		hvsi_put_be32(b + 20, HVSI_UNMAP_MAX_DESCRIPTORS);
+		hvsi_put_be32(b + 24, unmap_granularity ? unmap_granularity : 1);
+		hvsi_put_be32(b + 28, 0x80000000); /* UGAVALID, aligned to block 0 */
+	}
+	hvsi_put_be64(b + 32, hvsi_scsi_max_write_same(disk));
 	return 0x3c;
 }
 
@@ -84,7 +107,63 @@ static uint16_t page_characteristics(uint8_t *b)
 {
 	memset(b, 0, 0x3c);
 	hvsi_put_be16(b, 1); /* does not rotate */
+	b[4] = 0x01;         /* VBULS: VERIFY compares unmapped blocks too */
 	return 0x3c;
+}
+
+static uint16_t page_provisioning(const struct hvs_disk *disk, uint8_t *b)
+{
+	b[1] = 0xe0; /* LBPU, LBPWS, LBPWS10 */
+	if (disk->info.flags & HVS_BLK_INFO_UNMAP_ZEROES)
+		b[1] |= 0x04; /* LBPRZ */
+	b[2] = 0x02;          /* thin */
+	return 4;
+}
+
+/* As Hyper-V's own disks have it; nothing in it concerns us. */
+static uint16_t page_ms_paging_extent(uint8_t *b)
+{
+	b[0] = 1; /* version */
+	b[1] = 1; /* mode select extension */
+	return 4;
+}
+
+static uint16_t page_ms_virtual_device(const struct hvs_disk *disk, uint8_t *b)
+{
+	static const uint8_t signature[16] = {0x15, 0x8f, 0xa9, 0x89, 0x28, 0xc9, 0x8b, 0x4d,
+					      0x94, 0xcd, 0xef, 0x51, 0xfa, 0xa9, 0x9d, 0x33};
+
+	b[0] = 1; /* version */
+	b[1] = disk->info.flags & HVS_BLK_INFO_UNMAP_ZEROES ? 0x01 : 0;
+	memcpy(b + 4, signature, sizeof(signature));
+	return 20;
+}
+
+/* Returns 0: the disk has no such page. */
+static uint16_t page_body(const struct hvsi_scsi_cmd *cmd, uint8_t page, uint8_t *b)
+{
+	const struct hvs_disk *disk = cmd->disk;
+
+	switch (page) {
+	case PAGE_SUPPORTED:
+		return page_supported(disk, b);
+	case PAGE_SERIAL:
+		return page_serial(disk, b);
+	case PAGE_IDENTIFICATION:
+		return page_identification(disk, b);
+	case PAGE_BLOCK_LIMITS:
+		return page_block_limits(cmd->ctl, disk, b);
+	case PAGE_CHARACTERISTICS:
+		return page_characteristics(b);
+	case PAGE_PROVISIONING:
+		return disk->info.flags & HVS_BLK_INFO_UNMAP ? page_provisioning(disk, b) : 0;
+	case PAGE_MS_PAGING_EXTENT:
+		return page_ms_paging_extent(b);
+	case PAGE_MS_VIRTUAL_DEVICE:
+		return page_ms_virtual_device(disk, b);
+	default:
+		return 0;
+	}
 }
 
 static enum hvsi_scsi_state vital_product_data(const struct hvsi_scsi_cmd *cmd, uint32_t alloc_len)
@@ -93,27 +172,9 @@ static enum hvsi_scsi_state vital_product_data(const struct hvsi_scsi_cmd *cmd, 
 	uint16_t len;
 
 	d[1] = cmd->cdb[2];
-	switch (d[1]) {
-	case PAGE_SUPPORTED:
-		len = page_supported(cmd->disk, d + 4);
-		break;
-	case PAGE_SERIAL:
-		if (!cmd->disk->cfg.serial[0])
-			return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
-		len = page_serial(cmd->disk, d + 4);
-		break;
-	case PAGE_IDENTIFICATION:
-		len = page_identification(cmd->disk, d + 4);
-		break;
-	case PAGE_BLOCK_LIMITS:
-		len = page_block_limits(cmd->ctl, cmd->disk, d + 4);
-		break;
-	case PAGE_CHARACTERISTICS:
-		len = page_characteristics(d + 4);
-		break;
-	default:
+	len = page_body(cmd, d[1], d + 4);
+	if (!len)
 		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
-	}
 	hvsi_put_be16(d + 2, len);
 	return hvsi_scsi_reply(cmd, d, 4u + len, alloc_len);
 }
@@ -129,6 +190,9 @@ enum hvsi_scsi_state hvsi_scsi_inquiry(const struct hvsi_scsi_cmd *cmd)
 	if (cmd->cdb[1] & 2 || cmd->cdb[2])
 		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
 	standard(d, 0, true);
+	hvsi_put_be16(d + 58, SAM_3);
+	hvsi_put_be16(d + 60, SPC_3);
+	hvsi_put_be16(d + 62, SBC_3);
 	return hvsi_scsi_reply(cmd, d, sizeof(d), alloc_len);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* MODE SENSE: cache, control and exception pages (SPC-3 6.9, 7.4; SBC-3 6.4). */
+/* MODE SENSE, MODE SELECT: cache, control and exception pages (SPC-3 6.7, 6.9, 7.4; SBC-3 6.4). */
 #include "vsp/storage/storvsp.h"
 
 #include <string.h>
@@ -14,15 +14,35 @@
 
 enum page_control { PC_CURRENT, PC_CHANGEABLE, PC_DEFAULT, PC_SAVED };
 
-#define PAGE_LEN 12u /* each page we have, with its 2-byte header */
+static const uint8_t codes[] = {PAGE_CACHING, PAGE_CONTROL, PAGE_EXCEPTIONS};
 
-static void put_page(uint8_t *to, uint8_t code, uint32_t flags, enum page_control pc)
+/* Bytes of a page with its 2-byte header; 0: there is none. */
+static uint32_t page_len(uint8_t code)
 {
-	memset(to, 0, PAGE_LEN);
+	switch (code) {
+	case PAGE_CACHING:
+		return 20;
+	case PAGE_CONTROL:
+	case PAGE_EXCEPTIONS:
+		return 12;
+	default:
+		return 0;
+	}
+}
+
+#define PAGE_MAX 20u
+#define PAGES_LEN (20u + 12u + 12u)
+
+/* Returns the bytes. */
+static uint32_t put_page(uint8_t *to, uint8_t code, uint32_t flags, enum page_control pc)
+{
+	uint32_t len = page_len(code);
+
+	memset(to, 0, len);
 	to[0] = code;
-	to[1] = PAGE_LEN - 2;
+	to[1] = (uint8_t)(len - 2);
 	if (pc == PC_CHANGEABLE)
-		return; /* nothing is */
+		return len; /* nothing is */
 	switch (code) {
 	case PAGE_CACHING:
 		to[2] = flags & HVS_BLK_INFO_WRITE_BACK ? 0x04 : 0; /* WCE */
@@ -36,19 +56,18 @@ static void put_page(uint8_t *to, uint8_t code, uint32_t flags, enum page_contro
 		to[2] = 0x08; /* no exception reports */
 		break;
 	}
+	return len;
 }
 
 /* Pages asked for, behind whatever header. Returns the bytes; 0: no such page. */
 static uint32_t put_pages(uint8_t *to, uint8_t wanted, uint32_t flags, enum page_control pc)
 {
-	static const uint8_t codes[] = {PAGE_CACHING, PAGE_CONTROL, PAGE_EXCEPTIONS};
 	uint32_t len = 0;
 
 	for (size_t i = 0; i < sizeof(codes); i++) {
 		if (wanted != PAGE_ALL && wanted != codes[i])
 			continue;
-		put_page(to + len, codes[i], flags, pc);
-		len += PAGE_LEN;
+		len += put_page(to + len, codes[i], flags, pc);
 	}
 	return len;
 }
@@ -56,7 +75,7 @@ static uint32_t put_pages(uint8_t *to, uint8_t wanted, uint32_t flags, enum page
 static enum hvsi_scsi_state mode_sense(const struct hvsi_scsi_cmd *cmd, uint32_t header_len,
 				       uint32_t alloc_len)
 {
-	uint8_t d[8 + 3 * PAGE_LEN] = {0};
+	uint8_t d[8 + PAGES_LEN] = {0};
 	enum page_control pc = cmd->cdb[2] >> 6;
 	uint8_t device = DEVICE_DPOFUA;
 	uint32_t len;
@@ -87,4 +106,85 @@ enum hvsi_scsi_state hvsi_scsi_mode_sense6(const struct hvsi_scsi_cmd *cmd)
 enum hvsi_scsi_state hvsi_scsi_mode_sense10(const struct hvsi_scsi_cmd *cmd)
 {
 	return mode_sense(cmd, 8, hvsi_get_be16(cmd->cdb + 7));
+}
+
+/* ---- MODE SELECT -------------------------------------------------------------------------------- */
+
+#define SELECT_PAGE_FORMAT 0x10
+#define SELECT_SAVE_PAGES 0x01
+
+/* Longer lists hold the same pages again and again. */
+#define SELECT_MAX 255u
+
+/* No value can be changed: what is sent has to be what is there. The cache page may be as short as
+ * it once was. Returns the page's bytes; 0: *sense says what is wrong. */
+static uint32_t select_page(const uint8_t *page, uint32_t left, uint32_t flags, uint32_t *sense)
+{
+	uint8_t current[PAGE_MAX];
+	uint8_t code = page[0];
+	uint32_t len;
+
+	*sense = HVSI_SENSE_PARAMETER_LIST_LENGTH;
+	if (left < 2)
+		return 0;
+	len = 2u + page[1];
+	*sense = HVSI_SENSE_INVALID_PARAMETER;
+	if (!page_len(code) || (len != page_len(code) && (code != PAGE_CACHING || len != 12)))
+		return 0;
+	*sense = HVSI_SENSE_PARAMETER_LIST_LENGTH;
+	if (len > left)
+		return 0;
+	*sense = HVSI_SENSE_INVALID_PARAMETER;
+	(void)put_page(current, code, flags, PC_CURRENT);
+	return memcmp(page + 2, current + 2, len - 2) == 0 ? len : 0;
+}
+
+static uint32_t select_pages(const uint8_t *d, uint32_t len, uint32_t header_len, uint32_t flags)
+{
+	uint32_t descriptor_len = header_len == 4 ? d[3] : hvsi_get_be16(d + 6);
+	uint32_t at = header_len + descriptor_len;
+	uint32_t sense;
+
+	if (at > len)
+		return HVSI_SENSE_PARAMETER_LIST_LENGTH;
+	if (descriptor_len) /* MODE SENSE returns none, so none can be set */
+		return HVSI_SENSE_INVALID_PARAMETER;
+	while (at < len) {
+		uint32_t page = select_page(d + at, len - at, flags, &sense);
+
+		if (!page)
+			return sense;
+		at += page;
+	}
+	return 0;
+}
+
+static enum hvsi_scsi_state mode_select(const struct hvsi_scsi_cmd *cmd, uint32_t header_len,
+					uint32_t list_len)
+{
+	uint8_t d[SELECT_MAX];
+	uint32_t sense;
+
+	if (cmd->cdb[1] & SELECT_SAVE_PAGES || (list_len && !(cmd->cdb[1] & SELECT_PAGE_FORMAT)))
+		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
+	if (!list_len)
+		return hvsi_scsi_good(cmd->req, 0);
+	if (list_len < header_len || list_len > sizeof(d) || list_len > cmd->buffer_len)
+		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_PARAMETER_LIST_LENGTH);
+	if (hvs_extents_read(cmd->buffer, 0, d, list_len) < 0)
+		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
+	sense = select_pages(d, list_len, header_len, cmd->flags);
+	if (sense)
+		return hvsi_scsi_invalid(cmd->req, sense);
+	return hvsi_scsi_good(cmd->req, list_len);
+}
+
+enum hvsi_scsi_state hvsi_scsi_mode_select6(const struct hvsi_scsi_cmd *cmd)
+{
+	return mode_select(cmd, 4, cmd->cdb[4]);
+}
+
+enum hvsi_scsi_state hvsi_scsi_mode_select10(const struct hvsi_scsi_cmd *cmd)
+{
+	return mode_select(cmd, 8, hvsi_get_be16(cmd->cdb + 7));
 }

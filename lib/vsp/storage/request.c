@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define MAX_IN_FLIGHT 1024u /* per channel */
 #define SLAB_REQUESTS 32u
 
 struct hvsi_stor_slab {
@@ -64,7 +63,7 @@ void hvsi_requests_free(struct hvsi_stor_chan *c)
 
 bool hvsi_request_available(struct hvsi_stor_chan *c)
 {
-	return c->in_flight < MAX_IN_FLIGHT && (c->free || add_slab(c) == 0);
+	return c->in_flight < HVSI_MAX_IN_FLIGHT && (c->free || add_slab(c) == 0);
 }
 
 struct hvsi_stor_request *hvsi_request_get(struct hvsi_stor_chan *c)
@@ -75,12 +74,12 @@ struct hvsi_stor_request *hvsi_request_get(struct hvsi_stor_chan *c)
 	c->in_flight++;
 	r->state = HVSI_REQ_RUNNING;
 	r->disk = NULL;
+	r->holds = NULL;
 	r->aborted = false;
 	r->timed_out = false;
 	r->resume = 0;
 	r->last_tick = 0;
 	r->then = NULL;
-	r->drain.done = NULL;
 	r->buffer = NULL;
 	r->wants_exclusive = false;
 	r->transferred = 0;
@@ -95,10 +94,8 @@ static void put(struct hvsi_stor_request *r)
 	r->next = c->free;
 	c->free = r;
 	c->in_flight--;
-	if (r->counted) {
-		r->counted = false;
-		hvsi_drain_one_less(c);
-	}
+	if (r->counted)
+		hvsi_drain_one_less(r);
 }
 
 void hvsi_requests_visit(struct hvsi_stor_chan *c,
@@ -124,6 +121,7 @@ static void blk_done(struct hvs_blk_req *blk, enum hvs_blk_status status)
 	struct hvsi_stor_request *r = hvsi_container_of(blk, struct hvsi_stor_request, blk);
 
 	r->blk_status = status;
+	atomic_store_explicit(&r->at_back_end, false, memory_order_relaxed);
 	hvsi_request_done(r);
 }
 
@@ -163,11 +161,12 @@ enum hvsi_scsi_state hvsi_request_submit(struct hvsi_stor_request *r)
 	r->blk.queue = c->queue;
 	r->blk.done = blk_done;
 	/* Also a drain's memory order: who set it sees this request, or this sees it set. */
-	if (atomic_load(&disk->exclusive) && changes_data(r->blk.op) && !r->drain.done) {
+	if (atomic_load(&disk->exclusive) && changes_data(r->blk.op) && !r->holds) {
 		park(r);
 		return HVSI_SCSI_PENDING;
 	}
 	r->state = HVSI_REQ_SUBMITTED;
+	atomic_store_explicit(&r->at_back_end, true, memory_order_relaxed);
 	c->touched |= 1ull << (disk - c->ctl->disk);
 	disk->ops.submit(disk->priv, &r->blk);
 	return HVSI_SCSI_PENDING;
@@ -194,27 +193,40 @@ static void others_have_ended(struct hvsi_drain *drain)
 	hvsi_request_done(r);
 }
 
+static bool hold(struct hvsi_stor_request *r, struct hvs_disk *disk)
+{
+	if (!r->holds && !atomic_exchange(&disk->exclusive, true))
+		r->holds = disk;
+	return r->holds;
+}
+
 enum hvsi_scsi_state
 hvsi_request_exclusive(struct hvsi_stor_request *r,
 		       enum hvsi_scsi_state (*then)(struct hvsi_stor_request *))
 {
 	r->then = then;
-	r->wants_exclusive = atomic_exchange(&r->disk->exclusive, true);
+	r->wants_exclusive = !hold(r, r->disk);
 	if (r->wants_exclusive) {
 		park(r);
 		return HVSI_SCSI_PENDING;
 	}
 	r->state = HVSI_REQ_DRAINING;
-	r->drain = (struct hvsi_drain){.disks = 1ull << (r->disk - r->chan->ctl->disk),
+	r->drain = (struct hvsi_drain){.kind = HVSI_DRAIN_EXCLUSIVE,
+				       .disks = 1ull << (r->disk - r->chan->ctl->disk),
 				       .done = others_have_ended};
 	hvsi_drain_start(r->chan->ctl, &r->drain);
 	return HVSI_SCSI_PENDING;
 }
 
+void hvsi_request_hold_again(struct hvsi_stor_request *r, struct hvs_disk *disk)
+{
+	(void)hold(r, disk);
+}
+
 static void end_exclusive(struct hvsi_stor_request *r)
 {
-	r->drain.done = NULL;
-	atomic_store(&r->disk->exclusive, false);
+	atomic_store(&r->holds->exclusive, false);
+	r->holds = NULL;
 	hvsi_storvsp_kick_all(r->chan->ctl);
 }
 
@@ -328,7 +340,7 @@ void hvsi_request_step(struct hvsi_stor_request *r, enum hvsi_scsi_state state)
 {
 	if (state == HVSI_SCSI_PENDING)
 		return;
-	if (r->drain.done)
+	if (r->holds)
 		end_exclusive(r);
 	if (r->work) {
 		hvsi_free(allocator(r->chan), r->work, r->work_len);
@@ -366,7 +378,7 @@ void hvsi_requests_take_done(struct hvsi_stor_chan *c)
 		if (r->disk)
 			hvsi_request_step(r, go_on(r));
 		else
-			hvsi_request_reply(r);
+			hvsi_stor_reset_done(r);
 		r = next;
 	}
 }
@@ -382,7 +394,9 @@ void hvsi_request_abort(struct hvsi_stor_request *r)
 	r->aborted = true;
 	if (r->state == HVSI_REQ_PARKED)
 		hvs_channel_kick(r->chan->ch); /* what is parked looks again */
-	if (r->state == HVSI_REQ_SUBMITTED && disk->ops.cancel)
+	/* Whether it is still there is for the back end to find out, but for one on this thread. */
+	if (r->state == HVSI_REQ_SUBMITTED && disk->ops.cancel &&
+	    atomic_load_explicit(&r->at_back_end, memory_order_relaxed))
 		disk->ops.cancel(disk->priv, &r->blk);
 }
 
@@ -435,7 +449,7 @@ void hvsi_requests_do_restored(struct hvsi_stor_chan *c)
 		next = r->next;
 		r->state = HVSI_REQ_RUNNING;
 		r->buffer = NULL;
-		hvsi_request_step(r, hvsi_scsi_execute(c->ctl, r, buffer));
+		hvsi_stor_execute(r, buffer);
 		hvs_extents_free(buffer);
 	}
 }
@@ -448,6 +462,8 @@ void hvsi_requests_drop_kept(struct hvsi_stor_chan *c)
 	for (struct hvsi_stor_request *r = take_restored(c); r; r = next) {
 		next = r->next;
 		hvs_extents_free(r->buffer);
+		if (r->holds)
+			end_exclusive(r);
 		put(r);
 	}
 	c->unsent = NULL;

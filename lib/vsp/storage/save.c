@@ -2,9 +2,10 @@
 /*
  * Saved state of a storage channel: where its negotiation is, its requests in flight, and with the
  * primary what the disks have to tell. A request whose completion is made is saved as that; any
- * other is done again from its CDB. That is right also for what the back end has done meanwhile:
- * reads, writes and the like can be repeated, and commands that can't never wait for a back end,
- * or say in `resume` how far they are.
+ * other is done again from its packet. That is right also for what the back end has done
+ * meanwhile: reads, writes and the like can be repeated, and commands that can't never wait for a
+ * back end, or say in `resume` how far they are. A reset that is done again finds what it is to
+ * end.
  */
 #include "vsp/storage/storvsp.h"
 
@@ -44,8 +45,7 @@ struct saved_disk {
 
 struct saving {
 	struct hvs_state_writer *w;
-	bool resets; /* those in a second pass: they are answered behind what they ended */
-	uint32_t count;
+	int err;
 };
 
 static uint32_t map_len(const struct hvs_map *map)
@@ -59,19 +59,9 @@ static uint32_t map_len(const struct hvs_map *map)
 	return (uint32_t)len;
 }
 
-static void count_one(struct hvsi_stor_request *r, void *arg)
+static void save_request(struct saving *s, struct hvsi_stor_request *r)
 {
-	struct saving *s = arg;
-
-	(void)r;
-	s->count++;
-}
-
-static void save_request(struct hvsi_stor_request *r, void *arg)
-{
-	struct saving *s = arg;
-	bool is_reset = !r->disk && r->state == HVSI_REQ_DRAINING;
-	bool is_completion = is_reset || r->state == HVSI_REQ_UNSENT || r->aborted;
+	bool is_completion = r->state == HVSI_REQ_UNSENT || r->aborted;
 	const struct hvs_map *map = is_completion ? NULL : r->map;
 	struct hvs_map *restored = NULL;
 	struct hvsi_vstor_packet packet = r->packet;
@@ -83,21 +73,29 @@ static void save_request(struct hvsi_stor_request *r, void *arg)
 		.packet_len = hvsi_le16((uint16_t)r->packet_len),
 	};
 
-	if (is_reset != s->resets)
-		return;
 	if (r->aborted && r->state != HVSI_REQ_UNSENT)
 		packet = hvsi_request_completion_of_aborted(r);
-	/* Restored itself, and not begun yet. What can't be mapped fails when it is. */
-	if (r->buffer &&
-	    hvs_extents_map(r->buffer, 0, hvs_extents_len(r->buffer), HVS_READ, &restored) == 0)
-		map = restored;
+	if (r->buffer) { /* restored itself, and not begun yet */
+		int err = hvs_extents_map(r->buffer, 0, hvs_extents_len(r->buffer), HVS_READ,
+					  &restored);
+
+		if (err == -ENOMEM)
+			s->err = err;
+		map = restored; /* what is not RAM fails when it is begun */
+	}
 	/* The map is the buffer. */
-	if (!is_completion)
+	if (!is_completion && hvsi_get32(packet.operation) == HVSI_VSTOR_EXECUTE_SRB)
 		packet.u.srb.transfer_len = hvsi_le32(map ? map_len(map) : 0);
 	memcpy(saved.packet, &packet, sizeof(packet));
 	hvs_state_put(s->w, &saved, sizeof(saved));
 	hvs_state_put_map(s->w, r->chan->ch, map);
 	hvs_map_put(restored);
+}
+
+static void save_if_not_sent(struct hvsi_stor_request *r, void *arg)
+{
+	if (r->state != HVSI_REQ_UNSENT)
+		save_request(arg, r);
 }
 
 static unsigned count_disks(const struct hvs_storvsp *ctl)
@@ -129,24 +127,23 @@ int hvsi_stor_save(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w
 {
 	struct hvsi_stor_chan *c = ctx;
 	struct saving s = {.w = w};
-	struct saved_channel saved = {
+	const struct saved_channel saved = {
 		.negotiation = (uint8_t)c->state,
 		.tell_of_disks = atomic_load(&c->ctl->tell_of_disks),
 		.version = hvsi_le16(c->version),
 		.subchannels = hvsi_le16(c->subchannels),
+		.request_count = hvsi_le32(c->in_flight),
 		.disk_count = hvsi_le32(c->index ? 0 : count_disks(c->ctl)),
 	};
 
 	(void)ch;
-	hvsi_requests_visit(c, count_one, &s);
-	saved.request_count = hvsi_le32(s.count);
 	hvs_state_put(w, &saved, sizeof(saved));
 	if (!c->index)
 		save_disks(c->ctl, w);
-	hvsi_requests_visit(c, save_request, &s);
-	s.resets = true;
-	hvsi_requests_visit(c, save_request, &s);
-	return 0; /* the writer keeps its errors */
+	hvsi_requests_visit(c, save_if_not_sent, &s);
+	for (struct hvsi_stor_request *r = c->unsent; r; r = r->next)
+		save_request(&s, r); /* in order: a reset is answered behind what it ended */
+	return s.err;                /* the writer keeps its own */
 }
 
 /* ---- restoring ----------------------------------------------------------------------------- */
@@ -167,13 +164,25 @@ static int restore_disks(struct hvs_storvsp *ctl, uint32_t count, struct hvs_sta
 			changed = true;
 			continue;
 		}
-		atomic_fetch_or(&d->attentions, hvsi_get32(saved.attentions));
+		atomic_fetch_or(&d->attentions, hvsi_get32(saved.attentions) & HVSI_UA_ALL);
 		if (hvsi_get64(saved.num_blocks) != atomic_load(&d->num_blocks))
 			hvsi_disk_attend(d, HVSI_UA_CAPACITY_CHANGED);
 	}
 	if (changed)
 		atomic_store(&ctl->tell_of_disks, true);
 	return 0;
+}
+
+/*
+ * A command in the middle of its changes, which were to be one with what it looked at before: all
+ * others wait, also those that are restored and begun before it.
+ */
+static void hold_again(struct hvsi_stor_request *req)
+{
+	struct hvs_disk *disk = hvsi_disk_of_srb(req->chan->ctl, &req->packet.u.srb);
+
+	if (req->resume && disk)
+		hvsi_request_hold_again(req, disk);
 }
 
 static int restore_request(struct hvsi_stor_chan *c, struct hvs_state_reader *r)
@@ -187,9 +196,14 @@ static int restore_request(struct hvsi_stor_chan *c, struct hvs_state_reader *r)
 		err = hvs_state_get_extents(r, c->ch, c->ctl->max_transfer_bytes, &buffer);
 	if (err)
 		return err;
-	if (hvsi_get16(saved.packet_len) > sizeof(saved.packet) || !hvsi_request_available(c)) {
+	if (hvsi_get16(saved.packet_len) > sizeof(saved.packet) ||
+	    c->in_flight == HVSI_MAX_IN_FLIGHT)
+		err = -EBADMSG;
+	else if (!hvsi_request_available(c))
+		err = -ENOMEM;
+	if (err) {
 		hvs_extents_free(buffer);
-		return -EBADMSG;
+		return err;
 	}
 	req = hvsi_request_get(c);
 	req->xid = hvsi_get64(saved.xid);
@@ -202,6 +216,7 @@ static int restore_request(struct hvsi_stor_chan *c, struct hvs_state_reader *r)
 		hvsi_request_keep_unsent(req);
 	} else {
 		req->buffer = buffer;
+		hold_again(req);
 		hvsi_request_keep_restored(req);
 	}
 	return 0;
@@ -230,6 +245,8 @@ static int restore_channel(struct hvsi_stor_chan *c, struct hvs_state_reader *r)
 	err = restore_disks(c->ctl, c->index ? 0 : hvsi_get32(saved.disk_count), r);
 	for (uint32_t i = 0; !err && i < hvsi_get32(saved.request_count); i++)
 		err = restore_request(c, r);
+	if (c->in_flight)
+		hvsi_stor_chan_join(c);
 	return err;
 }
 

@@ -13,9 +13,9 @@
 
 /* The controller answers, whatever LUN is addressed and whether or not it is there. The length
  * in the CDB is not looked at: firmware sends 0 and means its buffer. */
-static enum hvsi_scsi_state report_luns(const struct hvsi_scsi_cmd *cmd,
-					const struct hvsi_vmscsi *srb)
+enum hvsi_scsi_state hvsi_scsi_report_luns(const struct hvsi_scsi_cmd *cmd)
 {
+	const struct hvsi_vmscsi *srb = &cmd->req->packet.u.srb;
 	uint8_t d[8 + 8 * HVS_STORVSP_MAX_DISKS] = {0};
 	uint32_t len = 8;
 
@@ -30,11 +30,11 @@ static enum hvsi_scsi_state report_luns(const struct hvsi_scsi_cmd *cmd,
 }
 
 /* NULL: *sense says what is wrong. */
-static const struct hvsi_scsi_command *find(const uint8_t *cdb, uint32_t *sense)
+static const struct hvsi_scsi_command *find(const uint8_t *cdb, uint32_t flags, uint32_t *sense)
 {
 	*sense = HVSI_SENSE_INVALID_OPCODE;
 	for (const struct hvsi_scsi_command *c = hvsi_disk_commands; c->execute; c++) {
-		if (c->opcode != cdb[0])
+		if (c->opcode != cdb[0] || (c->needs & flags) != c->needs)
 			continue;
 		if (!(c->traits & HVSI_SCSI_SERVICE_ACTION) || c->service_action == (cdb[1] & 0x1f))
 			return c;
@@ -43,8 +43,7 @@ static const struct hvsi_scsi_command *find(const uint8_t *cdb, uint32_t *sense)
 	return NULL;
 }
 
-/* The group code in the opcode says how long a CDB is (SPC-3 4.3.4.1). */
-static uint8_t cdb_len(uint8_t opcode)
+uint8_t hvsi_scsi_cdb_len(uint8_t opcode)
 {
 	static const uint8_t len[8] = {6, 10, 10, 0, 16, 12, 0, 0};
 
@@ -84,9 +83,9 @@ bool hvsi_scsi_map(const struct hvsi_scsi_cmd *cmd, uint32_t len, enum hvs_acces
 /* When the guest wants it back, in ticks of its channel; 0: never. */
 static uint32_t last_tick(const struct hvsi_stor_request *req, const struct hvsi_vmscsi *srb)
 {
-	uint32_t timeout_s = hvsi_get32(srb->timeout_s); /* 0 in the short SRBs of old versions */
+	uint32_t timeout_s = hvsi_get32(srb->timeout_s);
 
-	if (!timeout_s || timeout_s > LONGEST_TIMEOUT_S)
+	if (!timeout_s || timeout_s > LONGEST_TIMEOUT_S || !hvsi_stor_has_long_srbs(req->chan))
 		return 0;
 	return req->chan->tick + timeout_s ? req->chan->tick + timeout_s : 1;
 }
@@ -94,13 +93,19 @@ static uint32_t last_tick(const struct hvsi_stor_request *req, const struct hvsi
 static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 					    const struct hvsi_vmscsi *srb)
 {
-	uint32_t sense;
-	const struct hvsi_scsi_command *c = find(cmd->cdb, &sense);
-	uint8_t len = cdb_len(cmd->cdb[0]);
+	uint8_t len = hvsi_scsi_cdb_len(cmd->cdb[0]);
 	struct hvsi_stor_request *req = cmd->req;
+	const struct hvsi_scsi_command *c;
 	uint32_t attention;
+	int err = 0;
+	uint32_t sense;
 
-	if (!c || !(c->traits & HVSI_SCSI_DESPITE_ATTENTION)) {
+	if (hvsi_reservations_stale(cmd->disk))
+		err = hvsi_reservations_learn(cmd->disk);
+	cmd->flags = atomic_load_explicit(&cmd->disk->flags, memory_order_relaxed);
+	c = find(cmd->cdb, cmd->flags, &sense);
+	/* A command that has begun goes on, on the restored machine too. */
+	if (!req->resume && (!c || !(c->traits & HVSI_SCSI_DESPITE_ATTENTION))) {
 		attention = hvsi_disk_take_attention(cmd->disk);
 		if (attention)
 			return hvsi_scsi_check(req, attention);
@@ -109,8 +114,11 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 		return hvsi_scsi_invalid(req, sense);
 	if (srb->cdb_len < len || cmd->cdb[len - 1] & CONTROL_NACA || !direction_ok(cmd, c->traits))
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
+	if (err && c->traits & HVSI_SCSI_CLASSES)
+		return hvsi_scsi_check(req, HVSI_SENSE_TARGET_FAILURE);
+	if (hvsi_reservations_deny(cmd->disk, c->traits) && !hvsi_reservations_allow(cmd))
+		return hvsi_scsi_conflict(req);
 	cmd->num_blocks = atomic_load_explicit(&cmd->disk->num_blocks, memory_order_relaxed);
-	cmd->flags = atomic_load_explicit(&cmd->disk->flags, memory_order_relaxed);
 	if (c->traits & HVSI_SCSI_WRITES_MEDIUM && cmd->flags & HVS_BLK_INFO_READ_ONLY)
 		return hvsi_scsi_check(req, HVSI_SENSE_WRITE_PROTECTED);
 	req->disk = cmd->disk;
@@ -130,15 +138,16 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 				    .data_in = srb->data_in};
 
 	if (srb->cdb_len > HVSI_CDB_BYTES ||
-	    cmd.buffer_len > (buffer ? hvs_extents_len(buffer) : 0))
+	    cmd.buffer_len > (buffer ? hvs_extents_len(buffer) : 0) ||
+	    cmd.buffer_len > ctl->max_transfer_bytes)
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
 	/* These are answered where there is no disk, too. */
 	if ((cmd.cdb[0] == OP_REPORT_LUNS || cmd.cdb[0] == OP_INQUIRY) &&
 	    !direction_ok(&cmd, HVSI_SCSI_READS_DATA))
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
 	if (cmd.cdb[0] == OP_REPORT_LUNS)
-		return report_luns(&cmd, srb);
-	cmd.disk = hvsi_disk_find(ctl, ctl->ide ? ctl->ide_path : srb->path, srb->target, srb->lun);
+		return hvsi_scsi_report_luns(&cmd);
+	cmd.disk = hvsi_disk_of_srb(ctl, srb);
 	if (!cmd.disk)
 		return cmd.cdb[0] == OP_INQUIRY ? hvsi_scsi_inquiry_absent(&cmd, srb->lun)
 						: no_such_lun(req);

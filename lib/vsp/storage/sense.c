@@ -6,7 +6,9 @@
 
 #define STATUS_GOOD 0x00
 #define STATUS_CHECK_CONDITION 0x02
+#define STATUS_RESERVATION_CONFLICT 0x18
 #define SENSE_LEN 18u
+#define MEDIUM_ERROR 3u
 
 void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense)
 {
@@ -45,6 +47,24 @@ enum hvsi_scsi_state hvsi_scsi_invalid(struct hvsi_stor_request *req, uint32_t s
 	return fail(req, HVSI_SRB_INVALID_REQUEST, sense);
 }
 
+enum hvsi_scsi_state hvsi_scsi_check_info(struct hvsi_stor_request *req, uint32_t sense,
+					  uint64_t information)
+{
+	(void)fail(req, HVSI_SRB_ERROR, sense);
+	if (information <= UINT32_MAX) {
+		req->result.sense[0] |= 0x80; /* VALID */
+		hvsi_put_be32(req->result.sense + 3, (uint32_t)information);
+	}
+	return HVSI_SCSI_DONE;
+}
+
+enum hvsi_scsi_state hvsi_scsi_conflict(struct hvsi_stor_request *req)
+{
+	req->result = (struct hvsi_scsi_result){.scsi_status = STATUS_RESERVATION_CONFLICT,
+						.srb_status = HVSI_SRB_ERROR};
+	return HVSI_SCSI_DONE;
+}
+
 static uint32_t sense_of(enum hvs_blk_op op, enum hvs_blk_status status)
 {
 	switch (status) {
@@ -63,13 +83,20 @@ static uint32_t sense_of(enum hvs_blk_op op, enum hvs_blk_status status)
 	case HVS_BLK_UNSUPPORTED:
 		break;
 	}
-	return op == HVS_BLK_READ ? HVSI_SENSE_READ_ERROR : HVSI_SENSE_WRITE_ERROR;
+	return op == HVS_BLK_READ || op == HVS_BLK_LBA_STATUS ? HVSI_SENSE_READ_ERROR
+							      : HVSI_SENSE_WRITE_ERROR;
 }
 
 enum hvsi_scsi_state hvsi_scsi_failed(struct hvsi_stor_request *req)
 {
+	uint32_t sense = sense_of(req->blk.op, req->blk_status);
+
+	/* A back end does not say which block is bad: that is known if there was only one. */
+	if (!req->aborted && sense >> 16 == MEDIUM_ERROR && req->blk.op != HVS_BLK_FLUSH &&
+	    req->blk.len == req->disk->info.block_size)
+		return hvsi_scsi_check_info(req, sense, req->blk.offset / req->blk.len);
 	if (!req->aborted)
-		return hvsi_scsi_check(req, sense_of(req->blk.op, req->blk_status));
+		return hvsi_scsi_check(req, sense);
 	if (req->timed_out)
 		return hvsi_scsi_check(req, HVSI_SENSE_TIMED_OUT);
 	return fail(req, HVSI_SRB_ABORTED, HVSI_SENSE_ABORTED);

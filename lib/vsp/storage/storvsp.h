@@ -8,7 +8,9 @@
  *   control.c    negotiation, resets              drain.c    wait until requests have ended
  *   save.c       saved state
  *   scsi.c       one SCSI command: which LUN, which command, may it be done
- *   disk_commands.c   inquiry.c   mode.c   rw.c     the commands of a disk
+ *   disk_commands.c   the commands of a disk, in: inquiry.c  mode.c  opcodes.c  rw.c  unmap.c
+ *                     verify.c  write_same.c
+ *   reservation.c     who may use a disk; reservation_state.c and reservation_out.c: the rules
  *   sense.c      how commands end
  *
  * Channels of a controller may run on different workers. A request belongs to its channel and to
@@ -19,6 +21,7 @@
 
 #include "util/atomic.h"
 #include "vsp/storage/proto.h"
+#include "vsp/storage/reservation_state.h"
 
 #include <hvstack/channel.h>
 #include <hvstack/storage.h>
@@ -30,24 +33,37 @@ struct hvsi_stor_request;
 
 /* ---- draining (drain.c) ------------------------------------------------------------------- */
 
+enum hvsi_drain_kind {
+	HVSI_DRAIN_LEAVE,     /* the back end of one disk is to be let go of */
+	HVSI_DRAIN_EXCLUSIVE, /* a command wants one disk for itself */
+	HVSI_DRAIN_PREEMPTED, /* another controller took one disk */
+	HVSI_DRAIN_RESET,     /* of one disk */
+	HVSI_DRAIN_RESET_ALL, /* of any number */
+};
+
 /*
  * Waits until what is in flight for some disks has ended, on all channels; what comes meanwhile
  * does not count. Channels are asked by their workers, so that requests need no shared counters.
+ *
+ * Drains take turns if they are of the same kind and, but for HVSI_DRAIN_RESET_ALL, for the same
+ * disk. All others go on at the same time: a back end that hangs holds up those alone who wait for
+ * it anyway.
  */
 struct hvsi_drain {
 	struct hvsi_drain *next;
-	uint64_t disks; /* bit n: ctl->disk[n] */
-	bool abort;     /* cancel them; else only wait for those the back end has */
+	uint64_t disks; /* bit n: ctl->disk[n]; not 0 */
+	enum hvsi_drain_kind kind;
+	bool abort; /* cancel them; else only wait for those the back end has */
 	atomic_uint waiting;
 	void (*done)(struct hvsi_drain *drain); /* on any worker; may free it */
 };
 
-/* One at a time per controller; others wait for their turn. [any] */
+/* [any] */
 void hvsi_drain_start(struct hvs_storvsp *ctl, struct hvsi_drain *drain);
-/* The channel looks whether it has been asked. On its worker, before it takes new packets. */
+/* The channel has been asked. On its worker, before it takes new packets. */
 void hvsi_drain_check(struct hvsi_stor_chan *c);
 /* A request that counted has ended, or was given up by its channel. */
-void hvsi_drain_one_less(struct hvsi_stor_chan *c);
+void hvsi_drain_one_less(struct hvsi_stor_request *req);
 
 /* ---- disks (disk.c) ------------------------------------------------------------------------ */
 
@@ -63,8 +79,34 @@ enum hvsi_attention {
 	HVSI_UA_RESERVATIONS_RELEASED = 1u << 7,
 	HVSI_UA_REGISTRATIONS_PREEMPTED = 1u << 8,
 };
+#define HVSI_UA_ALL 0x1ffu
 
 enum hvsi_disk_state { HVSI_DISK_NONE, HVSI_DISK_PRESENT, HVSI_DISK_LEAVING };
+
+#define HVSI_DRAIN_PLACES (4 * HVS_STORVSP_MAX_DISKS + 1)
+#define HVSI_DRAIN_WORDS ((HVSI_DRAIN_PLACES + 63) / 64)
+
+/* Where drains take turns. */
+struct hvsi_drain_place {
+	struct hvsi_drain *first; /* at work */
+	struct hvsi_drain **last;
+};
+
+/* What is reserved, as far as this controller is concerned (reservation.c). */
+struct hvsi_reservations {
+	/* enum hvsi_scsi_trait: classes of commands that are denied, and from bit 16 on the
+	 * generation of the state that says so. */
+	_Atomic uint64_t known;
+	struct hvs_reservation_ops ops; /* no generation(): the state is `own` */
+	struct hvsi_spin lock;
+	uint64_t generation;       /* as in `known`; under lock */
+	uint64_t seen;             /* hvsi_pr_state.changes then; under lock */
+	struct hvsi_pr_state *own; /* NULL: of zeros; under lock */
+	/* Commands of a preempted nexus; not reset when a new disk takes the place. */
+	atomic_uint aborts; /* that were asked for since one began */
+	unsigned round;     /* `aborts` when the drain was started */
+	struct hvsi_drain drain;
+};
 
 /* Its memory stays as long as the controller: who has found it may look at it. */
 struct hvs_disk {
@@ -79,6 +121,7 @@ struct hvs_disk {
 	atomic_uint attentions; /* enum hvsi_attention */
 	/* A command that no write may overlap is being executed: writes are parked. */
 	atomic_bool exclusive;
+	struct hvsi_reservations reservations;
 	struct hvsi_drain leaving;
 	hvs_done_fn done;
 	void *done_arg;
@@ -87,28 +130,31 @@ struct hvs_disk {
 struct hvs_storvsp {
 	struct hvs_vmbus *bus;
 	struct hvs_device *dev;
+	struct hvs_guid initiator; /* who it is, for reservations */
 	uint32_t max_transfer_bytes;
 	uint16_t max_subchannels;
 	uint16_t max_version;
 	uint32_t subchannel_workers; /* 0: sub-channels are on the primary's worker */
 	bool ide;
 	uint8_t ide_path;
+	uint8_t ide_target;
 	atomic_bool ready; /* the primary's negotiation has ended: sub-channels may be used */
 	atomic_bool tell_of_disks; /* the guest is to look which disks there are */
 	struct hvs_disk disk[HVS_STORVSP_MAX_DISKS];
 
 	struct hvsi_spin lock;
-	struct hvsi_drain *drains; /* the first is at work; under lock */
+	struct hvsi_drain_place drains[HVSI_DRAIN_PLACES]; /* under lock */
 	/* Who looks into the table; a channel that leaves it waits for them. */
 	struct hvsi_gate looking;
 	unsigned channel_count;
-	_Atomic(struct hvsi_stor_chan *) channel[]; /* open ones, by sub-channel index */
+	_Atomic(struct hvsi_stor_chan *) channel[]; /* those that run, by sub-channel index */
 };
 
 /* hvs_vsp_ops.destroy() */
 void hvsi_storvsp_destroy(void *dev);
 /* NULL: there is none. */
 struct hvs_disk *hvsi_disk_find(struct hvs_storvsp *ctl, uint8_t path, uint8_t target, uint8_t lun);
+struct hvs_disk *hvsi_disk_of_srb(struct hvs_storvsp *ctl, const struct hvsi_vmscsi *srb);
 /* The next command the condition is for reports it. [any] */
 void hvsi_disk_attend(struct hvs_disk *disk, enum hvsi_attention attention);
 /* Sense data of a condition, which is over then; 0: there is none. */
@@ -137,7 +183,7 @@ enum hvsi_request_state {
 	HVSI_REQ_RUNNING,   /* its channel's worker is just busy with it */
 	HVSI_REQ_SUBMITTED, /* the back end has it */
 	HVSI_REQ_PARKED,    /* waits until a disk is not exclusive any more */
-	HVSI_REQ_DRAINING,  /* waits for others to end */
+	HVSI_REQ_DRAINING,  /* a reset, or an exclusive command: waits for others to end */
 	HVSI_REQ_RESTORED,  /* from saved state; begins when the bus runs */
 	HVSI_REQ_UNSENT,    /* its completion waits for room in the ring */
 	HVSI_REQ_FREE,
@@ -148,18 +194,20 @@ struct hvsi_stor_request {
 	struct hvs_blk_req blk;
 	struct hvsi_stor_request *next; /* in one of: free, done, unsent, parked */
 	struct hvsi_stor_chan *chan;
-	struct hvs_disk *disk; /* NULL: not for one */
+	struct hvs_disk *disk;  /* NULL: not for one */
+	struct hvs_disk *holds; /* made exclusive for it; or NULL */
 	struct hvs_map *map;
 	uint64_t xid;
 	enum hvsi_request_state state;
 	bool wants_completion;
-	bool wants_exclusive; /* parked for that */
-	bool counted;         /* somebody waits for its end: hvsi_drain_one_less() */
-	bool aborted;         /* begins nothing new */
-	bool timed_out;       /* that is why */
-	uint8_t resume;       /* how far a command that can't be begun again has come; saved */
-	uint32_t last_tick;   /* aborted after it; 0: never */
-	uint32_t packet_len;  /* bytes of the request and of its completion */
+	bool wants_exclusive;    /* parked for that */
+	uint8_t counted;         /* bit enum hvsi_drain_kind: hvsi_drain_one_less() */
+	bool aborted;            /* begins nothing new */
+	bool timed_out;          /* that is why */
+	uint8_t resume;          /* how far a command that can't be begun again has come; saved */
+	atomic_bool at_back_end; /* submitted and not completed */
+	uint32_t last_tick;      /* aborted after it; 0: never */
+	uint32_t packet_len;     /* bytes of the request and of its completion */
 	/* The request, and when it is done its completion. */
 	struct hvsi_vstor_packet packet;
 	enum hvs_blk_status blk_status;
@@ -225,10 +273,14 @@ struct hvsi_stor_chan {
 	uint32_t tick;
 	bool ticking;
 
-	_Atomic(struct hvsi_drain *) drain; /* what the controller asks */
-	bool drain_seen;                    /* and those that count are counted */
-	unsigned counted;
+	bool joined; /* is in ctl->channel: takes part in drains */
+	/* Drains that have not been looked at, bit n: of ctl->drains[n]; is there one? */
+	atomic_bool asked;
+	_Atomic uint64_t asked_by[HVSI_DRAIN_WORDS];
+	uint16_t counted[HVSI_DRAIN_PLACES]; /* requests that drains wait for here */
 };
+
+#define HVSI_MAX_IN_FLIGHT 1024u /* per channel */
 
 /* As few as make progress possible. 0, -ENOMEM. */
 int hvsi_requests_init(struct hvsi_stor_chan *c);
@@ -240,6 +292,8 @@ struct hvsi_stor_request *hvsi_request_get(struct hvsi_stor_chan *c);
 void hvsi_request_reply(struct hvsi_stor_request *req);
 /* An SRB: is it done, or does it go on by itself? */
 void hvsi_request_step(struct hvsi_stor_request *req, enum hvsi_scsi_state state);
+/* From saved state: nobody gets at the disk before this command, which had it for itself. */
+void hvsi_request_hold_again(struct hvsi_stor_request *req, struct hvs_disk *disk);
 /* From saved state: req->packet is its completion, to be sent when there is room; or it is the
  * request, to be done in the first ready(). */
 void hvsi_request_keep_unsent(struct hvsi_stor_request *req);
@@ -270,11 +324,19 @@ extern const struct hvs_vsp_ops hvsi_storvsp_chan_ops;
 
 struct hvsi_stor_chan *hvsi_stor_chan_create(struct hvs_storvsp *ctl, struct hvs_channel *ch,
 					     const struct hvs_open_params *params);
+/* From now on drains ask the channel: it must be running, or have requests. */
+void hvsi_stor_chan_join(struct hvsi_stor_chan *c);
 void hvsi_stor_chan_destroy(struct hvsi_stor_chan *c);
 
 bool hvsi_stor_ready(const struct hvsi_stor_chan *c);
+/* SRBs have flags and a time-out: from 5.1 on. */
+bool hvsi_stor_has_long_srbs(const struct hvsi_stor_chan *c);
+/* A packet that was just received, or restored: req->packet. buffer may be NULL. */
+void hvsi_stor_execute(struct hvsi_stor_request *req, const struct hvs_extents *buffer);
 /* Everything but SRBs of a channel that is ready. */
 void hvsi_stor_control(struct hvsi_stor_request *req);
+/* What a reset waited for has ended. */
+void hvsi_stor_reset_done(struct hvsi_stor_request *req);
 bool hvsi_stor_version_known(const struct hvs_storvsp *ctl, uint16_t version);
 
 int hvsi_stor_save(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w);
@@ -302,7 +364,13 @@ enum hvsi_scsi_trait {
 	HVSI_SCSI_WRITES_MEDIUM = 1u << 2,     /* not if that is read-only */
 	HVSI_SCSI_SERVICE_ACTION = 1u << 3,    /* one of several behind this opcode */
 	HVSI_SCSI_DESPITE_ATTENTION = 1u << 4, /* does not report unit attention conditions */
+	/* What a reservation of another initiator may forbid (SPC-4 table 68, SBC-3 table 13, SPC-2
+	 * table 8); one of these, or none for what is always allowed. */
+	HVSI_SCSI_ASKS = 1u << 13,    /* about the device: only that of RESERVE(6) and (10) does */
+	HVSI_SCSI_LOOKS = 1u << 14,   /* at the medium: an exclusive access one does */
+	HVSI_SCSI_CHANGES = 1u << 15, /* what others see: a write exclusive one does, too */
 };
+#define HVSI_SCSI_CLASSES (HVSI_SCSI_ASKS | HVSI_SCSI_LOOKS | HVSI_SCSI_CHANGES)
 
 /* A command of some type of device. */
 struct hvsi_scsi_command {
@@ -310,10 +378,17 @@ struct hvsi_scsi_command {
 	uint8_t service_action; /* with HVSI_SCSI_SERVICE_ACTION */
 	uint16_t traits;        /* enum hvsi_scsi_trait */
 	enum hvsi_scsi_state (*execute)(const struct hvsi_scsi_cmd *cmd);
+	/* Bits that are looked at, of the CDB from its second byte on: REPORT SUPPORTED OPERATION
+	 * CODES tells them. Not those of the service action. */
+	uint8_t usage[HVSI_CDB_BYTES - 1];
+	uint8_t needs; /* HVS_BLK_INFO_*: disks without any of these don't know the command */
 };
 
 /* disk_commands.c; the last has no execute */
 extern const struct hvsi_scsi_command hvsi_disk_commands[];
+
+/* The group code in the opcode says how long a CDB is (SPC-3 4.3.4.1); 0: nothing known. */
+uint8_t hvsi_scsi_cdb_len(uint8_t opcode);
 
 /* scsi.c: r->packet holds the SRB. */
 enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor_request *req,
@@ -323,6 +398,10 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 enum hvsi_scsi_state hvsi_scsi_good(struct hvsi_stor_request *req, uint32_t transferred);
 enum hvsi_scsi_state hvsi_scsi_check(struct hvsi_stor_request *req, uint32_t sense);
 enum hvsi_scsi_state hvsi_scsi_invalid(struct hvsi_stor_request *req, uint32_t sense);
+enum hvsi_scsi_state hvsi_scsi_conflict(struct hvsi_stor_request *req);
+/* With a valid INFORMATION field, if it can hold the value. */
+enum hvsi_scsi_state hvsi_scsi_check_info(struct hvsi_stor_request *req, uint32_t sense,
+					  uint64_t information);
 /* The request was aborted, or its back end failed with req->blk_status. */
 enum hvsi_scsi_state hvsi_scsi_failed(struct hvsi_stor_request *req);
 /* Data for the guest: as much of it as fits alloc_len and the guest's buffer. */
@@ -336,10 +415,14 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 #define HVSI_SENSE_WRITE_ERROR 0x030c00u
 #define HVSI_SENSE_READ_ERROR 0x031100u
 #define HVSI_SENSE_TARGET_FAILURE 0x044400u
+#define HVSI_SENSE_PARAMETER_LIST_LENGTH 0x051a00u
 #define HVSI_SENSE_INVALID_OPCODE 0x052000u
 #define HVSI_SENSE_LBA_OUT_OF_RANGE 0x052100u
 #define HVSI_SENSE_INVALID_FIELD 0x052400u
+#define HVSI_SENSE_INVALID_PARAMETER 0x052600u
+#define HVSI_SENSE_INVALID_RELEASE 0x052604u
 #define HVSI_SENSE_SAVING_NOT_SUPPORTED 0x053900u
+#define HVSI_SENSE_NO_REGISTRATION_RESOURCES 0x055504u
 #define HVSI_SENSE_MEDIUM_CHANGED 0x062800u
 #define HVSI_SENSE_BUS_RESET 0x062902u
 #define HVSI_SENSE_LUN_RESET 0x062903u
@@ -353,15 +436,129 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 #define HVSI_SENSE_SPACE_ALLOCATION_FAILED 0x072707u
 #define HVSI_SENSE_ABORTED 0x0b0000u
 #define HVSI_SENSE_TIMED_OUT 0x0b2e02u
+#define HVSI_SENSE_MISCOMPARE 0x0e1d00u
+
+/* ---- reservations (reservation.c) ------------------------------------------------------------ */
+
+/* disk->cfg says where they are kept. 0, -EINVAL, -ENOTSUP, -ENOMEM, -EBADMSG, what read() says. */
+int hvsi_reservations_attach(struct hvs_disk *disk);
+void hvsi_reservations_detach(struct hvs_disk *disk);
+/* Others have changed them: 0, or a negative errno, and it is not known what is reserved. On a
+ * worker. */
+int hvsi_reservations_learn(struct hvs_disk *disk);
+/* The same for all disks: commands that wait may have to be aborted. */
+void hvsi_reservations_look(struct hvs_storvsp *ctl);
+/* What RESERVE(6) and (10) did is over when the disk is reset, or the guest left the controller. */
+void hvsi_reservations_reset(struct hvs_disk *disk);
+void hvsi_reservations_nexus_lost(struct hvs_storvsp *ctl);
+
+static inline bool hvsi_reservations_stale(const struct hvs_disk *disk)
+{
+	const struct hvsi_reservations *r = &disk->reservations;
+
+	return r->ops.generation &&
+	       r->ops.generation(disk->cfg.reservation_store) !=
+		       atomic_load_explicit(&r->known, memory_order_relaxed) >> 16;
+}
+
+/* May a command with these traits conflict with a reservation? */
+static inline bool hvsi_reservations_deny(const struct hvs_disk *disk, uint32_t traits)
+{
+	return atomic_load_explicit(&disk->reservations.known, memory_order_relaxed) & traits &
+	       HVSI_SCSI_CLASSES;
+}
+
+/* A command of a class that is denied: is it allowed, being what it is? */
+bool hvsi_reservations_allow(const struct hvsi_scsi_cmd *cmd);
+
+enum hvsi_scsi_state hvsi_scsi_reserve_in(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_reserve_out(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_reserve(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_release(const struct hvsi_scsi_cmd *cmd);
 
 /* inquiry.c, mode.c, rw.c */
 enum hvsi_scsi_state hvsi_scsi_inquiry(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_inquiry_absent(const struct hvsi_scsi_cmd *cmd, uint8_t lun);
 enum hvsi_scsi_state hvsi_scsi_mode_sense6(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_mode_sense10(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_mode_select6(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_mode_select10(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_read(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_write(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_synchronize_cache(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_prefetch(const struct hvsi_scsi_cmd *cmd);
+
+/* verify.c, write_same.c, unmap.c */
+enum hvsi_scsi_state hvsi_scsi_verify(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_write_and_verify(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_compare_and_write(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_orwrite(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_write_same(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_unmap(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_get_lba_status(const struct hvsi_scsi_cmd *cmd);
+
+/* opcodes.c: of a device that has these commands; the last has no execute */
+enum hvsi_scsi_state hvsi_scsi_report_opcodes(const struct hvsi_scsi_cmd *cmd,
+					      const struct hvsi_scsi_command *commands);
+enum hvsi_scsi_state hvsi_scsi_report_task_management(const struct hvsi_scsi_cmd *cmd);
+/* scsi.c */
+enum hvsi_scsi_state hvsi_scsi_report_luns(const struct hvsi_scsi_cmd *cmd);
+
+/* ---- helpers of disk commands (rw.c) ------------------------------------------------------- */
+
+/* Bits of the second byte of CDBs that name blocks. */
+#define HVSI_CDB_PROTECT 0xe0 /* protection information, which no disk has */
+#define HVSI_CDB_DPO 0x10
+#define HVSI_CDB_FUA 0x08
+#define HVSI_CDB_RELADR 0x01 /* obsolete since SBC-2 */
+
+/* The blocks a CDB names. */
+struct hvsi_span {
+	uint64_t lba;
+	uint32_t blocks;
+	uint8_t flags; /* CDB byte 1 */
+};
+
+struct hvsi_span hvsi_scsi_span(const uint8_t *cdb);
+/* Do the blocks lie on the disk? None may lie just behind its end. */
+bool hvsi_scsi_span_fits(const struct hvsi_scsi_cmd *cmd, const struct hvsi_span *s);
+/* The largest transfer of one command, in blocks: VPD page B0h tells it. */
+uint32_t hvsi_scsi_max_transfer(const struct hvsi_scsi_cmd *cmd);
+/* Make what was written durable, then end the command. */
+enum hvsi_scsi_state hvsi_scsi_flush(struct hvsi_stor_request *req);
+
+/* Copy between private memory and the guest's buffer in req->map; [off, off + len) lies in it. */
+void hvsi_scsi_copy_from_guest(const struct hvsi_stor_request *req, void *to, size_t off,
+			       size_t len);
+void hvsi_scsi_copy_to_guest(const struct hvsi_stor_request *req, size_t off, const void *from,
+			     size_t len);
+
+/*
+ * Write the same 4 KiB, a whole number of blocks, again and again to part of req's disk; zeros if
+ * they are. Lies in req->work. `done` may be NULL: the command is done then.
+ */
+#define HVSI_FILL_BYTES 4096u
+#define HVSI_FILL_IOV 64u
+struct hvsi_fill {
+	uint64_t offset; /* bytes */
+	uint64_t end;
+	bool may_unmap; /* hvsi_scsi_zero(): if the disk has unmapped blocks that read as zeros */
+	enum hvsi_scsi_state (*done)(struct hvsi_stor_request *req);
+	struct iovec iov[HVSI_FILL_IOV];
+	uint8_t pattern[HVSI_FILL_BYTES];
+};
+
+/* write_same.c */
+enum hvsi_scsi_state hvsi_scsi_fill(struct hvsi_stor_request *req, struct hvsi_fill *fill);
+/* The fastest way to make part of a disk read as zeros; fill->pattern is zeros. */
+enum hvsi_scsi_state hvsi_scsi_zero(struct hvsi_stor_request *req, struct hvsi_fill *fill);
+uint32_t hvsi_scsi_max_write_same(const struct hvs_disk *disk);
+uint32_t hvsi_scsi_max_compare_and_write(const struct hvs_storvsp *ctl,
+					 const struct hvs_disk *disk);
+
+/* unmap.c: limits of UNMAP, which VPD page B0h tells */
+#define HVSI_UNMAP_MAX_DESCRIPTORS 256u
+uint32_t hvsi_scsi_max_unmap(const struct hvs_disk *disk);
 
 /*
  * Map the first len bytes of the guest's buffer, for data that move in the command's direction,

@@ -11,3 +11,26 @@ nth_disk()
 {
 	ls -d /sys/class/scsi_device/*/device/block/* | sort -t/ -k5,5V | sed -n "$(($1 + 1))s|.*/|/dev/|p"
 }
+
+# sg_of DISK: its generic device, for what talks SCSI.
+sg_of()
+{
+	[ -d /sys/class/scsi_generic ] || modprobe sg
+	ls -d "/sys/block/${1##*/}/device/scsi_generic/"* | sed 's|.*/|/dev/|'
+}
+
+# complaints: what the kernel says against the disks or VMBus; fails if it says nothing.
+complaints()
+{
+	dmesg -r | grep -E '^<[0-4]>' |
+		grep -iE 'hv_|vmbus|storvsc|scsi|sd [0-9]|sr [0-9]|I/O error|EXT4-fs|blocked for|BUG|WARNING'
+}
+
+# disk_of SECTORS: the disk of that size, whatever drives it.
+disk_of()
+{
+	for size in /sys/block/[sv]d*/size; do
+		[ "$(cat "$size")" = "$1" ] && echo "/dev/$(basename "${size%/size}")" && return
+	done
+	fail "there is no disk of $1 sectors"
+}

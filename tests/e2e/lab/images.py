@@ -18,10 +18,10 @@ BASE_PACKAGES = ["kmod", "systemd-sysv", "udev"]
 
 # What a guest's initrd loads before it looks for the root file system. The first list is what an
 # unmodified guest of Hyper-V needs; the second serves kernels that have these as modules, the third
-# is loaded only when the kernel command line asks (stand-in VMMs whose disks are virtio-scsi).
+# is loaded only when the kernel command line asks (stand-in VMMs whose disks are virtio).
 GUEST_MODULES = ["hv_vmbus", "hv_storvsc", "sd_mod", "ext4"]
 GUEST_MODULES_OPTIONAL = ["crc32c_intel", "crc32c_generic"]
-GUEST_MODULES_ON_REQUEST = ["virtio_pci", "virtio_scsi"]
+GUEST_MODULES_ON_REQUEST = ["virtio_pci", "virtio_scsi", "virtio_blk"]
 
 
 class Cpio:
@@ -89,7 +89,7 @@ def guest_initrd(kernel):
     return final
 
 
-def guest_session(script, token, end, init):
+def guest_session(script, token, end, init, files=None):
     """The part that belongs to one start of a guest: the script it runs and how that ends.
 
     `init` is what the initramfs hands over to, on the root disk or "" to stay where it is.
@@ -101,6 +101,8 @@ def guest_session(script, token, end, init):
     cpio.file("e2e/token", token)
     cpio.file("e2e/end", end)
     cpio.file("e2e/real-init", init)
+    for name, path in (files or {}).items():
+        cpio.file(f"e2e/{name}", path, 0o755)
     return cpio.finish()
 
 
@@ -193,16 +195,30 @@ def work_image(root):
     return final
 
 
-def keep_kvm():
-    """L1's little helper, compiled. Cached."""
-    source = E2E / "nested/keep-kvm.c"
-    final = host.LAB / f"keep-kvm-{host.digest(source)}"
+def program(source):
+    """A C file of tests/e2e, compiled so that it runs in an initramfs. Cached."""
+    source = E2E / source
+    final = host.LAB / f"{source.stem}-{host.digest(source)}"
     if not final.exists():
         host.need("cc")
         scratch = final.with_suffix(".tmp")
-        sh("cc", "-O1", "-static", "-o", scratch, source)
+        sh("cc", "-O1", "-Wall", "-static", "-pthread", "-o", scratch, source)
         scratch.rename(final)
     return final
+
+
+def programs(names):
+    """{name: Path} of what scenarios name: C files and scripts of tests/e2e, programs of TOOLS."""
+    found = {}
+    for name in names:
+        if name.endswith(".c"):
+            found[Path(name).stem] = program(name)
+        elif "/" in name:
+            found[Path(name).name] = E2E / name
+        else:
+            host.need(name)
+            found[name] = Path(host.which(name))
+    return found
 
 
 def nested_initramfs(kernel, modules, programs, guests):

@@ -79,6 +79,10 @@ class Here:
         if not keep:
             shutil.rmtree(self.dir / job.name)
 
+    def program(self, job, name):
+        """Where one of the job's programs is."""
+        return str(job.programs[name])
+
     def guest_files(self, kernel):
         return str(kernel.image), str(images.guest_initrd(kernel))
 
@@ -92,6 +96,9 @@ class Here:
         except subprocess.TimeoutExpired:
             raise LabError(f"no answer in {timeout} s from: {command}") from None
         return done.returncode, done.stdout, done.stderr
+
+    def threads(self):
+        return ""  # gdb can tell
 
     def unprivileged(self, command):
         """The shell command that runs `command` as a user who may not override permissions."""
@@ -180,7 +187,9 @@ class Nested:
 
     def _command(self):
         opt = self._options
-        programs = {"hvrun": Path(opt.hvrun), "keep-kvm": images.keep_kvm()}
+        programs = {"hvrun": Path(opt.hvrun), "keep-kvm": images.program("nested/keep-kvm.c")}
+        for job in self._jobs:
+            programs.update(job.programs)
         guests = {}
         for kernel in self._kernels:
             guests[f"{kernel.key}.vmlinuz"] = kernel.image
@@ -247,6 +256,9 @@ class Nested:
     def leave_job(self, job, keep):
         self.run(f"umount /{job.name}")
 
+    def program(self, job, name):
+        return f"/bin/{name}"
+
     def guest_files(self, kernel):
         return f"/guests/{kernel.key}.vmlinuz", f"/guests/{kernel.key}.initrd"
 
@@ -292,6 +304,18 @@ class Nested:
         while not line.endswith(b"\n"):
             line += self._receive(1)
         return line
+
+    def threads(self):
+        """Where a VMM's threads are, for a log: a guest that says nothing any more leaves no other trace."""
+        try:
+            return self.run(
+                "cd /proc/$(cat /run/vmm.pid)/task && for t in *; do"
+                " echo \"$t $(cat $t/comm) $(cut -d' ' -f3 $t/stat) $(cat $t/syscall)\"; cat $t/stack; done;"
+                " cat /proc/interrupts; cat /sys/block/vd*/inflight",
+                timeout=20,
+            )[1]
+        except LabError as e:
+            return f"{e}\n"
 
     def unprivileged(self, command):
         return f"su -s /bin/sh nobody -c {shlex.quote(command)}"

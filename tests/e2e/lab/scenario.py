@@ -188,6 +188,8 @@ class Lab:
         self.dir = directory
         self.kernel = job.kernel
         self.facts = {}
+        self.long = options.long  # the full length was asked for
+        self._job = job
         self._synic = job.synic
         self._options = options
         self._log = log
@@ -200,6 +202,11 @@ class Lab:
         """Something that was seen, for --report."""
         self.facts[name] = value
 
+    def say(self, text):
+        """Something worth reading while it runs, and in the log."""
+        host.progress(text)
+        self._write_log(text + "\n")
+
     def check(self, condition, message):
         if not condition:
             raise Failed(message)
@@ -211,18 +218,22 @@ class Lab:
             raise LabError(f"'{command}' failed there ({status}): {(err or out).strip()}")
         return out
 
+    def program(self, name):
+        """One of the scenario's PROGRAMS, for shell()."""
+        return self.machine.program(self._job, name)
+
     def on_close(self, command):
         """Registers a shell command that undoes something, for when all guests are gone."""
         self._undo.insert(0, command)
 
-    def hvrun(self, *, initrd, disks=("root.img",), append=""):
+    def hvrun(self, *, initrd, disks=("root.img",), append="", cpus=None, options=(), vmm=None):
         """hvrun's command line. Disks are files in self.dir, or absolute; ',ro' may follow."""
         image, _ = self.machine.guest_files(self.kernel)
-        command = [self.machine.hvrun, "--kernel", image, "--initrd", initrd]
+        command = [vmm or self.machine.hvrun, *options, "--kernel", image, "--initrd", initrd]
         # panic=-1: a crashed guest ends at once. quiet: the console is slow.
         talk = "ignore_loglevel" if self._options.verbose else "quiet"
         command += ["--append", f"console=ttyS0 {talk} panic=-1 mitigations=off {append}".strip()]
-        command += ["--memory", f"{self._options.memory}M", "--cpus", str(self._options.cpus)]
+        command += ["--memory", f"{self._options.memory}M", "--cpus", str(cpus or self._options.cpus)]
         command += ["--synic", self._synic]
         for disk in disks:
             command += ["--disk", os.path.join(self.dir, disk)]
@@ -230,21 +241,26 @@ class Lab:
 
     def start(
         self, script, *, end="poweroff", systemd=False, initramfs=False, disks=(), append="",
-        on_output=None,
+        cpus=None, options=(), vmm=None, programs=(), on_output=None,
     ):  # fmt: skip
         """Starts a guest that runs `script` as root, then does `end`. `disks` come after root.
 
         systemd: as a unit of the whole system. initramfs: with busybox, no disk is mounted.
+        options: more of hvrun's. vmm: another program with its command line. programs: which of its PROGRAMS the guest has in /run/e2e.
         """
         self._starts += 1
         token = os.urandom(8).hex()
         _, kernel_part = self.machine.guest_files(self.kernel)
         session = os.path.join(self.dir, f"session{self._starts}")
         init = "" if initramfs else "/sbin/init" if systemd else "/run/e2e/init"
-        self.machine.write(session, images.guest_session(script, token, end, init))
+        files = {name: self._job.programs[name] for name in programs}
+        self.machine.write(session, images.guest_session(script, token, end, init, files))
         initrd = os.path.join(self.dir, f"initrd{self._starts}")
         self.shell(f"cat {shlex.quote(kernel_part)} {shlex.quote(session)} > {shlex.quote(initrd)}")
-        argv = self.hvrun(initrd=initrd, disks=["root.img", *disks], append=append)
+        argv = self.hvrun(
+            initrd=initrd, disks=["root.img", *disks], append=append, cpus=cpus,
+            options=options, vmm=vmm,
+        )  # fmt: skip
         self._write_log(f"-- {shlex.join(argv)}\n")
         process = self.machine.start(argv)
         guest = Guest(process, token, self._write_log, self._deadline, on_output)
@@ -266,6 +282,8 @@ class Lab:
 
     def close(self):
         self.fact("boot_seconds", [guest.boot_seconds for guest in self._guests])
+        if any(not guest.ended for guest in self._guests):
+            self._write_log("-- what hvrun's threads are doing:\n" + self.machine.threads())
         for guest in self._guests:
             guest.close()
         for command in self._undo:

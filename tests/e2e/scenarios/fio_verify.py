@@ -1,0 +1,47 @@
+"""fio writes blocks of all sizes from four jobs and checks them; all channels of the disk work."""
+
+PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
+
+CPUS = 4
+SECONDS = 6
+SECONDS_LONG = 60
+
+SCRIPT = r"""
+. /run/e2e/lib.sh
+disk=$(nth_disk 1)
+cd /sys/bus/vmbus/devices
+used()
+{
+	for channel in $(grep -l ba6163d9 */class_id | sed 's|class_id|channels/*|'); do
+		echo "${channel##*/} $(cat $channel/cpu $channel/events $channel/interrupts | xargs)"
+	done
+}
+used > /tmp/before
+fio --name=jobs --filename=$disk --direct=1 --ioengine=libaio --thread --rw=randwrite \
+	--bsrange=512-1M --iodepth=32 --numjobs=4 --size=25% --offset_increment=25% \
+	--verify=crc32c --verify_fatal=1 --verify_backlog=64 --verify_backlog_batch=32 \
+	--verify_state_save=0 --eta=never --time_based --runtime=SECONDS \
+	--group_reporting --output=/tmp/fio ||
+	{ tail -n 40 /tmp/fio; fail "fio found an error"; }
+grep -E 'err=|READ:|WRITE:' /tmp/fio
+used > /tmp/after
+join /tmp/before /tmp/after | while read -r id cpu out in _ out2 in2; do
+	echo "channel $id: CPU $cpu, $((out2 - out)) signals to the host, $((in2 - in)) interrupts"
+done
+complaints && fail "see above"
+exit 0
+"""
+
+
+def run(lab):
+    lab.shell("truncate -s 512M data.img")
+    seconds = SECONDS_LONG if lab.long else SECONDS
+    output = lab.boot(SCRIPT.replace("SECONDS", str(seconds)), disks=["data.img"], cpus=CPUS)
+    lines = output.splitlines()
+    lab.fact("fio", [" ".join(x.split()) for x in lines if x.lstrip().startswith(("READ:", "WRITE:"))])
+    channels = [x for x in lines if x.startswith("channel ")]
+    lab.fact("channels", channels)
+    lab.check("err= 0" in output, f"fio said: {output}")
+    lab.check(len(channels) == CPUS, f"not a channel for each CPU: {channels}")
+    idle = [x for x in channels if " 0 signals" in x or " 0 interrupts" in x]
+    lab.check(not idle, f"no traffic: {idle}")

@@ -1,0 +1,74 @@
+"""libiscsi's conformance suite finds no fault in a disk, nor in one that is read-only."""
+
+import re
+
+PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
+
+SCRIPT = r"""
+. /run/e2e/lib.sh
+echo "== writable"
+iscsi-test-cu --dataloss --verbose --test=SCSI $(sg_of $(nth_disk 1)) 2>&1
+echo "== read-only"
+iscsi-test-cu --dataloss --verbose --test=SCSI.ReadOnly $(sg_of $(nth_disk 2)) 2>&1
+exit 0
+"""
+
+# Linux's storvsc reports an INQUIRY or MODE SENSE as successful even if the disk refused it.
+FAILS_THROUGH_STORVSC = {"Inquiry.EVPD"}
+
+# Why the suite may leave a test out.
+MAY_SKIP = [
+    "only supported for iSCSI backends",
+    "Multipath unavailable",
+    "allow-sanitize flag is not set",
+    "not removable",
+    "not write-protected",
+    # Hyper-V's disks do not know these either.
+    r"(EXTENDED_?COPY|RECEIVE_?COPY_?RESULTS?|ORWRITE|PREFETCH\d+|READDEFECTDATA\d+|"
+    r"WRITEATOMIC16|RESERVE6) is not implemented",
+]
+
+
+def results(output):
+    """{"Suite.Test": (passed, [what was said])}"""
+    found, suite, test = {}, None, None
+    for line in output.splitlines():
+        if match := re.match(r"\s*Suite: (\S+)", line):
+            suite, test = match.group(1), None
+            continue
+        if match := re.match(r"\s*Test: (\S+) \.\.\.(.*)", line):
+            test, line = f"{suite}.{match.group(1)}", match.group(2)
+            found[test] = [None, []]
+        if test is None or not line.strip():
+            continue
+        if line.strip() in ("passed", "FAILED"):
+            found[test][0] = line.strip() == "passed"
+        elif line.startswith("Run Summary"):
+            test = None
+        else:
+            found[test][1].append(" ".join(line.split()))
+    return found
+
+
+def judge(lab, kind, found):
+    failed, skipped, left_out = {}, {}, 0
+    for test, (passed, said) in found.items():
+        why = "; ".join(said) or "nothing said"
+        skip = [text for text in said if "[SKIPPED]" in text]
+        if not passed and test not in FAILS_THROUGH_STORVSC:
+            failed[test] = why
+        elif skip and not any(re.search(reason, skip[-1]) for reason in MAY_SKIP):
+            skipped[test] = skip[-1]
+        left_out += bool(skip)
+    lab.fact(kind, {"tests": len(found), "left_out": left_out, "failed": failed, "skipped": skipped})
+    return [f"{test} ({why})" for test, why in {**failed, **skipped}.items()]
+
+
+def run(lab):
+    lab.shell("truncate -s 128M data.img readonly.img")
+    output = lab.boot(SCRIPT, disks=["data.img", "readonly.img,ro"])
+    writable, _, readonly = output.partition("== read-only")
+    complaints = judge(lab, "writable", results(writable))
+    complaints += judge(lab, "readonly", results(readonly))
+    lab.check(output.count("Elapsed time") == 2, "the suite did not run to its end, twice")
+    lab.check(not complaints, f"{len(complaints)} tests: " + ", ".join(complaints))

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: MIT */
+#include "disks.h"
+
+#include "iothreads.h"
+#include "report.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <hvstack/host/fault.h>
+#include <hvstack/host/filedisk.h>
+#include <hvstack/host/nbddisk.h>
+#include <hvstack/host/reservation.h>
+#include <hvstack/storage.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uuid/uuid.h>
+
+#define MAX_LAYERS 3u
+#define MAX_QUEUES 17u
+
+/* Fixed: guests name disks by the controller, too. The last byte is its number. */
+static const struct hvs_guid controller_id = {
+	{0x6e, 0x75, 0x72, 0x76, 0x68, 0x00, 0x00, 0x40, 0x80, 0x00, 's', 'c', 's', 'i', '0', '0'}};
+/* Names of disks are made in this name space: a file has the same on each start. */
+static const uuid_t disk_name_space = {0x9c, 0x1f, 0x2a, 0x5d, 0x70, 0x0e, 0x4b, 0x6c,
+				       0x92, 0x31, 0x58, 0xd4, 0x0b, 0x77, 0xe6, 0xa3};
+
+/* A back end, or a filter on the layer below. */
+struct layer {
+	const struct hvs_blk_ops *ops;
+	void *disk;
+	void (*close)(void *disk);
+};
+
+struct disk {
+	struct disk *next;
+	struct disks *disks;
+	struct disk_option option; /* strings are our own */
+	struct hvs_disk *handle;
+	struct hvs_filedisk *filedisk;             /* the lowest layer if it is one */
+	struct hvs_fault *fault;                   /* a layer, if wanted */
+	struct hvs_reservation_file *reservations; /* of a shared disk */
+	struct layer layer[MAX_LAYERS];
+	unsigned layer_count;
+	struct event *gone_event; /* activated when the library does not use it any more */
+	void (*gone)(void *arg);
+	void *gone_arg;
+	bool leaving;
+};
+
+struct disks {
+	struct disks_config cfg;
+	struct hvs_storvsp *controller[HVRUN_MAX_CONTROLLERS];
+	struct disk *first;
+	unsigned made; /* for ids */
+};
+
+struct disks *disks_create(const struct disks_config *cfg)
+{
+	struct disks *disks = calloc(1, sizeof(*disks));
+
+	if (disks)
+		disks->cfg = *cfg;
+	return disks;
+}
+
+static bool fail(char *why, const char *what, int err)
+{
+	snprintf(why, DISKS_WHY, "%s: %s", what, strerror(-err));
+	return false;
+}
+
+/* ---- layers ------------------------------------------------------------------------------- */
+
+static void push(struct disk *d, const struct hvs_blk_ops *ops, void *disk, void (*close)(void *))
+{
+	d->layer[d->layer_count++] = (struct layer){ops, disk, close};
+}
+
+static void close_filedisk(void *disk)
+{
+	hvs_filedisk_close(disk);
+}
+
+/* One for each queue. Returns how many. */
+static uint32_t all_bases(const struct disks *disks, struct event_base *bases[MAX_QUEUES])
+{
+	size_t count = iothreads_count(disks->cfg.threads);
+
+	bases[0] = disks->cfg.base;
+	for (size_t i = 0; i < count; i++)
+		bases[1 + i] = iothreads_base(disks->cfg.threads, i);
+	return (uint32_t)(1 + count);
+}
+
+static bool open_file(struct disk *d, char *why)
+{
+	const struct disk_option *o = &d->option;
+	struct event_base *bases[MAX_QUEUES];
+	uint32_t base_count = all_bases(d->disks, bases);
+	const char *reason;
+
+	/* hvstack { */
+	const struct hvs_filedisk_config cfg = {
+		HVS_FILEDISK_CONFIG_INIT,
+		.path = o->file,
+		.block_size = o->block_size,
+		.bases = bases,
+		.base_count = base_count,
+		.flags = (o->read_only ? HVS_FILEDISK_READ_ONLY : 0) |
+			 (o->shared ? HVS_FILEDISK_SHARED : 0)};
+
+	if (hvs_filedisk_open(&cfg, &d->filedisk, &reason) < 0) {
+		/* } hvstack */
+		snprintf(why, DISKS_WHY, "%s: %s", o->file, reason);
+		return false;
+	}
+	push(d, &hvs_filedisk_ops, d->filedisk, close_filedisk);
+	return true;
+}
+
+static void on_nbd_message(void *arg, const char *text)
+{
+	const struct disk *d = arg;
+
+	report(0, "disk %s: %s", d->option.id, text);
+}
+
+static void close_nbd(void *disk)
+{
+	hvs_nbddisk_close(disk);
+}
+
+static bool open_nbd(struct disk *d, const char *format, char *why)
+{
+	const struct disk_option *o = &d->option;
+	const struct hvs_nbddisk_config cfg = {HVS_NBDDISK_CONFIG_INIT,
+					       .uri = format ? NULL : o->file,
+					       .image = format ? o->file : NULL,
+					       .format = format,
+					       .block_size = o->block_size,
+					       .flags = o->read_only ? HVS_NBDDISK_READ_ONLY : 0,
+					       .log = on_nbd_message,
+					       .arg = d};
+	struct hvs_nbddisk *disk;
+	int len = snprintf(why, DISKS_WHY, "%s: ", o->file);
+
+	if (len >= (int)DISKS_WHY)
+		len = 0;
+	if (hvs_nbddisk_open(&cfg, &disk, why + len, DISKS_WHY - (size_t)len) < 0)
+		return false;
+	push(d, &hvs_nbddisk_ops, disk, close_nbd);
+	return true;
+}
+
+/* The lowest layer: what the file is decides which. */
+static bool open_back_end(struct disk *d, char *why)
+{
+	const struct disk_option *o = &d->option;
+	const char *format = o->format ? o->format : hvs_nbddisk_format(o->file);
+
+	if (strncmp(o->file, "nbd://", 6) == 0 || strncmp(o->file, "nbd+unix://", 11) == 0)
+		return open_nbd(d, NULL, why);
+	if (strcmp(format, "raw") != 0)
+		return open_nbd(d, format, why);
+	return open_file(d, why);
+}
+
+static void close_fault(void *fault)
+{
+	hvs_fault_destroy(fault);
+}
+
+static bool add_faults(struct disk *d, char *why)
+{
+	const struct layer *below = &d->layer[d->layer_count - 1];
+	struct event_base *bases[MAX_QUEUES];
+	const struct hvs_fault_config cfg = {
+		HVS_FAULT_CONFIG_INIT, .ops = below->ops, .disk = below->disk,
+		.base_count = all_bases(d->disks, bases), .bases = bases};
+	int err;
+
+	if (!d->option.fault)
+		return true;
+	err = hvs_fault_create(&cfg, &d->fault);
+	if (err)
+		return fail(why, "cannot add faults", err);
+	push(d, &hvs_fault_ops, d->fault, close_fault);
+	return hvs_fault_parse(d->fault, d->option.fault, why, DISKS_WHY) == 0;
+}
+
+/* Guests that share a disk find each other's reservations beside it. */
+static bool open_reservations(struct disk *d, char *why)
+{
+	const struct disk_option *o = &d->option;
+	char path[PATH_MAX];
+	const char *reason;
+
+	if (!o->shared)
+		return true;
+	if ((size_t)snprintf(path, sizeof(path), "%s.pr", o->file) >= sizeof(path))
+		return fail(why, o->file, -ENAMETOOLONG);
+	if (hvs_reservation_file_open(path, &d->reservations, &reason) == 0)
+		return true;
+	snprintf(why, DISKS_WHY, "reservations of %.100s: %s", o->file, reason);
+	return false;
+}
+
+/* ---- making and freeing --------------------------------------------------------------------- */
+
+static void disk_free(struct disk *d)
+{
+	while (d->layer_count) {
+		const struct layer *l = &d->layer[--d->layer_count];
+
+		l->close(l->disk);
+	}
+	hvs_reservation_file_close(d->reservations);
+	if (d->gone_event)
+		event_free(d->gone_event);
+	free(d->option.file);
+	free(d->option.id);
+	free(d->option.format);
+	free(d->option.serial);
+	free(d->option.fault);
+	free(d);
+}
+
+static void on_gone(evutil_socket_t fd, short what, void *arg)
+{
+	struct disk *d = arg;
+	void (*gone)(void *) = d->gone;
+	void *gone_arg = d->gone_arg;
+	struct disk **p = &d->disks->first;
+
+	(void)fd;
+	(void)what;
+	while (*p != d)
+		p = &(*p)->next;
+	*p = d->next;
+	disk_free(d);
+	gone(gone_arg);
+}
+
+static bool copy_string(char **s)
+{
+	if (!*s)
+		return true;
+	*s = strdup(*s);
+	return *s != NULL;
+}
+
+static struct disk *disk_new(struct disks *disks, const struct disk_option *option)
+{
+	struct disk *d = calloc(1, sizeof(*d));
+	char id[16];
+	bool ok;
+
+	if (!d)
+		return NULL;
+	d->disks = disks;
+	d->option = *option;
+	if (!option->id) {
+		snprintf(id, sizeof(id), "%s%u", option->optical ? "cdrom" : "disk", disks->made++);
+		d->option.id = id;
+	}
+	ok = copy_string(&d->option.file);
+	ok &= copy_string(&d->option.id);
+	ok &= copy_string(&d->option.format);
+	ok &= copy_string(&d->option.serial);
+	ok &= copy_string(&d->option.fault);
+	d->gone_event = event_new(disks->cfg.base, -1, 0, on_gone, d);
+	if (ok && d->gone_event)
+		return d;
+	disk_free(d);
+	return NULL;
+}
+
+void disks_destroy(struct disks *disks)
+{
+	if (!disks)
+		return;
+	while (disks->first) {
+		struct disk *d = disks->first;
+
+		disks->first = d->next;
+		if (d->leaving)
+			d->gone(d->gone_arg);
+		disk_free(d);
+	}
+	free(disks);
+}
+
+/* ---- adding ----------------------------------------------------------------------------------- */
+
+static struct disk *find(const struct disks *disks, const char *id)
+{
+	struct disk *d = disks->first;
+
+	while (d && strcmp(d->option.id, id) != 0)
+		d = d->next;
+	return d;
+}
+
+static bool lun_in_use(const struct disks *disks, uint32_t controller, int lun)
+{
+	for (const struct disk *d = disks->first; d; d = d->next)
+		if (d->option.controller == controller && d->option.lun == lun)
+			return true;
+	return false;
+}
+
+/* Who the controller is to others that share a disk. */
+static struct hvs_guid initiator_id(const uint8_t machine_id[16], uint32_t controller)
+{
+	struct hvs_guid id;
+
+	memcpy(id.b, machine_id, sizeof(id.b));
+	id.b[15] ^= (uint8_t)controller;
+	return id;
+}
+
+static bool make_controller(struct disks *disks, uint32_t n, char *why)
+{
+	if (disks->controller[n])
+		return true;
+	/* hvstack { */
+	struct hvs_storvsp_config cfg = {
+		HVS_STORVSP_CONFIG_INIT, .instance_id = controller_id,
+		.max_subchannels = disks->cfg.subchannels,
+		.subchannel_workers = iothreads_workers(disks->cfg.threads),
+		.subchannel_worker_count = (uint32_t)iothreads_count(disks->cfg.threads)};
+
+	/* } hvstack */
+	cfg.instance_id.b[15] = (uint8_t)('0' + n);
+	cfg.initiator_id = initiator_id(disks->cfg.machine_id, n);
+	/* hvstack { */
+	int err = hvs_storvsp_create(disks->cfg.bus, &cfg, &disks->controller[n]);
+	/* } hvstack */
+	return err ? fail(why, "cannot add a SCSI controller", err) : true;
+}
+
+static struct hvs_guid disk_id(const struct disk_option *o)
+{
+	char path[PATH_MAX];
+	const char *name = o->file && realpath(o->file, path) ? path : o->file ? o->file : o->id;
+	struct hvs_guid id;
+	uuid_t uuid;
+
+	uuid_generate_sha1(uuid, disk_name_space, name, strlen(name));
+	memcpy(id.b, uuid, sizeof(id.b));
+	return id;
+}
+
+static bool attach(struct disk *d, char *why)
+{
+	const struct disk_option *o = &d->option;
+	const struct layer *top = &d->layer[d->layer_count - 1];
+	/* hvstack { */
+	struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .lun = (uint8_t)o->lun,
+				      .disk_id = disk_id(o)};
+
+	/* } hvstack */
+	if (o->serial)
+		memcpy(cfg.serial, o->serial, strlen(o->serial) + 1);
+	if (d->reservations) {
+		cfg.reservations = &hvs_reservation_file_ops;
+		cfg.reservation_store = d->reservations;
+	}
+	/* hvstack { */
+	int err = hvs_storvsp_attach(d->disks->controller[o->controller], &cfg, top->ops, top->disk,
+				     &d->handle);
+	/* } hvstack */
+	return err ? fail(why, "cannot add the disk", err) : true;
+}
+
+static bool check(const struct disk_option *o, char *why)
+{
+	if (!o->serial || strlen(o->serial) < sizeof(((struct hvs_disk_config *)0)->serial))
+		return true;
+	snprintf(why, DISKS_WHY, "%s: the serial number is too long", o->file);
+	return false;
+}
+
+static bool choose_place(struct disks *disks, struct disk_option *o, char *why)
+{
+	if (o->lun >= 0 && lun_in_use(disks, o->controller, o->lun)) {
+		snprintf(why, DISKS_WHY, "LUN %d is in use", o->lun);
+		return false;
+	}
+	if (o->lun < 0) {
+		o->lun = 0;
+		while (lun_in_use(disks, o->controller, o->lun))
+			o->lun++;
+	}
+	return true;
+}
+
+bool disks_add(struct disks *disks, const struct disk_option *option, const char **id, char *why)
+{
+	struct disk **last = &disks->first;
+	struct disk *d;
+
+	if (option->id && find(disks, option->id)) {
+		snprintf(why, DISKS_WHY, "there is a disk '%s' already", option->id);
+		return false;
+	}
+	d = disk_new(disks, option);
+	if (!d)
+		return fail(why, "cannot add the disk", -ENOMEM);
+	if (!check(&d->option, why) || !choose_place(disks, &d->option, why) ||
+	    !open_back_end(d, why) || !add_faults(d, why) || !open_reservations(d, why) ||
+	    !make_controller(disks, d->option.controller, why) || !attach(d, why)) {
+		disk_free(d);
+		return false;
+	}
+	while (*last)
+		last = &(*last)->next;
+	*last = d;
+	*id = d->option.id;
+	return true;
+}
+
+/* ---- changes ----------------------------------------------------------------------------------- */
+
+static struct disk *find_present(const struct disks *disks, const char *id, char *why)
+{
+	struct disk *d = find(disks, id);
+
+	if (d && !d->leaving)
+		return d;
+	snprintf(why, DISKS_WHY, "there is no disk '%s'", id);
+	return NULL;
+}
+
+/* On any thread. */
+static void on_unused(void *arg, int status)
+{
+	struct disk *d = arg;
+
+	(void)status;
+	event_active(d->gone_event, EV_TIMEOUT, 0);
+}
+
+bool disks_remove(struct disks *disks, const char *id, void (*gone)(void *arg), void *arg,
+		  char *why)
+{
+	struct disk *d = find_present(disks, id, why);
+	int err;
+
+	if (!d)
+		return false;
+	d->gone = gone;
+	d->gone_arg = arg;
+	d->leaving = true;
+	err = hvs_disk_remove(d->handle, on_unused, d);
+	if (!err)
+		return true;
+	d->leaving = false;
+	return fail(why, "cannot remove the disk", err);
+}
+
+static bool refresh(struct disk *d, char *why)
+{
+	int err = hvs_disk_refresh(d->handle);
+
+	return err ? fail(why, "cannot tell the guest", err) : true;
+}
+
+bool disks_resize(struct disks *disks, const char *id, uint64_t bytes, char *why)
+{
+	struct disk *d = find_present(disks, id, why);
+	int err;
+
+	if (!d)
+		return false;
+	if (bytes && !d->filedisk) {
+		snprintf(why, DISKS_WHY, "only a raw image can be given another size here");
+		return false;
+	}
+	err = bytes ? hvs_filedisk_resize(d->filedisk, bytes) : 0;
+	return err ? fail(why, "cannot change the size of the file", err) : refresh(d, why);
+}
+
+bool disks_set_read_only(struct disks *disks, const char *id, bool read_only, char *why)
+{
+	struct disk *d = find_present(disks, id, why);
+	int err;
+
+	if (!d)
+		return false;
+	if (!d->filedisk) {
+		snprintf(why, DISKS_WHY, "only a raw image can be made read-only while it is used");
+		return false;
+	}
+	err = hvs_filedisk_set_read_only(d->filedisk, read_only);
+	if (err)
+		return fail(why, "cannot change it", err);
+	d->option.read_only = read_only;
+	return refresh(d, why);
+}
+
+bool disks_set_faults(struct disks *disks, const char *id, const char *rules, char *why)
+{
+	struct disk *d = find_present(disks, id, why);
+
+	if (!d)
+		return false;
+	if (!d->fault) {
+		snprintf(why, DISKS_WHY, "'%s' was added without fault=", id);
+		return false;
+	}
+	if (*rules && hvs_fault_parse(NULL, rules, why, DISKS_WHY) < 0)
+		return false;
+	hvs_fault_clear(d->fault);
+	return !*rules || hvs_fault_parse(d->fault, rules, why, DISKS_WHY) == 0;
+}
+
+void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struct disk_view *disk),
+		 void *arg)
+{
+	for (const struct disk *d = disks->first; d; d = d->next) {
+		const struct disk_view view = {.id = d->option.id,
+					       .file = d->option.file,
+					       .controller = d->option.controller,
+					       .lun = (unsigned)d->option.lun,
+					       .optical = d->option.optical,
+					       .read_only = d->option.read_only};
+
+		if (!d->leaving)
+			visit(arg, &view);
+	}
+}
