@@ -38,6 +38,7 @@ struct disk {
 	struct disk *next;
 	struct disks *disks;
 	struct disk_option option; /* strings are our own */
+	struct hvs_storvsp *ide;   /* a controller of its own */
 	struct hvs_disk *handle;
 	struct hvs_filedisk *filedisk;             /* the lowest layer if it is one */
 	struct hvs_fault *fault;                   /* a layer, if wanted */
@@ -307,7 +308,7 @@ static struct disk *find(const struct disks *disks, const char *id)
 static bool lun_in_use(const struct disks *disks, uint32_t controller, int lun)
 {
 	for (const struct disk *d = disks->first; d; d = d->next)
-		if (d->option.controller == controller && d->option.lun == lun)
+		if (!d->ide && d->option.controller == controller && d->option.lun == lun)
 			return true;
 	return false;
 }
@@ -354,15 +355,30 @@ static struct hvs_guid disk_id(const struct disk_option *o)
 	return id;
 }
 
+static bool make_ide_controller(struct disk *d, char *why)
+{
+	const struct hvs_storvsp_config cfg = {HVS_STORVSP_CONFIG_INIT, .kind = HVS_STORVSP_IDE,
+					       .ide_channel = (uint8_t)(d->option.ide / 2),
+					       .ide_device = (uint8_t)(d->option.ide % 2)};
+	int err = hvs_storvsp_create(d->disks->cfg.bus, &cfg, &d->ide);
+
+	return err ? fail(why, "cannot add an IDE controller", err) : true;
+}
+
 static bool attach(struct disk *d, char *why)
 {
 	const struct disk_option *o = &d->option;
 	const struct layer *top = &d->layer[d->layer_count - 1];
+	struct hvs_storvsp *ctl = d->ide ? d->ide : d->disks->controller[o->controller];
 	/* hvstack { */
 	struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .lun = (uint8_t)o->lun,
 				      .disk_id = disk_id(o)};
 
 	/* } hvstack */
+	if (d->ide) {
+		cfg.path = (uint8_t)(o->ide / 2);
+		cfg.target = (uint8_t)(o->ide % 2);
+	}
 	if (o->serial)
 		memcpy(cfg.serial, o->serial, strlen(o->serial) + 1);
 	if (d->reservations) {
@@ -370,8 +386,7 @@ static bool attach(struct disk *d, char *why)
 		cfg.reservation_store = d->reservations;
 	}
 	/* hvstack { */
-	int err = hvs_storvsp_attach(d->disks->controller[o->controller], &cfg, top->ops, top->disk,
-				     &d->handle);
+	int err = hvs_storvsp_attach(ctl, &cfg, top->ops, top->disk, &d->handle);
 	/* } hvstack */
 	return err ? fail(why, "cannot add the disk", err) : true;
 }
@@ -386,6 +401,10 @@ static bool check(const struct disk_option *o, char *why)
 
 static bool choose_place(struct disks *disks, struct disk_option *o, char *why)
 {
+	if (o->ide >= 0) {
+		o->lun = 0;
+		return true;
+	}
 	if (o->lun >= 0 && lun_in_use(disks, o->controller, o->lun)) {
 		snprintf(why, DISKS_WHY, "LUN %d is in use", o->lun);
 		return false;
@@ -412,7 +431,11 @@ bool disks_add(struct disks *disks, const struct disk_option *option, const char
 		return fail(why, "cannot add the disk", -ENOMEM);
 	if (!check(&d->option, why) || !choose_place(disks, &d->option, why) ||
 	    !open_back_end(d, why) || !add_faults(d, why) || !open_reservations(d, why) ||
-	    !make_controller(disks, d->option.controller, why) || !attach(d, why)) {
+	    !(d->option.ide >= 0 ? make_ide_controller(d, why)
+				 : make_controller(disks, d->option.controller, why)) ||
+	    !attach(d, why)) {
+		if (d->ide)
+			(void)!hvs_storvsp_remove(d->ide, NULL, NULL);
 		disk_free(d);
 		return false;
 	}
@@ -455,7 +478,8 @@ bool disks_remove(struct disks *disks, const char *id, void (*gone)(void *arg), 
 	d->gone = gone;
 	d->gone_arg = arg;
 	d->leaving = true;
-	err = hvs_disk_remove(d->handle, on_unused, d);
+	err = d->ide ? hvs_storvsp_remove(d->ide, on_unused, d)
+		     : hvs_disk_remove(d->handle, on_unused, d);
 	if (!err)
 		return true;
 	d->leaving = false;

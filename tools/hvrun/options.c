@@ -30,6 +30,8 @@ static const char help_text[] =
 	"                           format=FORMAT  raw, vhdx, vpc or qcow2 (default: what the\n"
 	"                                        name ends in)\n"
 	"                           controller=N, lun=N  place, 0 to 3 and 0 to 254\n"
+	"                           ide=C:D      on an IDE controller, channel 0 or 1, device\n"
+	"                                        0 or 1, as guests of the first generation have\n"
 	"                           serial=TEXT  serial number\n"
 	"                           block=N      bytes in a logical block, 512 or 4096\n"
 	"                           share        other guests use the same file\n"
