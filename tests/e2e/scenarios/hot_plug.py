@@ -8,7 +8,7 @@ STAYS = 49152  # of the one that stays
 SCRIPT = r"""
 . /run/e2e/lib.sh
 cd /tmp
-stays=$(disk_of STAYS)
+stays=$(disk_of STAYS) || fail "no disk"
 dd if=/dev/urandom of=data bs=1M count=8 status=none
 (
 	while [ ! -e stop ]; do
@@ -24,7 +24,7 @@ while [ $round -lt ROUNDS ]; do
 	round=$((round + 1))
 	echo "add $round"
 	tries=0
-	until disk=$( (disk_of SECTORS) 2>/dev/null) && [ -b "$disk" ]; do
+	until disk=$(disk_of SECTORS) && [ -b "$disk" ]; do
 		tries=$((tries + 1))
 		[ $tries -lt 300 ] || fail "round $round: the disk does not come"
 		sleep 0.1

@@ -4,7 +4,7 @@ PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
 
 SCRIPT = r"""
 . /run/e2e/lib.sh
-disk=$(disk_of 131072)
+disk=$(disk_of 131072) || fail "no disk"
 size() { cat /sys/block/${disk##*/}/size; }
 await() # await SECTORS
 {
