@@ -173,6 +173,9 @@ static int update_locked(struct hvs_reservation_file *f, int (*change)(void *arg
 	if (err <= 0)
 		return err;
 	s->changes++;
+	/* Whoever stored it may have been killed before the head was on the disk. */
+	if (fdatasync(f->fd) < 0)
+		return -errno;
 	err = write_slot(f, s);
 	if (err)
 		return err;

@@ -737,6 +737,12 @@ Test(commands, data_do_not_move_against_the_direction_the_guest_gave)
 		case 0x41:
 			cmd.cdb[8] = 1;
 			break;
+		case 0x5e:
+			cmd.cdb[8] = 96;
+			break;
+		case 0x5f:
+			cmd.cdb[8] = 24;
+			break;
 		case 0x5a:
 			cmd.cdb[2] = 8;
 			cmd.cdb[8] = 96;

@@ -37,6 +37,9 @@ struct machine_options {
 	const struct hvs_blk_ops *blk_ops; /* instead of the memory disk */
 	void *blk_priv;
 	uint32_t max_subchannels;
+	struct hvs_guid initiator_id;
+	const struct hvs_reservation_ops *reservations;
+	void *reservation_store;
 	bool leave_unconnected;
 	bool leave_closed; /* connected, offers known, channel not open */
 };

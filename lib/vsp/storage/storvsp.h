@@ -137,6 +137,7 @@ struct hvs_storvsp {
 	uint32_t subchannel_workers; /* 0: sub-channels are on the primary's worker */
 	bool ide;
 	uint8_t ide_path;
+	uint8_t ide_target;
 	atomic_bool ready; /* the primary's negotiation has ended: sub-channels may be used */
 	atomic_bool tell_of_disks; /* the guest is to look which disks there are */
 	struct hvs_disk disk[HVS_STORVSP_MAX_DISKS];
