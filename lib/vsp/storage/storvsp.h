@@ -557,8 +557,8 @@ uint32_t hvsi_scsi_max_compare_and_write(const struct hvs_storvsp *ctl,
 					 const struct hvs_disk *disk);
 
 /* unmap.c: limits of UNMAP, which VPD page B0h tells */
+#define HVSI_UNMAP_MAX_BLOCKS (1u << 20)
 #define HVSI_UNMAP_MAX_DESCRIPTORS 256u
-uint32_t hvsi_scsi_max_unmap(const struct hvs_disk *disk);
 
 /*
  * Map the first len bytes of the guest's buffer, for data that move in the command's direction,
