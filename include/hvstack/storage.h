@@ -5,6 +5,7 @@
 
 #include <hvstack/blockdev.h>
 #include <hvstack/export.h>
+#include <hvstack/reservation.h>
 #include <hvstack/types.h>
 
 #ifdef __cplusplus
@@ -46,10 +47,13 @@ struct hvs_storvsp_config {
 	/* Newest storage protocol the guest may choose, major << 8 | minor; 0: 6.2. All controllers
 	 * of a machine should have the same. */
 	uint16_t max_version;
-	uint8_t kind; /* enum hvs_storvsp_kind */
+	uint8_t kind;        /* enum hvs_storvsp_kind */
 	uint8_t ide_channel; /* 0 or 1 */
 	uint8_t ide_device;  /* 0 or 1 */
 	uint8_t reserved[3]; /* 0 */
+	/* Who the controller is to others that share a disk with it, as reservations know it:
+	 * different for each controller of each VM, the same after a restart. Zeros: instance_id. */
+	struct hvs_guid initiator_id;
 };
 #define HVS_STORVSP_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_storvsp_config)
 
@@ -95,6 +99,14 @@ struct hvs_disk_config {
 	 */
 	void (*ejected)(void *arg, struct hvs_disk *disk);
 	void *arg;
+	/*
+	 * Where persistent reservations are kept, for a disk that others share or whose
+	 * reservations are to outlive the process. NULL: the disk has them for itself, and refuses
+	 * to make them persist. ops are copied; the store must outlive the disk. Calls of it come
+	 * from the workers of the controller's channels.
+	 */
+	const struct hvs_reservation_ops *reservations;
+	void *reservation_store;
 };
 #define HVS_DISK_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_disk_config)
 
@@ -107,8 +119,8 @@ struct hvs_disk_config {
  * out   may be NULL
  *
  * 0, -EINVAL (configuration, or get_info returned nonsense, or the back end can't serve as many
- * workers as the controller has), -ENOTSUP, -EEXIST (address in use, or its last disk not gone
- * yet), -ENOSPC (64 disks), -ENOMEM, or what get_info returned.
+ * workers as the controller has), -ENOTSUP, -EBADMSG (the state of the reservations is damaged), -EEXIST (address in use, or its last disk not gone
+ * yet), -ENOSPC (64 disks), -ENOMEM, or what get_info or the store's read() returned.
  */
 HVS_API HVS_NODISCARD int hvs_storvsp_attach(struct hvs_storvsp *ctl,
 					     const struct hvs_disk_config *cfg,

@@ -78,22 +78,21 @@ static void check_connection(struct hvs_nbddisk *disk)
 
 /* ---- memory ----------------------------------------------------------------------------- */
 
-/* Its memory if it is in one piece, or NULL. */
-static uint8_t *one_piece(const struct hvs_blk_req *req)
+/* Is its memory in one piece, and where? */
+static bool one_piece(const struct hvs_blk_req *req, uint8_t **start)
 {
-	uint8_t *start = NULL;
-	uint8_t *end = NULL;
+	uint64_t bytes = 0;
 
 	for (unsigned i = 0; i < req->iovcnt; i++) {
 		if (req->iov[i].iov_len == 0)
 			continue;
-		if (end && end != req->iov[i].iov_base)
-			return NULL;
-		if (!start)
-			start = req->iov[i].iov_base;
-		end = (uint8_t *)req->iov[i].iov_base + req->iov[i].iov_len;
+		if (bytes == 0)
+			*start = req->iov[i].iov_base;
+		else if (*start + bytes != req->iov[i].iov_base)
+			return false;
+		bytes += req->iov[i].iov_len;
 	}
-	return start;
+	return bytes > 0;
 }
 
 static uint64_t iov_bytes(const struct hvs_blk_req *req)
@@ -108,6 +107,8 @@ static uint64_t iov_bytes(const struct hvs_blk_req *req)
 static void gather(uint8_t *to, const struct hvs_blk_req *req)
 {
 	for (unsigned i = 0; i < req->iovcnt; i++) {
+		if (req->iov[i].iov_len == 0)
+			continue;
 		memcpy(to, req->iov[i].iov_base, req->iov[i].iov_len);
 		to += req->iov[i].iov_len;
 	}
@@ -116,6 +117,8 @@ static void gather(uint8_t *to, const struct hvs_blk_req *req)
 static void scatter(const struct hvs_blk_req *req, const uint8_t *from)
 {
 	for (unsigned i = 0; i < req->iovcnt; i++) {
+		if (req->iov[i].iov_len == 0)
+			continue;
 		memcpy(req->iov[i].iov_base, from, req->iov[i].iov_len);
 		from += req->iov[i].iov_len;
 	}
@@ -127,11 +130,12 @@ static bool prepare_memory(struct hvsi_nbd_io *io)
 
 	if (iov_bytes(req) != req->len)
 		return false;
-	if (one_piece(req))
+	if (one_piece(req, &io->data))
 		return true;
 	/* Zeroed for reads: a server may say that all is well without having sent everything,
 	 * and the guest must not see what was here before. */
 	io->bounce = req->op == HVS_BLK_READ ? calloc(1, req->len) : malloc(req->len);
+	io->data = io->bounce;
 	if (io->bounce && req->op == HVS_BLK_WRITE)
 		gather(io->bounce, req);
 	return io->bounce != NULL;
@@ -191,15 +195,12 @@ static int64_t send_command(struct hvsi_nbd_io *io, uint64_t len)
 	const uint64_t offset = req->offset + io->sent;
 	struct nbd_handle *nbd = io->disk->nbd;
 	uint32_t flags = req->flags & HVS_BLK_FUA ? LIBNBD_CMD_FLAG_FUA : 0;
-	uint8_t *buf = NULL;
 
-	if (req->op == HVS_BLK_READ || req->op == HVS_BLK_WRITE)
-		buf = (io->bounce ? io->bounce : one_piece(req)) + io->sent;
 	switch (req->op) {
 	case HVS_BLK_READ:
-		return nbd_aio_pread(nbd, buf, len, offset, end, 0);
+		return nbd_aio_pread(nbd, io->data + io->sent, len, offset, end, 0);
 	case HVS_BLK_WRITE:
-		return nbd_aio_pwrite(nbd, buf, len, offset, end, flags);
+		return nbd_aio_pwrite(nbd, io->data + io->sent, len, offset, end, flags);
 	case HVS_BLK_FLUSH:
 		return nbd_aio_flush(nbd, end, 0);
 	case HVS_BLK_UNMAP:

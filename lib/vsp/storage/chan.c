@@ -182,6 +182,7 @@ static void chan_timer(struct hvs_channel *ch, void *ctx)
 	(void)ch;
 	c->ticking = false; /* ready() follows */
 	hvsi_requests_tick(c);
+	hvsi_reservations_look(c->ctl);
 }
 
 static void abort_one(struct hvsi_stor_request *req, void *arg)
@@ -195,8 +196,10 @@ static void chan_close(struct hvs_channel *ch, void *ctx)
 	struct hvsi_stor_chan *c = ctx;
 
 	c->closing = true;
-	if (!c->index)
+	if (!c->index) {
 		atomic_store(&c->ctl->ready, false);
+		hvsi_reservations_nexus_lost(c->ctl);
+	}
 	hvsi_requests_drop_kept(c);
 	hvsi_requests_visit(c, abort_one, NULL);
 	(void)chan_ready(ch, ctx, 0);

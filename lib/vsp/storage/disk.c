@@ -215,12 +215,15 @@ int hvs_storvsp_attach(struct hvs_storvsp *ctl, const struct hvs_disk_config *cf
 		return err;
 	d->ctl = ctl;
 	d->cfg = cfg;
+	atomic_store(&d->attentions, 0);
 	d->ops = ops;
 	d->priv = priv;
+	err = hvsi_reservations_attach(d);
+	if (err)
+		return err;
 	d->info = info;
 	atomic_store(&d->num_blocks, info.num_blocks);
 	atomic_store(&d->flags, info.flags);
-	atomic_store(&d->attentions, 0);
 	atomic_store(&d->state, HVSI_DISK_PRESENT);
 	tell_of_disks(ctl);
 	if (out)
@@ -234,6 +237,7 @@ static void has_left(struct hvsi_drain *drain)
 	hvs_done_fn done = d->done;
 	void *arg = d->done_arg;
 
+	hvsi_reservations_detach(d);
 	atomic_store(&d->state, HVSI_DISK_NONE);
 	if (done)
 		done(arg, 0);

@@ -97,8 +97,11 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 	struct hvsi_stor_request *req = cmd->req;
 	const struct hvsi_scsi_command *c;
 	uint32_t attention;
+	int err = 0;
 	uint32_t sense;
 
+	if (hvsi_reservations_stale(cmd->disk))
+		err = hvsi_reservations_learn(cmd->disk);
 	cmd->flags = atomic_load_explicit(&cmd->disk->flags, memory_order_relaxed);
 	c = find(cmd->cdb, cmd->flags, &sense);
 	/* A command that has begun goes on, on the restored machine too. */
@@ -111,6 +114,10 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 		return hvsi_scsi_invalid(req, sense);
 	if (srb->cdb_len < len || cmd->cdb[len - 1] & CONTROL_NACA || !direction_ok(cmd, c->traits))
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
+	if (err && c->traits & HVSI_SCSI_CLASSES)
+		return hvsi_scsi_check(req, HVSI_SENSE_TARGET_FAILURE);
+	if (hvsi_reservations_deny(cmd->disk, c->traits) && !hvsi_reservations_allow(cmd))
+		return hvsi_scsi_conflict(req);
 	cmd->num_blocks = atomic_load_explicit(&cmd->disk->num_blocks, memory_order_relaxed);
 	if (c->traits & HVSI_SCSI_WRITES_MEDIUM && cmd->flags & HVS_BLK_INFO_READ_ONLY)
 		return hvsi_scsi_check(req, HVSI_SENSE_WRITE_PROTECTED);

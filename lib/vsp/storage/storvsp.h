@@ -10,6 +10,7 @@
  *   scsi.c       one SCSI command: which LUN, which command, may it be done
  *   disk_commands.c   the commands of a disk, in: inquiry.c  mode.c  opcodes.c  rw.c  unmap.c
  *                     verify.c  write_same.c
+ *   reservation.c     who may use a disk; reservation_state.c and reservation_out.c: the rules
  *   sense.c      how commands end
  *
  * Channels of a controller may run on different workers. A request belongs to its channel and to
@@ -20,6 +21,7 @@
 
 #include "util/atomic.h"
 #include "vsp/storage/proto.h"
+#include "vsp/storage/reservation_state.h"
 
 #include <hvstack/channel.h>
 #include <hvstack/storage.h>
@@ -34,6 +36,7 @@ struct hvsi_stor_request;
 enum hvsi_drain_kind {
 	HVSI_DRAIN_LEAVE,     /* the back end of one disk is to be let go of */
 	HVSI_DRAIN_EXCLUSIVE, /* a command wants one disk for itself */
+	HVSI_DRAIN_PREEMPTED, /* another controller took one disk */
 	HVSI_DRAIN_RESET,     /* of one disk */
 	HVSI_DRAIN_RESET_ALL, /* of any number */
 };
@@ -80,13 +83,29 @@ enum hvsi_attention {
 
 enum hvsi_disk_state { HVSI_DISK_NONE, HVSI_DISK_PRESENT, HVSI_DISK_LEAVING };
 
-#define HVSI_DRAIN_PLACES (3 * HVS_STORVSP_MAX_DISKS + 1)
+#define HVSI_DRAIN_PLACES (4 * HVS_STORVSP_MAX_DISKS + 1)
 #define HVSI_DRAIN_WORDS ((HVSI_DRAIN_PLACES + 63) / 64)
 
 /* Where drains take turns. */
 struct hvsi_drain_place {
 	struct hvsi_drain *first; /* at work */
 	struct hvsi_drain **last;
+};
+
+/* What is reserved, as far as this controller is concerned (reservation.c). */
+struct hvsi_reservations {
+	/* enum hvsi_scsi_trait: classes of commands that are denied, and from bit 16 on the
+	 * generation of the state that says so. */
+	_Atomic uint64_t known;
+	struct hvs_reservation_ops ops; /* no generation(): the state is `own` */
+	struct hvsi_spin lock;
+	uint64_t generation;       /* as in `known`; under lock */
+	uint64_t seen;             /* hvsi_pr_state.changes then; under lock */
+	struct hvsi_pr_state *own; /* NULL: of zeros; under lock */
+	/* Commands of a preempted nexus; not reset when a new disk takes the place. */
+	atomic_uint aborts; /* that were asked for since one began */
+	unsigned round;     /* `aborts` when the drain was started */
+	struct hvsi_drain drain;
 };
 
 /* Its memory stays as long as the controller: who has found it may look at it. */
@@ -102,6 +121,7 @@ struct hvs_disk {
 	atomic_uint attentions; /* enum hvsi_attention */
 	/* A command that no write may overlap is being executed: writes are parked. */
 	atomic_bool exclusive;
+	struct hvsi_reservations reservations;
 	struct hvsi_drain leaving;
 	hvs_done_fn done;
 	void *done_arg;
@@ -110,6 +130,7 @@ struct hvs_disk {
 struct hvs_storvsp {
 	struct hvs_vmbus *bus;
 	struct hvs_device *dev;
+	struct hvs_guid initiator; /* who it is, for reservations */
 	uint32_t max_transfer_bytes;
 	uint16_t max_subchannels;
 	uint16_t max_version;
@@ -343,7 +364,13 @@ enum hvsi_scsi_trait {
 	HVSI_SCSI_WRITES_MEDIUM = 1u << 2,     /* not if that is read-only */
 	HVSI_SCSI_SERVICE_ACTION = 1u << 3,    /* one of several behind this opcode */
 	HVSI_SCSI_DESPITE_ATTENTION = 1u << 4, /* does not report unit attention conditions */
+	/* What a reservation of another initiator may forbid (SPC-4 table 68, SBC-3 table 13, SPC-2
+	 * table 8); one of these, or none for what is always allowed. */
+	HVSI_SCSI_ASKS = 1u << 13,    /* about the device: only that of RESERVE(6) and (10) does */
+	HVSI_SCSI_LOOKS = 1u << 14,   /* at the medium: an exclusive access one does */
+	HVSI_SCSI_CHANGES = 1u << 15, /* what others see: a write exclusive one does, too */
 };
+#define HVSI_SCSI_CLASSES (HVSI_SCSI_ASKS | HVSI_SCSI_LOOKS | HVSI_SCSI_CHANGES)
 
 /* A command of some type of device. */
 struct hvsi_scsi_command {
@@ -371,6 +398,7 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 enum hvsi_scsi_state hvsi_scsi_good(struct hvsi_stor_request *req, uint32_t transferred);
 enum hvsi_scsi_state hvsi_scsi_check(struct hvsi_stor_request *req, uint32_t sense);
 enum hvsi_scsi_state hvsi_scsi_invalid(struct hvsi_stor_request *req, uint32_t sense);
+enum hvsi_scsi_state hvsi_scsi_conflict(struct hvsi_stor_request *req);
 /* With a valid INFORMATION field, if it can hold the value. */
 enum hvsi_scsi_state hvsi_scsi_check_info(struct hvsi_stor_request *req, uint32_t sense,
 					  uint64_t information);
@@ -392,7 +420,9 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 #define HVSI_SENSE_LBA_OUT_OF_RANGE 0x052100u
 #define HVSI_SENSE_INVALID_FIELD 0x052400u
 #define HVSI_SENSE_INVALID_PARAMETER 0x052600u
+#define HVSI_SENSE_INVALID_RELEASE 0x052604u
 #define HVSI_SENSE_SAVING_NOT_SUPPORTED 0x053900u
+#define HVSI_SENSE_NO_REGISTRATION_RESOURCES 0x055504u
 #define HVSI_SENSE_MEDIUM_CHANGED 0x062800u
 #define HVSI_SENSE_BUS_RESET 0x062902u
 #define HVSI_SENSE_LUN_RESET 0x062903u
@@ -407,6 +437,44 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 #define HVSI_SENSE_ABORTED 0x0b0000u
 #define HVSI_SENSE_TIMED_OUT 0x0b2e02u
 #define HVSI_SENSE_MISCOMPARE 0x0e1d00u
+
+/* ---- reservations (reservation.c) ------------------------------------------------------------ */
+
+/* disk->cfg says where they are kept. 0, -EINVAL, -ENOTSUP, -ENOMEM, -EBADMSG, what read() says. */
+int hvsi_reservations_attach(struct hvs_disk *disk);
+void hvsi_reservations_detach(struct hvs_disk *disk);
+/* Others have changed them: 0, or a negative errno, and it is not known what is reserved. On a
+ * worker. */
+int hvsi_reservations_learn(struct hvs_disk *disk);
+/* The same for all disks: commands that wait may have to be aborted. */
+void hvsi_reservations_look(struct hvs_storvsp *ctl);
+/* What RESERVE(6) and (10) did is over when the disk is reset, or the guest left the controller. */
+void hvsi_reservations_reset(struct hvs_disk *disk);
+void hvsi_reservations_nexus_lost(struct hvs_storvsp *ctl);
+
+static inline bool hvsi_reservations_stale(const struct hvs_disk *disk)
+{
+	const struct hvsi_reservations *r = &disk->reservations;
+
+	return r->ops.generation &&
+	       r->ops.generation(disk->cfg.reservation_store) !=
+		       atomic_load_explicit(&r->known, memory_order_relaxed) >> 16;
+}
+
+/* May a command with these traits conflict with a reservation? */
+static inline bool hvsi_reservations_deny(const struct hvs_disk *disk, uint32_t traits)
+{
+	return atomic_load_explicit(&disk->reservations.known, memory_order_relaxed) & traits &
+	       HVSI_SCSI_CLASSES;
+}
+
+/* A command of a class that is denied: is it allowed, being what it is? */
+bool hvsi_reservations_allow(const struct hvsi_scsi_cmd *cmd);
+
+enum hvsi_scsi_state hvsi_scsi_reserve_in(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_reserve_out(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_reserve(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_release(const struct hvsi_scsi_cmd *cmd);
 
 /* inquiry.c, mode.c, rw.c */
 enum hvsi_scsi_state hvsi_scsi_inquiry(const struct hvsi_scsi_cmd *cmd);

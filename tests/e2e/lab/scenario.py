@@ -202,6 +202,11 @@ class Lab:
         """Something that was seen, for --report."""
         self.facts[name] = value
 
+    def say(self, text):
+        """Something worth reading while it runs, and in the log."""
+        host.progress(text)
+        self._write_log(text + "\n")
+
     def check(self, condition, message):
         if not condition:
             raise Failed(message)
@@ -221,10 +226,10 @@ class Lab:
         """Registers a shell command that undoes something, for when all guests are gone."""
         self._undo.insert(0, command)
 
-    def hvrun(self, *, initrd, disks=("root.img",), append="", cpus=None, options=()):
+    def hvrun(self, *, initrd, disks=("root.img",), append="", cpus=None, options=(), vmm=None):
         """hvrun's command line. Disks are files in self.dir, or absolute; ',ro' may follow."""
         image, _ = self.machine.guest_files(self.kernel)
-        command = [self.machine.hvrun, "--kernel", image, "--initrd", initrd]
+        command = [vmm or self.machine.hvrun, *options, "--kernel", image, "--initrd", initrd]
         # panic=-1: a crashed guest ends at once. quiet: the console is slow.
         talk = "ignore_loglevel" if self._options.verbose else "quiet"
         command += ["--append", f"console=ttyS0 {talk} panic=-1 mitigations=off {append}".strip()]
@@ -232,16 +237,16 @@ class Lab:
         command += ["--synic", self._synic]
         for disk in disks:
             command += ["--disk", os.path.join(self.dir, disk)]
-        return [*command, *options, "--console"]
+        return [*command, "--console"]
 
     def start(
         self, script, *, end="poweroff", systemd=False, initramfs=False, disks=(), append="",
-        cpus=None, options=(), programs=(), on_output=None,
+        cpus=None, options=(), vmm=None, programs=(), on_output=None,
     ):  # fmt: skip
         """Starts a guest that runs `script` as root, then does `end`. `disks` come after root.
 
         systemd: as a unit of the whole system. initramfs: with busybox, no disk is mounted.
-        options: more of hvrun's. programs: which of its PROGRAMS the guest has in /run/e2e.
+        options: more of hvrun's. vmm: another program with its command line. programs: which of its PROGRAMS the guest has in /run/e2e.
         """
         self._starts += 1
         token = os.urandom(8).hex()
@@ -253,8 +258,9 @@ class Lab:
         initrd = os.path.join(self.dir, f"initrd{self._starts}")
         self.shell(f"cat {shlex.quote(kernel_part)} {shlex.quote(session)} > {shlex.quote(initrd)}")
         argv = self.hvrun(
-            initrd=initrd, disks=["root.img", *disks], append=append, cpus=cpus, options=options
-        )
+            initrd=initrd, disks=["root.img", *disks], append=append, cpus=cpus,
+            options=options, vmm=vmm,
+        )  # fmt: skip
         self._write_log(f"-- {shlex.join(argv)}\n")
         process = self.machine.start(argv)
         guest = Guest(process, token, self._write_log, self._deadline, on_output)

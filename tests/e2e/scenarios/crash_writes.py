@@ -16,11 +16,8 @@ ROUNDS_LONG = 50
 SECTORS = 32768
 
 SCRIPT = r"""
-for disk in /sys/block/sd*; do
-	[ $(cat $disk/size) = SECTORS ] && exec /run/e2e/writes /dev/${disk##*/} SEED
-done
-echo "FAIL: there is no disk of SECTORS sectors"
-exit 1
+. /run/e2e/lib.sh
+exec /run/e2e/writes $(disk_of SECTORS) SEED
 """
 
 
