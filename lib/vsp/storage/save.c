@@ -36,7 +36,7 @@ struct saved_disk {
 	uint8_t path;
 	uint8_t target;
 	uint8_t lun;
-	uint8_t reserved;
+	uint8_t drive; /* enum hvsi_drive_flag, of an optical drive */
 	struct hvs_le32 attentions;
 	struct hvs_le64 num_blocks;
 };
@@ -107,19 +107,21 @@ static unsigned count_disks(const struct hvs_storvsp *ctl)
 	return n;
 }
 
-static void save_disks(const struct hvs_storvsp *ctl, struct hvs_state_writer *w)
+static void save_disks(struct hvs_storvsp *ctl, struct hvs_state_writer *w)
 {
 	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++) {
-		const struct hvs_disk *d = &ctl->disk[i];
-		const struct saved_disk saved = {
-			.path = d->cfg.path,
-			.target = d->cfg.target,
-			.lun = d->cfg.lun,
-			.attentions = hvsi_le32(atomic_load(&d->attentions)),
-			.num_blocks = hvsi_le64(atomic_load(&d->num_blocks))};
+		struct hvs_disk *d = &ctl->disk[i];
+		struct saved_disk saved;
 
-		if (atomic_load(&d->state) == HVSI_DISK_PRESENT)
-			hvs_state_put(w, &saved, sizeof(saved));
+		if (atomic_load(&d->state) != HVSI_DISK_PRESENT)
+			continue;
+		saved = (struct saved_disk){.path = d->cfg.path,
+					    .target = d->cfg.target,
+					    .lun = d->cfg.lun,
+					    .drive = hvsi_drive_flags(d),
+					    .attentions = hvsi_le32(atomic_load(&d->attentions)),
+					    .num_blocks = hvsi_le64(atomic_load(&d->num_blocks))};
+		hvs_state_put(w, &saved, sizeof(saved));
 	}
 }
 
@@ -165,7 +167,9 @@ static int restore_disks(struct hvs_storvsp *ctl, uint32_t count, struct hvs_sta
 			continue;
 		}
 		atomic_fetch_or(&d->attentions, hvsi_get32(saved.attentions) & HVSI_UA_ALL);
-		if (hvsi_get64(saved.num_blocks) != atomic_load(&d->num_blocks))
+		if (d->cfg.type == HVS_DISK_OPTICAL)
+			hvsi_drive_restore(d, saved.drive, hvsi_get64(saved.num_blocks));
+		else if (hvsi_get64(saved.num_blocks) != atomic_load(&d->num_blocks))
 			hvsi_disk_attend(d, HVSI_UA_CAPACITY_CHANGED);
 	}
 	if (changed)
