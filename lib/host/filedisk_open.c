@@ -19,6 +19,7 @@
 #define DEFAULT_BLOCK_SIZE 512u
 #define MAX_PHYSICAL_BLOCK 65536u /* larger hints are about stripes, not blocks */
 #define MAX_QUEUES 1024u
+#define FLAGS (HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED | HVS_FILEDISK_THREADS)
 /* Bytes of the file whose locks say how it is used; nothing is stored there for it. */
 #define LOCK_READERS 0
 #define LOCK_SHARERS 1
@@ -32,7 +33,7 @@ static int fail(const char **why, const char *text, int err)
 
 static int check_config(struct hvs_filedisk_config *cfg, const char **why)
 {
-	if (cfg->flags & ~(HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED) || cfg->reserved)
+	if (cfg->flags & ~FLAGS || cfg->reserved)
 		return fail(why, "unknown flags in the configuration", ENOTSUP);
 	if (!cfg->path || !cfg->base == !cfg->bases)
 		return fail(why, "path, and either base or bases, must be set in the configuration",
@@ -264,17 +265,35 @@ static void find_abilities(struct hvs_filedisk *disk, const struct stat *st)
 
 /* ---- the engine ------------------------------------------------------------------------- */
 
+/* The kernel, or who runs this process, does not want it; there is another way. */
+static bool is_refusal(int err)
+{
+	return err == -ENOSYS || err == -EPERM || err == -EACCES || err == -ENOTSUP;
+}
+
+/* Success sets *why to the reason, if it is not what was asked for. */
 static int open_engine(struct hvs_filedisk *disk, const struct hvs_filedisk_config *cfg,
 		       const char **why)
 {
+	const char *ignored;
+	int err;
+
+	*why = NULL;
+	if (!(cfg->flags & HVS_FILEDISK_THREADS)) {
 #if HVSI_WITH_LIBURING
-	disk->engine = &hvsi_filedisk_uring;
-	return disk->engine->open(disk, cfg, why);
+		disk->engine = &hvsi_filedisk_uring;
+		err = disk->engine->open(disk, cfg, why);
 #else
-	(void)disk;
-	(void)cfg;
-	return fail(why, "this library was built without io_uring", ENOTSUP);
+		err = fail(why, "this library was built without io_uring", ENOTSUP);
 #endif
+		if (!is_refusal(err))
+			return err;
+	}
+	disk->engine = &hvsi_filedisk_threads;
+	err = disk->engine->open(disk, cfg, &ignored);
+	if (err)
+		*why = ignored;
+	return err;
 }
 
 /* ---- public ----------------------------------------------------------------------------- */
