@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_BLOCK_SIZE 512u
@@ -23,6 +24,9 @@
 /* Bytes of the file whose locks say how it is used; nothing is stored there for it. */
 #define LOCK_READERS 0
 #define LOCK_SHARERS 1
+/* For half a second. */
+#define LOCK_STEPS 50u
+#define LOCK_STEP_NS 10000000
 
 /* Note what is wrong, for people, and return the errno value for programs. */
 static int fail(const char **why, const char *text, int err)
@@ -135,18 +139,26 @@ static const char *why_locked(uint32_t flags)
 		       : "another program, or another disk here, has it open";
 }
 
+/* The kernel may hold the file a moment longer than its last completion was to be seen. */
+static void unlock_file(const struct hvs_filedisk *disk)
+{
+	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	(void)fcntl(disk->fd, F_OFD_SETLK, &lock);
+}
+
 /*
  * Who writes locks the whole file. A reader and a sharer each lock a byte in a way that their like
  * may as well, and look whether somebody has the other's byte; two that come at the same moment
  * may both be refused, never both let in.
  *
  * The lock belongs to the open file: it ends when the file is closed, also by a kill, and the
- * last operation on it has ended. That is why the file is not registered with the ring, which
- * would keep it, and the next start out, until the kernel gets round to dismantling the ring. To
+ * last operation on it has ended. A ring that has the file registered keeps it, after a kill, until
+ * the kernel gets round to dismantling the ring; so whoever finds it locked tries for a moment. (To
  * register a second, unlocked description of the file would be worse: the lock would end while
- * operations of a killed process can still write.
+ * operations of a killed process can still write.)
  */
-static int lock_file(const struct hvs_filedisk *disk, uint32_t flags, const char **why)
+static int try_lock(const struct hvs_filedisk *disk, uint32_t flags, const char **why)
 {
 	const bool shared = flags & HVS_FILEDISK_SHARED;
 	const bool alone = !(flags & (HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED));
@@ -170,17 +182,23 @@ static int lock_file(const struct hvs_filedisk *disk, uint32_t flags, const char
 			    errno);
 	}
 	/* What this description holds itself is no obstacle. */
-	if (fcntl(disk->fd, F_OFD_GETLK, &other) == 0 && other.l_type != F_UNLCK)
+	if (fcntl(disk->fd, F_OFD_GETLK, &other) == 0 && other.l_type != F_UNLCK) {
+		unlock_file(disk);
 		return fail(why, why_locked(flags), EBUSY);
+	}
 	return 0;
 }
 
-/* The kernel may hold the file a moment longer than its last completion was to be seen. */
-static void unlock_file(const struct hvs_filedisk *disk)
+static int lock_file(const struct hvs_filedisk *disk, uint32_t flags, const char **why)
 {
-	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+	const struct timespec step = {.tv_nsec = LOCK_STEP_NS};
+	int err = try_lock(disk, flags, why);
 
-	(void)fcntl(disk->fd, F_OFD_SETLK, &lock);
+	for (unsigned i = 0; i < LOCK_STEPS && err == -EBUSY; i++) {
+		nanosleep(&step, NULL);
+		err = try_lock(disk, flags, why);
+	}
+	return err;
 }
 
 /* Does a guest get along with it? A power of two times the logical block. */

@@ -61,7 +61,8 @@ extern HVS_API const struct hvs_blk_ops hvs_filedisk_ops;
 /*
  * Open a disk. The file is locked: one disk that writes, or any number that only read, or any
  * number that are shared (open file description locks). A block device that is written to must
- * not be mounted either; for a shared one this is not checked.
+ * not be mounted either; for a shared one this is not checked. As the kernel takes a moment to free
+ * the file of a process that was killed, a locked one is tried for half a second.
  *
  * why  when not NULL: set to a static string that says what is wrong, on failure; on success to
  *      NULL, or to what is wrong with io_uring if it had to do without
