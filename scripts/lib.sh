@@ -6,7 +6,7 @@
 # Debian packages by what they are for.
 HVS_PACKAGES_BUILD=(gcc g++ libc6-dev make cmake ninja-build pkg-config python3
 	libevent-dev libjson-c-dev liburing-dev libnbd-dev uuid-dev acpica-tools)
-HVS_PACKAGES_TEST=(libcriterion-dev libbenchmark-dev binutils qemu-utils nbdkit)
+HVS_PACKAGES_TEST=(libcriterion-dev libbenchmark-dev binutils fio qemu-utils nbdkit)
 HVS_PACKAGES_CLANG=(clang libclang-rt-14-dev llvm)
 HVS_PACKAGES_LINT=(clang clang-tidy clang-format shellcheck)
 HVS_PACKAGES_E2E=(qemu-system-x86 qemu-utils busybox-static mmdebstrap e2fsprogs kmod zstd

@@ -8,6 +8,7 @@
 #include <hvstack/channel.h>
 #include <hvstack/hv.h>
 #include <hvstack/memory.h>
+#include <hvstack/reservation.h>
 #include <hvstack/state.h>
 #include <hvstack/storage.h>
 #include <hvstack/types.h>

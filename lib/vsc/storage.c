@@ -59,6 +59,16 @@ int hvs_guest_stor_init(struct hvs_guest_channel *ch, uint16_t version,
 	return got > 0 ? -EREMOTEIO : (int)got;
 }
 
+int hvs_guest_stor_create_subchannels(struct hvs_guest_channel *ch, uint16_t count)
+{
+	struct hvsi_vstor_packet p = {.operation = hvsi_le32(HVSI_VSTOR_CREATE_SUB_CHANNELS)};
+	int64_t got;
+
+	p.u.subchannel_count = hvsi_le16(count);
+	got = control(ch, &p);
+	return got > 0 ? -EREMOTEIO : (int)got;
+}
+
 int hvs_guest_stor_submit(struct hvs_guest_channel *ch, uint64_t xid,
 			  const struct hvs_guest_scsi *cmd)
 {

@@ -20,7 +20,7 @@ static void transfer(struct testdisk *d, struct hvs_blk_req *req)
 {
 	uint64_t at = req->offset;
 
-	for (unsigned i = 0; d->data && i < req->iovcnt; i++) {
+	for (unsigned i = 0; i < req->iovcnt; i++) {
 		if (req->op == HVS_BLK_READ)
 			memcpy(req->iov[i].iov_base, d->data + at, req->iov[i].iov_len);
 		else
@@ -29,16 +29,77 @@ static void transfer(struct testdisk *d, struct hvs_blk_req *req)
 	}
 }
 
+static void mark(struct testdisk *d, const struct hvs_blk_req *req, bool unmapped)
+{
+	for (uint64_t at = req->offset; at < req->offset + req->len; at += 512)
+		d->unmapped[at / 512] = unmapped;
+}
+
+static void lba_status(struct testdisk *d, struct hvs_blk_req *req)
+{
+	const bool *first = &d->unmapped[req->offset / 512];
+	uint64_t max = d->status_max && d->status_max < req->len ? d->status_max : req->len;
+	uint64_t n = 0;
+
+	while (n < max && first[n / 512] == *first)
+		n += d->info.block_size;
+	req->extent_len = n;
+	req->extent_unmapped = *first;
+}
+
+static void perform(struct testdisk *d, struct hvs_blk_req *req)
+{
+	bool zeroes = d->info.flags & HVS_BLK_INFO_UNMAP_ZEROES;
+
+	if (!d->data)
+		return;
+	switch (req->op) {
+	case HVS_BLK_READ:
+		transfer(d, req);
+		break;
+	case HVS_BLK_WRITE:
+		transfer(d, req);
+		mark(d, req, false);
+		break;
+	case HVS_BLK_UNMAP:
+		memset(d->data + req->offset, zeroes ? 0 : TESTDISK_UNMAPPED, req->len);
+		mark(d, req, true);
+		break;
+	case HVS_BLK_WRITE_ZEROES:
+		memset(d->data + req->offset, 0, req->len);
+		mark(d, req, zeroes && req->flags & HVS_BLK_MAY_UNMAP);
+		break;
+	case HVS_BLK_LBA_STATUS:
+		lba_status(d, req);
+		break;
+	case HVS_BLK_FLUSH:
+		break;
+	}
+}
+
+static enum hvs_blk_status status_of(const struct testdisk *d, enum hvs_blk_op op)
+{
+	switch (op) {
+	case HVS_BLK_FLUSH:
+		return d->flush_status;
+	case HVS_BLK_UNMAP:
+	case HVS_BLK_WRITE_ZEROES:
+		return d->unmap_status;
+	default:
+		return d->status;
+	}
+}
+
 static void submit(void *priv, struct hvs_blk_req *req)
 {
 	struct testdisk *d = priv;
 	unsigned n = d->count++ % TESTDISK_LOG;
-	enum hvs_blk_status status = req->op == HVS_BLK_FLUSH ? d->flush_status : d->status;
+	enum hvs_blk_status status;
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < req->iovcnt; i++)
 		sum += req->iov[i].iov_len;
-	cr_assert_eq(sum, req->len);
+	cr_assert_eq(sum, req->op == HVS_BLK_READ || req->op == HVS_BLK_WRITE ? req->len : 0);
 	cr_assert_leq(req->offset + req->len, d->info.num_blocks * d->info.block_size);
 	d->log[n].op = req->op;
 	d->log[n].flags = req->flags;
@@ -52,8 +113,9 @@ static void submit(void *priv, struct hvs_blk_req *req)
 		d->held[d->held_count++] = req;
 		return;
 	}
+	status = status_of(d, req->op);
 	if (status == HVS_BLK_OK)
-		transfer(d, req);
+		perform(d, req);
 	hvs_blk_complete(req, status);
 }
 
@@ -65,6 +127,23 @@ static void commit(void *priv, uint32_t queue)
 
 const struct hvs_blk_ops testdisk_ops = {HVS_BLK_OPS_INIT, .get_info = get_info, .submit = submit,
 					 .commit = commit};
+
+/* Only what was submitted and not completed: the back end is on the worker's own thread. */
+static void cancel(void *priv, struct hvs_blk_req *req)
+{
+	struct testdisk *d = priv;
+	unsigned i = 0;
+
+	while (i < d->held_count && d->held[i] != req)
+		i++;
+	cr_assert_lt(i, d->held_count);
+	d->cancels++;
+	testdisk_finish(d, i, HVS_BLK_ABORTED);
+}
+
+const struct hvs_blk_ops testdisk_cancel_ops = {HVS_BLK_OPS_INIT, .get_info = get_info,
+						.submit = submit, .commit = commit,
+						.cancel = cancel};
 
 struct testdisk *testdisk_new(uint64_t blocks, uint32_t flags)
 {
@@ -98,7 +177,7 @@ void testdisk_finish(struct testdisk *d, unsigned i, enum hvs_blk_status status)
 	d->held_count--;
 	memmove(&d->held[i], &d->held[i + 1], (d->held_count - i) * sizeof(d->held[0]));
 	if (status == HVS_BLK_OK)
-		transfer(d, req);
+		perform(d, req);
 	hvs_blk_complete(req, status);
 }
 

@@ -3,6 +3,8 @@
 #ifndef TESTS_SUPPORT_MACHINE_H
 #define TESTS_SUPPORT_MACHINE_H
 
+#include "support/disk.h"
+
 #include <hvstack/guest/loopback.h>
 #include <hvstack/guest/storage.h>
 #include <hvstack/hvstack.h>
@@ -10,7 +12,6 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#define DISK_BYTES (1u << 20)
 #define SRB_SUCCESS 0x01
 #define SRB_ERROR 0x84   /* with the autosense bit */
 #define SRB_INVALID 0x86 /* with the autosense bit */
@@ -22,6 +23,7 @@ struct machine {
 	struct hvs_loopback *lb;
 	struct hvs_guest *guest;
 	struct hvs_storvsp *ctl;
+	struct hvs_disk *attached; /* LUN 0 */
 	struct hvs_memdisk *memdisk;
 	uint8_t *disk;
 	struct hvs_guest_channel *ch;
@@ -35,6 +37,9 @@ struct machine_options {
 	const struct hvs_blk_ops *blk_ops; /* instead of the memory disk */
 	void *blk_priv;
 	uint32_t max_subchannels;
+	struct hvs_guid initiator_id;
+	const struct hvs_reservation_ops *reservations;
+	void *reservation_store;
 	bool leave_unconnected;
 	bool leave_closed; /* connected, offers known, channel not open */
 };

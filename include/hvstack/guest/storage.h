@@ -36,6 +36,14 @@ struct hvs_guest_scsi_result {
 HVS_API HVS_NODISCARD int hvs_guest_stor_init(struct hvs_guest_channel *ch, uint16_t version,
 					      uint32_t *max_transfer_bytes);
 
+/*
+ * Ask for sub-channels; they are offered then, with subchannel 1.. in the offer, and opened like any
+ * channel. On the first channel, after hvs_guest_stor_init(). 0, -EREMOTEIO (more than the host
+ * allows), -ETIMEDOUT, -EPROTO.
+ */
+HVS_API HVS_NODISCARD int hvs_guest_stor_create_subchannels(struct hvs_guest_channel *ch,
+							    uint16_t count);
+
 /* Queue a command; flush after a batch. As hvs_guest_send(). */
 HVS_API HVS_NODISCARD int hvs_guest_stor_submit(struct hvs_guest_channel *ch, uint64_t xid,
 						const struct hvs_guest_scsi *cmd);

@@ -97,8 +97,12 @@ void hvsi_stor_chan_join(struct hvsi_stor_chan *c)
 static void forget(struct hvs_storvsp *ctl)
 {
 	atomic_store(&ctl->ready, false);
-	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++)
+	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++) {
+		if (atomic_load(&ctl->disk[i].state) == HVSI_DISK_NONE)
+			continue;
 		atomic_store(&ctl->disk[i].attentions, 0);
+		hvsi_drive_forget(&ctl->disk[i]);
+	}
 }
 
 void hvsi_stor_chan_destroy(struct hvsi_stor_chan *c)
@@ -182,6 +186,7 @@ static void chan_timer(struct hvs_channel *ch, void *ctx)
 	(void)ch;
 	c->ticking = false; /* ready() follows */
 	hvsi_requests_tick(c);
+	hvsi_reservations_look(c->ctl);
 }
 
 static void abort_one(struct hvsi_stor_request *req, void *arg)
@@ -195,8 +200,10 @@ static void chan_close(struct hvs_channel *ch, void *ctx)
 	struct hvsi_stor_chan *c = ctx;
 
 	c->closing = true;
-	if (!c->index)
+	if (!c->index) {
 		atomic_store(&c->ctl->ready, false);
+		hvsi_reservations_nexus_lost(c->ctl);
+	}
 	hvsi_requests_drop_kept(c);
 	hvsi_requests_visit(c, abort_one, NULL);
 	(void)chan_ready(ch, ctx, 0);

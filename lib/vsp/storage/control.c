@@ -182,10 +182,14 @@ void hvsi_stor_reset_done(struct hvsi_stor_request *r)
 {
 	struct hvs_storvsp *ctl = r->chan->ctl;
 
-	for (uint64_t left = r->drain.disks; left; left &= left - 1)
-		hvsi_disk_attend(&ctl->disk[__builtin_ctzll(left)],
-				 r->drain.kind == HVSI_DRAIN_RESET ? HVSI_UA_LUN_RESET
-								   : HVSI_UA_BUS_RESET);
+	for (uint64_t left = r->drain.disks; left; left &= left - 1) {
+		struct hvs_disk *disk = &ctl->disk[__builtin_ctzll(left)];
+
+		hvsi_reservations_reset(disk);
+		hvsi_drive_reset(disk);
+		hvsi_disk_attend(disk, r->drain.kind == HVSI_DRAIN_RESET ? HVSI_UA_LUN_RESET
+									 : HVSI_UA_BUS_RESET);
+	}
 	reply(r, HVSI_NT_SUCCESS);
 }
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* The commands of a disk, and those that are a line or two. */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/commands.h"
 
 #define LBPME 0x80 /* READ CAPACITY (16): blocks can be unmapped */
 #define LBPRZ 0x40 /* and read as zeros then */
 
-static enum hvsi_scsi_state nothing_to_do(const struct hvsi_scsi_cmd *cmd)
+enum hvsi_scsi_state hvsi_scsi_nothing_to_do(const struct hvsi_scsi_cmd *cmd)
 {
 	return hvsi_scsi_good(cmd->req, 0);
 }
 
 /* Sense data go back with the command they are about; what there is to tell are conditions. */
-static enum hvsi_scsi_state request_sense(const struct hvsi_scsi_cmd *cmd)
+enum hvsi_scsi_state hvsi_scsi_request_sense(const struct hvsi_scsi_cmd *cmd)
 {
 	uint32_t sense = hvsi_disk_take_attention(cmd->disk);
 	uint8_t d[HVSI_SENSE_BYTES];
@@ -68,15 +68,7 @@ static enum hvsi_scsi_state send_diagnostic(const struct hvsi_scsi_cmd *cmd)
 	return hvsi_scsi_good(cmd->req, 0);
 }
 
-/* The guest is the only initiator of its disk. Extents and third parties are obsolete. */
-static enum hvsi_scsi_state reserve_release6(const struct hvsi_scsi_cmd *cmd)
-{
-	if (cmd->cdb[1] & 0x1f)
-		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
-	return hvsi_scsi_good(cmd->req, 0);
-}
-
-static enum hvsi_scsi_state read_capacity10(const struct hvsi_scsi_cmd *cmd)
+enum hvsi_scsi_state hvsi_scsi_read_capacity10(const struct hvsi_scsi_cmd *cmd)
 {
 	uint64_t last = cmd->num_blocks - 1;
 	uint8_t d[8];
@@ -109,107 +101,106 @@ static enum hvsi_scsi_state report_opcodes(const struct hvsi_scsi_cmd *cmd)
 	return hvsi_scsi_report_opcodes(cmd, hvsi_disk_commands);
 }
 
-#define IN HVSI_SCSI_READS_DATA
-#define OUT HVSI_SCSI_WRITES_DATA
-#define MEDIUM HVSI_SCSI_WRITES_MEDIUM
-#define ACTION HVSI_SCSI_SERVICE_ACTION
-#define ALWAYS HVSI_SCSI_DESPITE_ATTENTION
-
-/* CDB usage: the second byte's flags, then where the blocks are named, and NACA. */
-#define ALL2 0xff, 0xff
-#define ALL4 ALL2, ALL2
-#define ALL8 ALL4, ALL4
-#define NACA 0x04
-#define BLOCKS10(flags)                                                                            \
+#define RESERVE_IN(action)                                                                         \
 	{                                                                                          \
-		(flags), ALL4, 0, ALL2, NACA                                                       \
+		0x5e, (action), IN | ACTION, hvsi_scsi_reserve_in, {0, 0, 0, 0, 0, 0, ALL2, NACA}, \
+			0                                                                          \
 	}
-#define BLOCKS12(flags)                                                                            \
+#define RESERVE_OUT(action)                                                                        \
 	{                                                                                          \
-		(flags), ALL4, ALL4, 0, NACA                                                       \
+		0x5f, (action), OUT | ACTION, hvsi_scsi_reserve_out, {0, 0xff, 0, 0, ALL4, NACA},  \
+			0                                                                          \
 	}
-#define BLOCKS16(flags)                                                                            \
-	{                                                                                          \
-		(flags), ALL8, ALL4, 0, NACA                                                       \
-	}
-#define READ_FLAGS (HVSI_CDB_PROTECT | HVSI_CDB_DPO | HVSI_CDB_FUA)
-#define VERIFY_FLAGS (HVSI_CDB_PROTECT | HVSI_CDB_DPO | 0x06) /* BYTCHK */
-#define WRITE_SAME_FLAGS (HVSI_CDB_PROTECT | 0x18)            /* ANCHOR, UNMAP */
-#define NDOB 0x01
 
 const struct hvsi_scsi_command hvsi_disk_commands[] = {
 	/* TEST UNIT READY, REQUEST SENSE */
-	{0x00, 0, 0, nothing_to_do, {0, 0, 0, 0, NACA}, 0},
-	{0x03, 0, IN | ALWAYS, request_sense, {0x01, 0, 0, 0xff, NACA}, 0},
+	{0x00, 0, ASKS, hvsi_scsi_nothing_to_do, {0, 0, 0, 0, NACA}, 0},
+	{0x03, 0, IN | ALWAYS, hvsi_scsi_request_sense, {0x01, 0, 0, 0xff, NACA}, 0},
 	/* READ, WRITE (6) */
-	{0x08, 0, IN, hvsi_scsi_read, {0x1f, ALL2, 0xff, NACA}, 0},
-	{0x0a, 0, OUT | MEDIUM, hvsi_scsi_write, {0x1f, ALL2, 0xff, NACA}, 0},
+	{0x08, 0, IN | LOOKS, hvsi_scsi_read, {0x1f, ALL2, 0xff, NACA}, 0},
+	{0x0a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write, {0x1f, ALL2, 0xff, NACA}, 0},
 	{0x12, 0, IN | ALWAYS, hvsi_scsi_inquiry, {0x03, 0xff, ALL2, NACA}, 0},
 	/* MODE SELECT, RESERVE, RELEASE, MODE SENSE (6) */
-	{0x15, 0, OUT, hvsi_scsi_mode_select6, {0x11, 0, 0, 0xff, NACA}, 0},
-	{0x16, 0, 0, reserve_release6, {0x1f, 0, 0, 0, NACA}, 0},
-	{0x17, 0, 0, reserve_release6, {0x1f, 0, 0, 0, NACA}, 0},
-	{0x1a, 0, IN, hvsi_scsi_mode_sense6, {0, ALL2, 0xff, NACA}, 0},
+	{0x15, 0, OUT | CHANGES, hvsi_scsi_mode_select6, {0x11, 0, 0, 0xff, NACA}, 0},
+	{0x16, 0, 0, hvsi_scsi_reserve, {0x1f, 0, 0, 0, NACA}, 0},
+	{0x17, 0, 0, hvsi_scsi_release, {0x1f, 0, 0, 0, NACA}, 0},
+	{0x1a, 0, IN | LOOKS, hvsi_scsi_mode_sense6, {0, ALL2, 0xff, NACA}, 0},
 	/* START STOP UNIT, SEND DIAGNOSTIC, PREVENT ALLOW MEDIUM REMOVAL */
-	{0x1b, 0, 0, start_stop_unit, {0, 0, 0, 0xf3, NACA}, 0},
-	{0x1d, 0, OUT, send_diagnostic, {0xf4, 0, ALL2, NACA}, 0},
-	{0x1e, 0, 0, nothing_to_do, {0, 0, 0, 0, NACA}, 0},
-	{0x25, 0, IN, read_capacity10, {0, ALL4, 0, 0, 0x01, NACA}, 0},
+	{0x1b, 0, CHANGES, start_stop_unit, {0, 0, 0, 0xf3, NACA}, 0},
+	{0x1d, 0, OUT | CHANGES, send_diagnostic, {0xf4, 0, ALL2, NACA}, 0},
+	{0x1e, 0, CHANGES, hvsi_scsi_nothing_to_do, {0, 0, 0, 0x03, NACA}, 0},
+	{0x25, 0, IN, hvsi_scsi_read_capacity10, {0, ALL4, 0, 0, 0x01, NACA}, 0},
 	/* READ, WRITE, WRITE AND VERIFY, VERIFY, PRE-FETCH, SYNCHRONIZE CACHE (10) */
-	{0x28, 0, IN, hvsi_scsi_read, BLOCKS10(READ_FLAGS), 0},
-	{0x2a, 0, OUT | MEDIUM, hvsi_scsi_write, BLOCKS10(READ_FLAGS), 0},
-	{0x2e, 0, OUT | MEDIUM, hvsi_scsi_write_and_verify, BLOCKS10(VERIFY_FLAGS), 0},
-	{0x2f, 0, OUT, hvsi_scsi_verify, BLOCKS10(VERIFY_FLAGS), 0},
-	{0x34, 0, 0, hvsi_scsi_prefetch, BLOCKS10(0), 0},
-	{0x35, 0, 0, hvsi_scsi_synchronize_cache, BLOCKS10(0), 0},
+	{0x28, 0, IN | LOOKS, hvsi_scsi_read, BLOCKS10(READ_FLAGS), 0},
+	{0x2a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write, BLOCKS10(READ_FLAGS), 0},
+	{0x2e, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write_and_verify, BLOCKS10(VERIFY_FLAGS), 0},
+	{0x2f, 0, OUT | LOOKS, hvsi_scsi_verify, BLOCKS10(VERIFY_FLAGS), 0},
+	{0x34, 0, LOOKS, hvsi_scsi_prefetch, BLOCKS10(0), 0},
+	{0x35, 0, CHANGES, hvsi_scsi_synchronize_cache, BLOCKS10(0), 0},
 	/* WRITE SAME (10), UNMAP */
-	{0x41, 0, OUT | MEDIUM, hvsi_scsi_write_same, BLOCKS10(WRITE_SAME_FLAGS), 0},
+	{0x41, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write_same, BLOCKS10(WRITE_SAME_FLAGS), 0},
 	{0x42,
 	 0,
-	 OUT | MEDIUM,
+	 OUT | MEDIUM | CHANGES,
 	 hvsi_scsi_unmap,
 	 {1, 0, 0, 0, 0, 0, ALL2, NACA},
 	 HVS_BLK_INFO_UNMAP},
-	/* MODE SELECT, MODE SENSE (10) */
-	{0x55, 0, OUT, hvsi_scsi_mode_select10, {0x11, 0, 0, 0, 0, 0, ALL2, NACA}, 0},
-	{0x5a, 0, IN, hvsi_scsi_mode_sense10, {0, ALL2, 0, 0, 0, ALL2, NACA}, 0},
+	/* MODE SELECT, RESERVE, RELEASE, MODE SENSE (10) */
+	{0x55, 0, OUT | CHANGES, hvsi_scsi_mode_select10, {0x11, 0, 0, 0, 0, 0, ALL2, NACA}, 0},
+	{0x56, 0, 0, hvsi_scsi_reserve, {0x1f, 0, 0, 0, 0, 0, ALL2, NACA}, 0},
+	{0x57, 0, 0, hvsi_scsi_release, {0x1f, 0, 0, 0, 0, 0, ALL2, NACA}, 0},
+	{0x5a, 0, IN | LOOKS, hvsi_scsi_mode_sense10, {0, ALL2, 0, 0, 0, ALL2, NACA}, 0},
+	/* PERSISTENT RESERVE IN and OUT */
+	RESERVE_IN(HVSI_PR_READ_KEYS),
+	RESERVE_IN(HVSI_PR_READ_RESERVATION),
+	RESERVE_IN(HVSI_PR_REPORT_CAPABILITIES),
+	RESERVE_IN(HVSI_PR_READ_FULL_STATUS),
+	RESERVE_OUT(HVSI_PR_REGISTER),
+	RESERVE_OUT(HVSI_PR_RESERVE),
+	RESERVE_OUT(HVSI_PR_RELEASE),
+	RESERVE_OUT(HVSI_PR_CLEAR),
+	RESERVE_OUT(HVSI_PR_PREEMPT),
+	RESERVE_OUT(HVSI_PR_PREEMPT_AND_ABORT),
+	RESERVE_OUT(HVSI_PR_REGISTER_AND_IGNORE),
+	RESERVE_OUT(HVSI_PR_REGISTER_AND_MOVE),
 	/* READ, COMPARE AND WRITE, WRITE, ORWRITE, WRITE AND VERIFY, VERIFY, PRE-FETCH,
 	 * SYNCHRONIZE CACHE, WRITE SAME (16) */
-	{0x88, 0, IN, hvsi_scsi_read, BLOCKS16(READ_FLAGS), 0},
+	{0x88, 0, IN | LOOKS, hvsi_scsi_read, BLOCKS16(READ_FLAGS), 0},
 	{0x89,
 	 0,
-	 OUT | MEDIUM,
+	 OUT | MEDIUM | CHANGES,
 	 hvsi_scsi_compare_and_write,
 	 {READ_FLAGS, ALL8, 0, 0, 0, 0xff, 0, NACA},
 	 0},
-	{0x8a, 0, OUT | MEDIUM, hvsi_scsi_write, BLOCKS16(READ_FLAGS), 0},
-	{0x8b, 0, OUT | MEDIUM, hvsi_scsi_orwrite, BLOCKS16(READ_FLAGS), 0},
-	{0x8e, 0, OUT | MEDIUM, hvsi_scsi_write_and_verify, BLOCKS16(VERIFY_FLAGS), 0},
-	{0x8f, 0, OUT, hvsi_scsi_verify, BLOCKS16(VERIFY_FLAGS), 0},
-	{0x90, 0, 0, hvsi_scsi_prefetch, BLOCKS16(0), 0},
-	{0x91, 0, 0, hvsi_scsi_synchronize_cache, BLOCKS16(0), 0},
-	{0x93, 0, OUT | MEDIUM, hvsi_scsi_write_same, BLOCKS16(WRITE_SAME_FLAGS | NDOB), 0},
+	{0x8a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write, BLOCKS16(READ_FLAGS), 0},
+	{0x8b, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_orwrite, BLOCKS16(READ_FLAGS), 0},
+	{0x8e, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write_and_verify, BLOCKS16(VERIFY_FLAGS), 0},
+	{0x8f, 0, OUT | LOOKS, hvsi_scsi_verify, BLOCKS16(VERIFY_FLAGS), 0},
+	{0x90, 0, LOOKS, hvsi_scsi_prefetch, BLOCKS16(0), 0},
+	{0x91, 0, CHANGES, hvsi_scsi_synchronize_cache, BLOCKS16(0), 0},
+	{0x93, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write_same, BLOCKS16(WRITE_SAME_FLAGS | NDOB),
+	 0},
 	/* READ CAPACITY (16), GET LBA STATUS */
 	{0x9e, 0x10, IN | ACTION, read_capacity16, {0, 0, 0, 0, 0, 0, 0, 0, 0, ALL4, 0, NACA}, 0},
 	{0x9e,
 	 0x12,
-	 IN | ACTION,
+	 IN | ACTION | LOOKS,
 	 hvsi_scsi_get_lba_status,
 	 {0, ALL8, ALL4, 0, NACA},
 	 HVS_BLK_INFO_LBA_STATUS},
 	/* REPORT LUNS, REPORT SUPPORTED OPERATION CODES and TASK MANAGEMENT FUNCTIONS */
 	{0xa0, 0, IN | ALWAYS, hvsi_scsi_report_luns, {0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, NACA}, 0},
-	{0xa3, 0x0c, IN | ACTION, report_opcodes, {0, 0x87, 0xff, ALL2, ALL4, 0, NACA}, 0},
+	{0xa3, 0x0c, IN | ACTION | LOOKS, report_opcodes, {0, 0x87, 0xff, ALL2, ALL4, 0, NACA}, 0},
 	{0xa3,
 	 0x0d,
-	 IN | ACTION,
+	 IN | ACTION | LOOKS,
 	 hvsi_scsi_report_task_management,
 	 {0, 0x80, 0, 0, 0, ALL4, 0, NACA},
 	 0},
 	/* READ, WRITE, WRITE AND VERIFY, VERIFY (12) */
-	{0xa8, 0, IN, hvsi_scsi_read, BLOCKS12(READ_FLAGS), 0},
-	{0xaa, 0, OUT | MEDIUM, hvsi_scsi_write, BLOCKS12(READ_FLAGS), 0},
-	{0xae, 0, OUT | MEDIUM, hvsi_scsi_write_and_verify, BLOCKS12(VERIFY_FLAGS), 0},
-	{0xaf, 0, OUT, hvsi_scsi_verify, BLOCKS12(VERIFY_FLAGS), 0},
+	{0xa8, 0, IN | LOOKS, hvsi_scsi_read, BLOCKS12(READ_FLAGS), 0},
+	{0xaa, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write, BLOCKS12(READ_FLAGS), 0},
+	{0xae, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write_and_verify, BLOCKS12(VERIFY_FLAGS), 0},
+	{0xaf, 0, OUT | LOOKS, hvsi_scsi_verify, BLOCKS12(VERIFY_FLAGS), 0},
 	{0},
 };

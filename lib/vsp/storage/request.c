@@ -74,12 +74,12 @@ struct hvsi_stor_request *hvsi_request_get(struct hvsi_stor_chan *c)
 	c->in_flight++;
 	r->state = HVSI_REQ_RUNNING;
 	r->disk = NULL;
+	r->holds = NULL;
 	r->aborted = false;
 	r->timed_out = false;
 	r->resume = 0;
 	r->last_tick = 0;
 	r->then = NULL;
-	r->drain.done = NULL;
 	r->buffer = NULL;
 	r->wants_exclusive = false;
 	r->transferred = 0;
@@ -161,7 +161,7 @@ enum hvsi_scsi_state hvsi_request_submit(struct hvsi_stor_request *r)
 	r->blk.queue = c->queue;
 	r->blk.done = blk_done;
 	/* Also a drain's memory order: who set it sees this request, or this sees it set. */
-	if (atomic_load(&disk->exclusive) && changes_data(r->blk.op) && !r->drain.done) {
+	if (atomic_load(&disk->exclusive) && changes_data(r->blk.op) && !r->holds) {
 		park(r);
 		return HVSI_SCSI_PENDING;
 	}
@@ -193,12 +193,19 @@ static void others_have_ended(struct hvsi_drain *drain)
 	hvsi_request_done(r);
 }
 
+static bool hold(struct hvsi_stor_request *r, struct hvs_disk *disk)
+{
+	if (!r->holds && !atomic_exchange(&disk->exclusive, true))
+		r->holds = disk;
+	return r->holds;
+}
+
 enum hvsi_scsi_state
 hvsi_request_exclusive(struct hvsi_stor_request *r,
 		       enum hvsi_scsi_state (*then)(struct hvsi_stor_request *))
 {
 	r->then = then;
-	r->wants_exclusive = atomic_exchange(&r->disk->exclusive, true);
+	r->wants_exclusive = !hold(r, r->disk);
 	if (r->wants_exclusive) {
 		park(r);
 		return HVSI_SCSI_PENDING;
@@ -211,10 +218,15 @@ hvsi_request_exclusive(struct hvsi_stor_request *r,
 	return HVSI_SCSI_PENDING;
 }
 
+void hvsi_request_hold_again(struct hvsi_stor_request *r, struct hvs_disk *disk)
+{
+	(void)hold(r, disk);
+}
+
 static void end_exclusive(struct hvsi_stor_request *r)
 {
-	r->drain.done = NULL;
-	atomic_store(&r->disk->exclusive, false);
+	atomic_store(&r->holds->exclusive, false);
+	r->holds = NULL;
 	hvsi_storvsp_kick_all(r->chan->ctl);
 }
 
@@ -328,7 +340,7 @@ void hvsi_request_step(struct hvsi_stor_request *r, enum hvsi_scsi_state state)
 {
 	if (state == HVSI_SCSI_PENDING)
 		return;
-	if (r->drain.done)
+	if (r->holds)
 		end_exclusive(r);
 	if (r->work) {
 		hvsi_free(allocator(r->chan), r->work, r->work_len);
@@ -450,6 +462,8 @@ void hvsi_requests_drop_kept(struct hvsi_stor_chan *c)
 	for (struct hvsi_stor_request *r = take_restored(c); r; r = next) {
 		next = r->next;
 		hvs_extents_free(r->buffer);
+		if (r->holds)
+			end_exclusive(r);
 		put(r);
 	}
 	c->unsent = NULL;

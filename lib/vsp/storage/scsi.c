@@ -30,11 +30,16 @@ enum hvsi_scsi_state hvsi_scsi_report_luns(const struct hvsi_scsi_cmd *cmd)
 }
 
 /* NULL: *sense says what is wrong. */
-static const struct hvsi_scsi_command *find(const uint8_t *cdb, uint32_t flags, uint32_t *sense)
+static const struct hvsi_scsi_command *find(const struct hvsi_scsi_cmd *cmd, uint32_t *sense)
 {
+	const struct hvsi_scsi_command *c = cmd->disk->cfg.type == HVS_DISK_OPTICAL
+						    ? hvsi_optical_commands
+						    : hvsi_disk_commands;
+	const uint8_t *cdb = cmd->cdb;
+
 	*sense = HVSI_SENSE_INVALID_OPCODE;
-	for (const struct hvsi_scsi_command *c = hvsi_disk_commands; c->execute; c++) {
-		if (c->opcode != cdb[0] || (c->needs & flags) != c->needs)
+	for (; c->execute; c++) {
+		if (c->opcode != cdb[0] || (c->needs & cmd->flags) != c->needs)
 			continue;
 		if (!(c->traits & HVSI_SCSI_SERVICE_ACTION) || c->service_action == (cdb[1] & 0x1f))
 			return c;
@@ -97,10 +102,13 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 	struct hvsi_stor_request *req = cmd->req;
 	const struct hvsi_scsi_command *c;
 	uint32_t attention;
+	int err = 0;
 	uint32_t sense;
 
+	if (hvsi_reservations_stale(cmd->disk))
+		err = hvsi_reservations_learn(cmd->disk);
 	cmd->flags = atomic_load_explicit(&cmd->disk->flags, memory_order_relaxed);
-	c = find(cmd->cdb, cmd->flags, &sense);
+	c = find(cmd, &sense);
 	/* A command that has begun goes on, on the restored machine too. */
 	if (!req->resume && (!c || !(c->traits & HVSI_SCSI_DESPITE_ATTENTION))) {
 		attention = hvsi_disk_take_attention(cmd->disk);
@@ -111,7 +119,14 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 		return hvsi_scsi_invalid(req, sense);
 	if (srb->cdb_len < len || cmd->cdb[len - 1] & CONTROL_NACA || !direction_ok(cmd, c->traits))
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
-	cmd->num_blocks = atomic_load_explicit(&cmd->disk->num_blocks, memory_order_relaxed);
+	if (err && c->traits & HVSI_SCSI_CLASSES)
+		return hvsi_scsi_check(req, HVSI_SENSE_TARGET_FAILURE);
+	if (hvsi_reservations_deny(cmd->disk, c->traits) && !hvsi_reservations_allow(cmd))
+		return hvsi_scsi_conflict(req);
+	/* And with it the back end of a medium that was inserted. */
+	cmd->num_blocks = atomic_load_explicit(&cmd->disk->num_blocks, memory_order_acquire);
+	if (c->traits & HVSI_SCSI_NEEDS_MEDIUM && !cmd->num_blocks)
+		return hvsi_scsi_check(req, hvsi_drive_not_ready(cmd->disk));
 	if (c->traits & HVSI_SCSI_WRITES_MEDIUM && cmd->flags & HVS_BLK_INFO_READ_ONLY)
 		return hvsi_scsi_check(req, HVSI_SENSE_WRITE_PROTECTED);
 	req->disk = cmd->disk;
@@ -140,7 +155,7 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
 	if (cmd.cdb[0] == OP_REPORT_LUNS)
 		return hvsi_scsi_report_luns(&cmd);
-	cmd.disk = hvsi_disk_find(ctl, ctl->ide ? ctl->ide_path : srb->path, srb->target, srb->lun);
+	cmd.disk = hvsi_disk_of_srb(ctl, srb);
 	if (!cmd.disk)
 		return cmd.cdb[0] == OP_INQUIRY ? hvsi_scsi_inquiry_absent(&cmd, srb->lun)
 						: no_such_lun(req);

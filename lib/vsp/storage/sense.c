@@ -6,6 +6,7 @@
 
 #define STATUS_GOOD 0x00
 #define STATUS_CHECK_CONDITION 0x02
+#define STATUS_RESERVATION_CONFLICT 0x18
 #define SENSE_LEN 18u
 #define MEDIUM_ERROR 3u
 
@@ -54,6 +55,13 @@ enum hvsi_scsi_state hvsi_scsi_check_info(struct hvsi_stor_request *req, uint32_
 		req->result.sense[0] |= 0x80; /* VALID */
 		hvsi_put_be32(req->result.sense + 3, (uint32_t)information);
 	}
+	return HVSI_SCSI_DONE;
+}
+
+enum hvsi_scsi_state hvsi_scsi_conflict(struct hvsi_stor_request *req)
+{
+	req->result = (struct hvsi_scsi_result){.scsi_status = STATUS_RESERVATION_CONFLICT,
+						.srb_status = HVSI_SRB_ERROR};
 	return HVSI_SCSI_DONE;
 }
 

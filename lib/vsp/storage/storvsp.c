@@ -70,12 +70,14 @@ static struct hvs_storvsp *make(struct hvs_vmbus *bus, const struct hvs_storvsp_
 	if (!ctl)
 		return NULL;
 	ctl->bus = bus;
+	ctl->initiator = cfg->initiator_id;
 	ctl->max_transfer_bytes = cfg->max_transfer_bytes;
 	ctl->max_subchannels = (uint16_t)cfg->max_subchannels;
 	ctl->max_version = cfg->max_version;
 	ctl->subchannel_workers = cfg->subchannel_worker_count;
 	ctl->ide = cfg->kind == HVS_STORVSP_IDE;
 	ctl->ide_path = cfg->ide_channel;
+	ctl->ide_target = cfg->ide_device;
 	ctl->channel_count = channel_count;
 	hvsi_spin_init(&ctl->lock);
 	return ctl;
@@ -106,6 +108,8 @@ int hvs_storvsp_create(struct hvs_vmbus *bus, const struct hvs_storvsp_config *c
 	offer.instance_id = cfg.instance_id;
 	if (ctl->ide)
 		offer_as_ide(&offer, &cfg);
+	if (hvsi_guid_equal(&ctl->initiator, &(struct hvs_guid){{0}}))
+		ctl->initiator = offer.instance_id;
 	offer.worker = cfg.worker;
 	offer.max_subchannels = ctl->max_subchannels;
 	offer.subchannel_workers = cfg.subchannel_workers;
@@ -124,6 +128,8 @@ void hvsi_storvsp_destroy(void *dev)
 {
 	struct hvs_storvsp *ctl = dev;
 
+	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++)
+		hvsi_reservations_detach(&ctl->disk[i]);
 	hvsi_free(hvs_vmbus_allocator(ctl->bus), ctl, size_of(ctl->channel_count));
 }
 

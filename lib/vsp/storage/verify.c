@@ -343,7 +343,7 @@ enum hvsi_scsi_state hvsi_scsi_orwrite(const struct hvsi_scsi_cmd *cmd)
 	enum hvsi_scsi_state state;
 	struct look *l;
 
-	if (s.flags & HVSI_CDB_PROTECT)
+	if (s.flags & (HVSI_CDB_PROTECT | HVSI_CDB_RELADR))
 		return hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
 	if (!hvsi_scsi_span_fits(cmd, &s))
 		return hvsi_scsi_invalid(req, HVSI_SENSE_LBA_OUT_OF_RANGE);
