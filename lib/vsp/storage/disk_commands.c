@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The commands of a disk, and those that are a line or two. */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/disk_commands.h"
 
 #define LBPME 0x80 /* READ CAPACITY (16): blocks can be unmapped */
 #define LBPRZ 0x40 /* and read as zeros then */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* MODE SENSE, MODE SELECT: cache, control and exception pages (SPC-3 6.7, 6.9, 7.4; SBC-3 6.4). */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/disk_commands.h"
 
 #include <string.h>
 
