@@ -161,11 +161,11 @@ Test(inquiry, vital_product_data)
 				      0,    0,    0,   0,    0,    0,    0,    0,  0,   0,   0x01,
 				      0x03, 0,    16,  0x60, 0x02, 0x24, 0x80, 5,  6,   7,   8,
 				      0,    0,    0,   0,    0,    0,    0,    0};
-	/* In blocks: COMPARE AND WRITE 255, granularity 1, transfer 2,048, UNMAP 8 Mi in 256
+	/* In blocks: COMPARE AND WRITE 255, granularity 1, transfer 2,048, UNMAP 1 Mi in 256
 	 * pieces, granularity 1, WRITE SAME 16,384. */
 	static const uint8_t pb0[64] = {
 		0, 0xb0,     0,           0x3c,     1,        255,         0,
-		1, [10] = 8, [21] = 0x80, [26] = 1, [31] = 1, [32] = 0x80, [42] = 0x40};
+		1, [10] = 8, [21] = 0x10, [26] = 1, [31] = 1, [32] = 0x80, [42] = 0x40};
 	static const uint8_t pb1[64] = {0, 0xb1, 0, 0x3c, 0, 1, [8] = 1};
 	static const uint8_t pb2[8] = {0, 0xb2, 0, 4, 0, 0xe4, 2, 0};
 	static const uint8_t pce[8] = {0, 0xce, 0, 4, 1, 1, 0, 0};

@@ -25,58 +25,73 @@ static void down(void)
 
 struct supported {
 	uint8_t opcode;
-	uint8_t action; /* 0: has none */
+	uint8_t action; /* NONE: has none */
 	uint8_t len;
 	uint32_t needs;
 	uint8_t usage[16];
 };
 
+#define NONE 0xff
 #define FF4 0xff, 0xff, 0xff, 0xff
 #define FF8 FF4, FF4
 
 /* What the standards define of each CDB, as far as it is looked at. */
 static const struct supported supported[] = {
-	{0x00, 0, 6, 0, {0x00, 0, 0, 0, 0, 4}},
-	{0x03, 0, 6, 0, {0x03, 1, 0, 0, 0xff, 4}},
-	{0x08, 0, 6, 0, {0x08, 0x1f, 0xff, 0xff, 0xff, 4}},
-	{0x0a, 0, 6, 0, {0x0a, 0x1f, 0xff, 0xff, 0xff, 4}},
-	{0x12, 0, 6, 0, {0x12, 3, 0xff, 0xff, 0xff, 4}},
-	{0x15, 0, 6, 0, {0x15, 0x11, 0, 0, 0xff, 4}},
-	{0x16, 0, 6, 0, {0x16, 0x1f, 0, 0, 0, 4}},
-	{0x17, 0, 6, 0, {0x17, 0x1f, 0, 0, 0, 4}},
-	{0x1a, 0, 6, 0, {0x1a, 0, 0xff, 0xff, 0xff, 4}},
-	{0x1b, 0, 6, 0, {0x1b, 0, 0, 0, 0xf3, 4}},
-	{0x1d, 0, 6, 0, {0x1d, 0xf4, 0, 0xff, 0xff, 4}},
-	{0x1e, 0, 6, 0, {0x1e, 0, 0, 0, 0, 4}},
-	{0x25, 0, 10, 0, {0x25, 0, FF4, 0, 0, 1, 4}},
-	{0x28, 0, 10, 0, {0x28, 0xf8, FF4, 0, 0xff, 0xff, 4}},
-	{0x2a, 0, 10, 0, {0x2a, 0xf8, FF4, 0, 0xff, 0xff, 4}},
-	{0x2e, 0, 10, 0, {0x2e, 0xf6, FF4, 0, 0xff, 0xff, 4}},
-	{0x2f, 0, 10, 0, {0x2f, 0xf6, FF4, 0, 0xff, 0xff, 4}},
-	{0x34, 0, 10, 0, {0x34, 0, FF4, 0, 0xff, 0xff, 4}},
-	{0x35, 0, 10, 0, {0x35, 0, FF4, 0, 0xff, 0xff, 4}},
-	{0x41, 0, 10, 0, {0x41, 0xf8, FF4, 0, 0xff, 0xff, 4}},
-	{0x42, 0, 10, HVS_BLK_INFO_UNMAP, {0x42, 1, 0, 0, 0, 0, 0, 0xff, 0xff, 4}},
-	{0x55, 0, 10, 0, {0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 4}},
-	{0x5a, 0, 10, 0, {0x5a, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 4}},
-	{0x88, 0, 16, 0, {0x88, 0xf8, FF8, FF4, 0, 4}},
-	{0x89, 0, 16, 0, {0x89, 0xf8, FF8, 0, 0, 0, 0xff, 0, 4}},
-	{0x8a, 0, 16, 0, {0x8a, 0xf8, FF8, FF4, 0, 4}},
-	{0x8b, 0, 16, 0, {0x8b, 0xf8, FF8, FF4, 0, 4}},
-	{0x8e, 0, 16, 0, {0x8e, 0xf6, FF8, FF4, 0, 4}},
-	{0x8f, 0, 16, 0, {0x8f, 0xf6, FF8, FF4, 0, 4}},
-	{0x90, 0, 16, 0, {0x90, 0, FF8, FF4, 0, 4}},
-	{0x91, 0, 16, 0, {0x91, 0, FF8, FF4, 0, 4}},
-	{0x93, 0, 16, 0, {0x93, 0xf9, FF8, FF4, 0, 4}},
+	{0x00, NONE, 6, 0, {0x00, 0, 0, 0, 0, 4}},
+	{0x03, NONE, 6, 0, {0x03, 1, 0, 0, 0xff, 4}},
+	{0x08, NONE, 6, 0, {0x08, 0x1f, 0xff, 0xff, 0xff, 4}},
+	{0x0a, NONE, 6, 0, {0x0a, 0x1f, 0xff, 0xff, 0xff, 4}},
+	{0x12, NONE, 6, 0, {0x12, 3, 0xff, 0xff, 0xff, 4}},
+	{0x15, NONE, 6, 0, {0x15, 0x11, 0, 0, 0xff, 4}},
+	{0x16, NONE, 6, 0, {0x16, 0x1f, 0, 0, 0, 4}},
+	{0x17, NONE, 6, 0, {0x17, 0x1f, 0, 0, 0, 4}},
+	{0x1a, NONE, 6, 0, {0x1a, 0, 0xff, 0xff, 0xff, 4}},
+	{0x1b, NONE, 6, 0, {0x1b, 0, 0, 0, 0xf3, 4}},
+	{0x1d, NONE, 6, 0, {0x1d, 0xf4, 0, 0xff, 0xff, 4}},
+	{0x1e, NONE, 6, 0, {0x1e, 0, 0, 0, 3, 4}},
+	{0x25, NONE, 10, 0, {0x25, 0, FF4, 0, 0, 1, 4}},
+	{0x28, NONE, 10, 0, {0x28, 0xf8, FF4, 0, 0xff, 0xff, 4}},
+	{0x2a, NONE, 10, 0, {0x2a, 0xf8, FF4, 0, 0xff, 0xff, 4}},
+	{0x2e, NONE, 10, 0, {0x2e, 0xf6, FF4, 0, 0xff, 0xff, 4}},
+	{0x2f, NONE, 10, 0, {0x2f, 0xf6, FF4, 0, 0xff, 0xff, 4}},
+	{0x34, NONE, 10, 0, {0x34, 0, FF4, 0, 0xff, 0xff, 4}},
+	{0x35, NONE, 10, 0, {0x35, 0, FF4, 0, 0xff, 0xff, 4}},
+	{0x41, NONE, 10, 0, {0x41, 0xf8, FF4, 0, 0xff, 0xff, 4}},
+	{0x42, NONE, 10, HVS_BLK_INFO_UNMAP, {0x42, 1, 0, 0, 0, 0, 0, 0xff, 0xff, 4}},
+	{0x55, NONE, 10, 0, {0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 4}},
+	{0x56, NONE, 10, 0, {0x56, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 4}},
+	{0x57, NONE, 10, 0, {0x57, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 4}},
+	{0x5a, NONE, 10, 0, {0x5a, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 4}},
+	{0x5e, 0, 10, 0, {0x5e, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 4}},
+	{0x5e, 1, 10, 0, {0x5e, 1, 0, 0, 0, 0, 0, 0xff, 0xff, 4}},
+	{0x5e, 2, 10, 0, {0x5e, 2, 0, 0, 0, 0, 0, 0xff, 0xff, 4}},
+	{0x5e, 3, 10, 0, {0x5e, 3, 0, 0, 0, 0, 0, 0xff, 0xff, 4}},
+	{0x5f, 0, 10, 0, {0x5f, 0, 0xff, 0, 0, FF4, 4}},
+	{0x5f, 1, 10, 0, {0x5f, 1, 0xff, 0, 0, FF4, 4}},
+	{0x5f, 2, 10, 0, {0x5f, 2, 0xff, 0, 0, FF4, 4}},
+	{0x5f, 3, 10, 0, {0x5f, 3, 0xff, 0, 0, FF4, 4}},
+	{0x5f, 4, 10, 0, {0x5f, 4, 0xff, 0, 0, FF4, 4}},
+	{0x5f, 5, 10, 0, {0x5f, 5, 0xff, 0, 0, FF4, 4}},
+	{0x5f, 6, 10, 0, {0x5f, 6, 0xff, 0, 0, FF4, 4}},
+	{0x5f, 7, 10, 0, {0x5f, 7, 0xff, 0, 0, FF4, 4}},
+	{0x88, NONE, 16, 0, {0x88, 0xf8, FF8, FF4, 0, 4}},
+	{0x89, NONE, 16, 0, {0x89, 0xf8, FF8, 0, 0, 0, 0xff, 0, 4}},
+	{0x8a, NONE, 16, 0, {0x8a, 0xf8, FF8, FF4, 0, 4}},
+	{0x8b, NONE, 16, 0, {0x8b, 0xf8, FF8, FF4, 0, 4}},
+	{0x8e, NONE, 16, 0, {0x8e, 0xf6, FF8, FF4, 0, 4}},
+	{0x8f, NONE, 16, 0, {0x8f, 0xf6, FF8, FF4, 0, 4}},
+	{0x90, NONE, 16, 0, {0x90, 0, FF8, FF4, 0, 4}},
+	{0x91, NONE, 16, 0, {0x91, 0, FF8, FF4, 0, 4}},
+	{0x93, NONE, 16, 0, {0x93, 0xf9, FF8, FF4, 0, 4}},
 	{0x9e, 0x10, 16, 0, {0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, 4}},
 	{0x9e, 0x12, 16, HVS_BLK_INFO_LBA_STATUS, {0x9e, 0x12, FF8, FF4, 0, 4}},
-	{0xa0, 0, 12, 0, {0xa0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 4}},
+	{0xa0, NONE, 12, 0, {0xa0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 4}},
 	{0xa3, 0x0c, 12, 0, {0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, FF4, 0, 4}},
 	{0xa3, 0x0d, 12, 0, {0xa3, 0x0d, 0x80, 0, 0, 0, FF4, 0, 4}},
-	{0xa8, 0, 12, 0, {0xa8, 0xf8, FF8, 0, 4}},
-	{0xaa, 0, 12, 0, {0xaa, 0xf8, FF8, 0, 4}},
-	{0xae, 0, 12, 0, {0xae, 0xf6, FF8, 0, 4}},
-	{0xaf, 0, 12, 0, {0xaf, 0xf6, FF8, 0, 4}},
+	{0xa8, NONE, 12, 0, {0xa8, 0xf8, FF8, 0, 4}},
+	{0xaa, NONE, 12, 0, {0xaa, 0xf8, FF8, 0, 4}},
+	{0xae, NONE, 12, 0, {0xae, 0xf6, FF8, 0, 4}},
+	{0xaf, NONE, 12, 0, {0xaf, 0xf6, FF8, 0, 4}},
 };
 #define SUPPORTED (sizeof(supported) / sizeof(supported[0]))
 
@@ -116,8 +131,8 @@ Test(report_opcodes, all_of_them)
 			for (size_t i = 0; i < SUPPORTED; i++) {
 				const struct supported *s = &supported[i];
 				uint8_t want[20] = {
-					s->opcode, [3] = s->action,
-					[5] = (uint8_t)((s->action ? 1 : 0) | (timeouts ? 2 : 0)),
+					s->opcode, [3] = s->action == NONE ? 0 : s->action,
+					[5] = (uint8_t)((s->action != NONE) | (timeouts ? 2 : 0)),
 					[7] = s->len, [9] = 0x0a};
 
 				if ((s->needs & flags[f]) != s->needs)
@@ -139,16 +154,17 @@ Test(report_opcodes, one_and_what_its_cdb_has)
 		const struct supported *s = &supported[i];
 
 		for (uint8_t options = 1; options < 4; options++) {
-			bool refused = options == (s->action ? 1 : 2);
+			uint8_t action = s->action == NONE ? 0 : s->action;
+			bool refused = options == (s->action == NONE ? 2 : 1);
 
-			report(options, s->opcode, s->action, 255, refused ? SENSE_FIELD : 0,
+			report(options, s->opcode, action, 255, refused ? SENSE_FIELD : 0,
 			       refused ? 0 : 4u + s->len);
 			if (refused)
 				continue;
 			cr_assert_arr_eq(mem.p, ((uint8_t[4]){0, 3, 0, s->len}), 4);
 			cr_assert_arr_eq(mem.p + 4, s->usage, s->len, "%02x/%02x", s->opcode,
 					 s->action);
-			report(0x80 | options, s->opcode, s->action, 255, 0, 16u + s->len);
+			report(0x80 | options, s->opcode, action, 255, 0, 16u + s->len);
 			cr_assert_arr_eq(mem.p, ((uint8_t[4]){0, 0x83, 0, s->len}), 4);
 			cr_assert_arr_eq(mem.p + 4 + s->len, ((uint8_t[12]){0, 10}), 12);
 		}
@@ -357,12 +373,6 @@ Test(small_commands, ends)
 		{"background self-test", {0x1d, 0x20}, CDB_NONE, CDB_FAILS(SENSE_FIELD)},
 		{"diagnostic page", {0x1d, 0x10}, CDB_NONE, CDB_FAILS(SENSE_FIELD)},
 		{"parameters", {0x1d, 0, 0, 0, 8}, CDB_OUT(8), CDB_FAILS(SENSE_FIELD)},
-		{"reserve", {0x16}, CDB_NONE, CDB_GOOD(0)},
-		{"release", {0x17}, CDB_NONE, CDB_GOOD(0)},
-		{"reserve an extent", {0x16, 0x01}, CDB_NONE, CDB_FAILS(SENSE_FIELD)},
-		{"reserve for a third party", {0x16, 0x10}, CDB_NONE, CDB_FAILS(SENSE_FIELD)},
-		{"reserve (10)", {0x56}, CDB_NONE, CDB_FAILS(SENSE_OPCODE)},
-		{"release (10)", {0x57}, CDB_NONE, CDB_FAILS(SENSE_OPCODE)},
 		{"prevent", {0x1e, 0, 0, 0, 1}, CDB_NONE, CDB_GOOD(0)},
 		{"allow", {0x1e, 0, 0, 0, 0}, CDB_NONE, CDB_GOOD(0)},
 		{"format", {0x04}, CDB_NONE, CDB_FAILS(SENSE_OPCODE)},

@@ -121,7 +121,7 @@ Test(provisioning, is_told_as_the_back_end_has_it)
 			&m, &mem,
 			&(struct cdb_case){
 				"limits", {0x12, 1, 0xb0, 0, 64}, CDB_IN(64), CDB_GOOD(64)});
-		cr_assert_eq(mem.p[21], thin ? 0x80 : 0, "4 GiB at once");
+		cr_assert_eq(mem.p[21], thin ? 0x10 : 0, "1 Mi blocks at once");
 		cr_assert_eq(mem.p[26], thin ? 1 : 0, "in 256 pieces");
 		cr_assert_eq(mem.p[31], cases[i].blocks, "case %zu", i);
 		cr_assert_eq(mem.p[32], thin ? 0x80 : 0);
