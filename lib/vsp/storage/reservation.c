@@ -252,6 +252,30 @@ void hvsi_reservations_detach(struct hvs_disk *disk)
 		hvsi_free(allocator(disk), own, sizeof(*own));
 }
 
+int hvsi_reservations_restore(struct hvs_disk *disk, const struct hvsi_pr_state *own, uint64_t seen)
+{
+	struct hvsi_reservations *r = &disk->reservations;
+	int err = 0;
+
+	if (shared(disk)) {
+		/* The machine is told what happened while it was away. */
+		if (seen < r->seen && !own) {
+			r->seen = seen;
+			r->generation = 0;
+			err = hvsi_reservations_learn(disk);
+		}
+		return err == -ENOMEM ? err : 0;
+	}
+	if (own)
+		err = make_own(disk);
+	if (own && !err) {
+		*r->own = *own;
+		r->seen = hvsi_get64(own->changes);
+		(void)know(disk, r->own, r->seen);
+	}
+	return err;
+}
+
 static int reset_state(void *arg, void *state)
 {
 	struct hvsi_pr_state *s = state;
