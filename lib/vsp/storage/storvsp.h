@@ -476,6 +476,9 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 /* disk->cfg says where they are kept. 0, -EINVAL, -ENOTSUP, -ENOMEM, -EBADMSG, what read() says. */
 int hvsi_reservations_attach(struct hvs_disk *disk);
 void hvsi_reservations_detach(struct hvs_disk *disk);
+/* From saved state: `seen`, and what a disk had that kept them itself, else NULL. 0, -ENOMEM. */
+int hvsi_reservations_restore(struct hvs_disk *disk, const struct hvsi_pr_state *own,
+			      uint64_t seen);
 /* Others have changed them: 0, or a negative errno, and it is not known what is reserved. On a
  * worker. */
 int hvsi_reservations_learn(struct hvs_disk *disk);
