@@ -245,6 +245,7 @@ struct hvsi_stor_request {
 	void *work; /* memory of a command of several steps; freed with the request */
 	size_t work_len;
 	struct hvsi_drain drain; /* resets, exclusive commands */
+	uint64_t reset_disks;    /* bit n: ctl->disk[n] is reset, and has not begun to leave */
 	struct hvsi_scsi_result result;
 };
 
