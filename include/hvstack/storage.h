@@ -78,7 +78,7 @@ HVS_API HVS_NODISCARD int hvs_storvsp_create(struct hvs_vmbus *bus,
 HVS_API HVS_NODISCARD int hvs_storvsp_remove(struct hvs_storvsp *ctl, hvs_done_fn done, void *arg);
 
 enum hvs_disk_type {
-	HVS_DISK_FIXED = 0,   /* a disk */
+	HVS_DISK_FIXED = 0, /* a disk */
 	/* A DVD-ROM drive; the medium can change. Not on an IDE controller, no `reservations`. Media
 	 * are read-only, of 2048-byte blocks to the guest: what a back end has behind the last whole
 	 * one can't be read. Its block_size is 512 or 2048, its size at most 8 TiB. */

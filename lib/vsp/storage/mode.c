@@ -67,9 +67,9 @@ static uint32_t put_page(const struct hvsi_scsi_cmd *cmd, uint8_t *to, uint8_t c
 		to[2] = cmd->flags & HVS_BLK_INFO_WRITE_BACK ? 0x04 : 0; /* WCE */
 		break;
 	case PAGE_CONTROL:
-		to[3] = 0x10;                                      /* commands may be reordered */
+		to[3] = 0x10; /* commands may be reordered */
 		to[4] = cmd->flags & HVS_BLK_INFO_READ_ONLY ? 0x08 : 0; /* SWP */
-		hvsi_put_be16(to + 8, 0xffff);                     /* busy time-out: unlimited */
+		hvsi_put_be16(to + 8, 0xffff); /* busy time-out: unlimited */
 		break;
 	default:
 		to[2] = 0x08; /* no exception reports */

@@ -138,10 +138,10 @@ struct hvs_disk {
 	struct hvs_disk_config cfg;
 	struct hvs_blk_ops ops;
 	void *priv;
-	struct hvs_blk_info info; /* as of attach; what may change is in the two below */
+	struct hvs_blk_info info;    /* as of attach; what may change is in the two below */
 	_Atomic uint64_t num_blocks; /* 0: an optical drive without a medium */
-	atomic_uint flags;      /* HVS_BLK_INFO_* */
-	atomic_uint attentions; /* enum hvsi_attention */
+	atomic_uint flags;           /* HVS_BLK_INFO_* */
+	atomic_uint attentions;      /* enum hvsi_attention */
 	/* A command that no write may overlap is being executed: writes are parked. */
 	atomic_bool exclusive;
 	struct hvsi_reservations reservations;
