@@ -91,7 +91,7 @@ static bool inside(const struct hvs_filedisk *disk, const struct hvs_blk_req *re
 /* A write that was on its way while the file became shorter may have made it longer again. */
 static void trim(struct hvs_filedisk *disk)
 {
-	uint64_t bytes;
+	uint64_t bytes = 0;
 
 	pthread_mutex_lock(&disk->size_mutex);
 	/* Failure leaves the file too long, which does no harm. */
@@ -226,7 +226,7 @@ int hvsi_filedisk_measure(const struct hvs_filedisk *disk, uint64_t *bytes)
 static int filedisk_get_info(void *opaque, struct hvs_blk_info *info)
 {
 	struct hvs_filedisk *disk = opaque;
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int err;
 
 	pthread_mutex_lock(&disk->size_mutex);

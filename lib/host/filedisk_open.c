@@ -192,7 +192,7 @@ static int measure(struct hvs_filedisk *disk, const struct stat *st, const char 
 {
 	uint64_t physical = (uint64_t)st->st_blksize;
 	unsigned bytes = 0;
-	uint64_t len;
+	uint64_t len = 0;
 	int err = hvsi_filedisk_measure(disk, &len);
 
 	if (err)
@@ -223,18 +223,18 @@ static bool device_writes_zeroes(dev_t dev)
 {
 	static const char *const places[] = {"queue", "../queue"}; /* the latter: a partition */
 	unsigned long long max = 0;
-	bool found = false;
 
-	for (unsigned i = 0; i < 2 && !found; i++) {
-		char name[96];
+	for (unsigned i = 0; i < 2; i++) {
+		char text[96];
 		FILE *f;
 
-		snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/%s/write_zeroes_max_bytes",
+		snprintf(text, sizeof(text), "/sys/dev/block/%u:%u/%s/write_zeroes_max_bytes",
 			 major(dev), minor(dev), places[i]);
-		f = fopen(name, "re");
+		f = fopen(text, "re");
 		if (!f)
 			continue;
-		found = fscanf(f, "%llu", &max) == 1;
+		if (fgets(text, sizeof(text), f))
+			max = strtoull(text, NULL, 10);
 		fclose(f);
 	}
 	return max > 0;

@@ -78,22 +78,21 @@ static void check_connection(struct hvs_nbddisk *disk)
 
 /* ---- memory ----------------------------------------------------------------------------- */
 
-/* Its memory if it is in one piece, or NULL. */
-static uint8_t *one_piece(const struct hvs_blk_req *req)
+/* Is its memory in one piece, and where? */
+static bool one_piece(const struct hvs_blk_req *req, uint8_t **start)
 {
-	uint8_t *start = NULL;
-	uint8_t *end = NULL;
+	uint64_t bytes = 0;
 
 	for (unsigned i = 0; i < req->iovcnt; i++) {
 		if (req->iov[i].iov_len == 0)
 			continue;
-		if (end && end != req->iov[i].iov_base)
-			return NULL;
-		if (!start)
-			start = req->iov[i].iov_base;
-		end = (uint8_t *)req->iov[i].iov_base + req->iov[i].iov_len;
+		if (bytes == 0)
+			*start = req->iov[i].iov_base;
+		else if (*start + bytes != req->iov[i].iov_base)
+			return false;
+		bytes += req->iov[i].iov_len;
 	}
-	return start;
+	return bytes > 0;
 }
 
 static uint64_t iov_bytes(const struct hvs_blk_req *req)
@@ -108,6 +107,8 @@ static uint64_t iov_bytes(const struct hvs_blk_req *req)
 static void gather(uint8_t *to, const struct hvs_blk_req *req)
 {
 	for (unsigned i = 0; i < req->iovcnt; i++) {
+		if (req->iov[i].iov_len == 0)
+			continue;
 		memcpy(to, req->iov[i].iov_base, req->iov[i].iov_len);
 		to += req->iov[i].iov_len;
 	}
@@ -116,6 +117,8 @@ static void gather(uint8_t *to, const struct hvs_blk_req *req)
 static void scatter(const struct hvs_blk_req *req, const uint8_t *from)
 {
 	for (unsigned i = 0; i < req->iovcnt; i++) {
+		if (req->iov[i].iov_len == 0)
+			continue;
 		memcpy(req->iov[i].iov_base, from, req->iov[i].iov_len);
 		from += req->iov[i].iov_len;
 	}
@@ -125,13 +128,14 @@ static bool prepare_memory(struct hvsi_nbd_io *io)
 {
 	const struct hvs_blk_req *req = io->req;
 
-	if (iov_bytes(req) != req->len)
+	if (req->len == 0 || iov_bytes(req) != req->len)
 		return false;
-	if (one_piece(req))
+	if (one_piece(req, &io->data))
 		return true;
 	/* Zeroed for reads: a server may say that all is well without having sent everything,
 	 * and the guest must not see what was here before. */
 	io->bounce = req->op == HVS_BLK_READ ? calloc(1, req->len) : malloc(req->len);
+	io->data = io->bounce;
 	if (io->bounce && req->op == HVS_BLK_WRITE)
 		gather(io->bounce, req);
 	return io->bounce != NULL;
@@ -191,15 +195,12 @@ static int64_t send_command(struct hvsi_nbd_io *io, uint64_t len)
 	const uint64_t offset = req->offset + io->sent;
 	struct nbd_handle *nbd = io->disk->nbd;
 	uint32_t flags = req->flags & HVS_BLK_FUA ? LIBNBD_CMD_FLAG_FUA : 0;
-	uint8_t *buf = NULL;
 
-	if (req->op == HVS_BLK_READ || req->op == HVS_BLK_WRITE)
-		buf = (io->bounce ? io->bounce : one_piece(req)) + io->sent;
 	switch (req->op) {
 	case HVS_BLK_READ:
-		return nbd_aio_pread(nbd, buf, len, offset, end, 0);
+		return nbd_aio_pread(nbd, io->data + io->sent, len, offset, end, 0);
 	case HVS_BLK_WRITE:
-		return nbd_aio_pwrite(nbd, buf, len, offset, end, flags);
+		return nbd_aio_pwrite(nbd, io->data + io->sent, len, offset, end, flags);
 	case HVS_BLK_FLUSH:
 		return nbd_aio_flush(nbd, end, 0);
 	case HVS_BLK_UNMAP:
@@ -388,21 +389,23 @@ static int check_timeout(struct hvs_nbddisk *disk)
 
 static short wanted_events(struct hvs_nbddisk *disk)
 {
-	const unsigned direction = nbd_aio_get_direction(disk->nbd);
-	short events = 0;
-
-	if (direction & LIBNBD_AIO_DIRECTION_READ)
-		events |= POLLIN;
-	if (direction & LIBNBD_AIO_DIRECTION_WRITE)
-		events |= POLLOUT;
-	return events;
+	switch (nbd_aio_get_direction(disk->nbd)) {
+	case LIBNBD_AIO_DIRECTION_READ:
+		return POLLIN;
+	case LIBNBD_AIO_DIRECTION_WRITE:
+		return POLLOUT;
+	case LIBNBD_AIO_DIRECTION_BOTH:
+		return POLLIN | POLLOUT;
+	default:
+		return 0;
+	}
 }
 
 static void on_connection(struct hvs_nbddisk *disk, const struct pollfd *fd)
 {
 	/* Only one of both: either may change what is wanted. An error counts as what is wanted,
 	 * so that libnbd finds it. */
-	const short found = fd->revents & (POLLHUP | POLLERR) ? fd->events : fd->revents;
+	const int found = fd->revents & (POLLHUP | POLLERR) ? fd->events : fd->revents;
 
 	if (found & POLLIN)
 		(void)nbd_aio_notify_read(disk->nbd);
@@ -432,7 +435,8 @@ void *hvsi_nbddisk_run(void *arg)
 		const int timeout = check_timeout(disk);
 
 		fds[1].fd = disk->gone ? -1 : nbd_aio_get_fd(disk->nbd);
-		fds[1].events = disk->gone ? 0 : wanted_events(disk);
+		if (!disk->gone)
+			fds[1].events = wanted_events(disk);
 		fds[2].fd = disk->server.said_fd;
 		fds[2].events = POLLIN;
 		if (poll(fds, 3, timeout) <= 0)

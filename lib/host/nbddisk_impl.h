@@ -26,7 +26,8 @@ struct hvsi_nbd_io {
 	unsigned parts;             /* sent and not answered */
 	uint64_t sent;              /* bytes */
 	uint64_t since_ns;          /* when it was taken up */
-	uint8_t *bounce;            /* all of its data in one piece, or NULL */
+	uint8_t *data;              /* all of its data in one piece: the guest's, or */
+	uint8_t *bounce;            /* ours, or NULL */
 	/* In disk->free_ios, or in disk->ended_parts. */
 	struct hvsi_nbd_io *next;
 };

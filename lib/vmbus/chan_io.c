@@ -232,6 +232,9 @@ static unsigned run_io(struct hvsi_work *work, unsigned budget)
 
 	if (!ch->accepted || (!ch->started && !ch->closing))
 		return 1;
+	/* Nothing new begins: the machine may have been saved, to go on elsewhere. */
+	if (!ch->closing && atomic_load_explicit(&ch->dev->bus->resetting, memory_order_relaxed))
+		return 1;
 	ch->received = 0;
 	ch->drained = false;
 	if (ch->timer_due) {

@@ -161,11 +161,11 @@ Test(inquiry, vital_product_data)
 				      0,    0,    0,   0,    0,    0,    0,    0,  0,   0,   0x01,
 				      0x03, 0,    16,  0x60, 0x02, 0x24, 0x80, 5,  6,   7,   8,
 				      0,    0,    0,   0,    0,    0,    0,    0};
-	/* In blocks: COMPARE AND WRITE 255, granularity 1, transfer 2,048, UNMAP 8 Mi in 256
+	/* In blocks: COMPARE AND WRITE 255, granularity 1, transfer 2,048, UNMAP 1 Mi in 256
 	 * pieces, granularity 1, WRITE SAME 16,384. */
 	static const uint8_t pb0[64] = {
 		0, 0xb0,     0,           0x3c,     1,        255,         0,
-		1, [10] = 8, [21] = 0x80, [26] = 1, [31] = 1, [32] = 0x80, [42] = 0x40};
+		1, [10] = 8, [21] = 0x10, [26] = 1, [31] = 1, [32] = 0x80, [42] = 0x40};
 	static const uint8_t pb1[64] = {0, 0xb1, 0, 0x3c, 0, 1, [8] = 1};
 	static const uint8_t pb2[8] = {0, 0xb2, 0, 4, 0, 0xe4, 2, 0};
 	static const uint8_t pce[8] = {0, 0xce, 0, 4, 1, 1, 0, 0};
@@ -634,10 +634,11 @@ static const struct {
 	{0x00, 6, 0},  {0x03, 6, 1},  {0x08, 6, 1},  {0x0a, 6, 2},  {0x12, 6, 1},  {0x15, 6, 2},
 	{0x16, 6, 0},  {0x17, 6, 0},  {0x1a, 6, 1},  {0x1b, 6, 0},  {0x1d, 6, 0},  {0x1e, 6, 0},
 	{0x25, 10, 1}, {0x28, 10, 1}, {0x2a, 10, 2}, {0x2e, 10, 2}, {0x2f, 10, 2}, {0x34, 10, 0},
-	{0x35, 10, 0}, {0x41, 10, 2}, {0x42, 10, 2}, {0x55, 10, 2}, {0x5a, 10, 1}, {0x88, 16, 1},
-	{0x89, 16, 2}, {0x8a, 16, 2}, {0x8b, 16, 2}, {0x8e, 16, 2}, {0x8f, 16, 2}, {0x90, 16, 0},
-	{0x91, 16, 0}, {0x93, 16, 2}, {0x9e, 16, 1}, {0xa0, 12, 1}, {0xa3, 12, 1}, {0xa8, 12, 1},
-	{0xaa, 12, 2}, {0xae, 12, 2}, {0xaf, 12, 2},
+	{0x35, 10, 0}, {0x41, 10, 2}, {0x42, 10, 2}, {0x55, 10, 2}, {0x56, 10, 0}, {0x57, 10, 0},
+	{0x5a, 10, 1}, {0x5e, 10, 1}, {0x5f, 10, 2}, {0x88, 16, 1}, {0x89, 16, 2}, {0x8a, 16, 2},
+	{0x8b, 16, 2}, {0x8e, 16, 2}, {0x8f, 16, 2}, {0x90, 16, 0}, {0x91, 16, 0}, {0x93, 16, 2},
+	{0x9e, 16, 1}, {0xa0, 12, 1}, {0xa3, 12, 1}, {0xa8, 12, 1}, {0xaa, 12, 2}, {0xae, 12, 2},
+	{0xaf, 12, 2},
 };
 
 Test(commands, unknown_ones_are_refused_with_sense)
@@ -735,6 +736,12 @@ Test(commands, data_do_not_move_against_the_direction_the_guest_gave)
 		case 0x2e:
 		case 0x41:
 			cmd.cdb[8] = 1;
+			break;
+		case 0x5e:
+			cmd.cdb[8] = 96;
+			break;
+		case 0x5f:
+			cmd.cdb[8] = 24;
 			break;
 		case 0x5a:
 			cmd.cdb[2] = 8;

@@ -8,8 +8,8 @@ struct machine machine_up(const struct machine_options *opt)
 	static const struct machine_options usual;
 	struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT,
 					     .instance_id = {{1, 2, 3, 4}}};
-	const struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT, .disk_id = {{5, 6, 7, 8}},
-						 .serial = "HVS-TEST"};
+	struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT, .disk_id = {{5, 6, 7, 8}},
+					   .serial = "HVS-TEST"};
 	struct hvs_loopback_config lb_cfg;
 	struct machine m = {0};
 
@@ -18,6 +18,9 @@ struct machine machine_up(const struct machine_options *opt)
 	lb_cfg = opt->loopback;
 	lb_cfg.size = sizeof(lb_cfg);
 	ctl_cfg.max_subchannels = opt->max_subchannels;
+	ctl_cfg.initiator_id = opt->initiator_id;
+	disk_cfg.reservations = opt->reservations;
+	disk_cfg.reservation_store = opt->reservation_store;
 	m.disk = calloc(1, DISK_BYTES);
 	/* On the heap: the back end keeps the pointer, and struct machine is copied. */
 	m.memdisk = malloc(sizeof(*m.memdisk));
@@ -28,7 +31,7 @@ struct machine machine_up(const struct machine_options *opt)
 	cr_assert_eq(hvs_storvsp_create(hvs_loopback_bus(m.lb), &ctl_cfg, &m.ctl), 0);
 	cr_assert_eq(hvs_storvsp_attach(m.ctl, &disk_cfg,
 					opt->blk_ops ? opt->blk_ops : &hvs_memdisk_ops,
-					opt->blk_ops ? opt->blk_priv : m.memdisk, NULL),
+					opt->blk_ops ? opt->blk_priv : m.memdisk, &m.attached),
 		     0);
 	cr_assert_eq(hvs_loopback_start(m.lb, &m.guest), 0);
 	if (opt->leave_unconnected)

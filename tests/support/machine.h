@@ -23,6 +23,7 @@ struct machine {
 	struct hvs_loopback *lb;
 	struct hvs_guest *guest;
 	struct hvs_storvsp *ctl;
+	struct hvs_disk *attached; /* LUN 0 */
 	struct hvs_memdisk *memdisk;
 	uint8_t *disk;
 	struct hvs_guest_channel *ch;
@@ -36,6 +37,9 @@ struct machine_options {
 	const struct hvs_blk_ops *blk_ops; /* instead of the memory disk */
 	void *blk_priv;
 	uint32_t max_subchannels;
+	struct hvs_guid initiator_id;
+	const struct hvs_reservation_ops *reservations;
+	void *reservation_store;
 	bool leave_unconnected;
 	bool leave_closed; /* connected, offers known, channel not open */
 };

@@ -206,6 +206,17 @@ static enum outcome disk_read_only(struct call *call, struct json_object *result
 					   call->why));
 }
 
+static enum outcome disk_fault(struct call *call, struct json_object *result)
+{
+	const char *id = string_argument(call, "disk");
+	const char *rules = string_argument(call, "rules");
+
+	(void)result;
+	if (!id || !rules)
+		return wrong_argument(call, "'disk' (an id) and 'rules' (a string) are needed");
+	return outcome(disks_set_faults(call->control->disks, id, rules, call->why));
+}
+
 static void list_one(void *arg, const struct disk_view *disk)
 {
 	struct json_object *d = json_object_new_object();
@@ -237,6 +248,7 @@ static const struct {
 	{"disk-remove", disk_remove},
 	{"disk-resize", disk_resize},
 	{"disk-read-only", disk_read_only},
+	{"disk-fault", disk_fault},
 };
 
 static void run_command(struct client *client, size_t command, struct json_object *arguments,

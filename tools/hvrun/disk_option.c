@@ -89,7 +89,7 @@ static bool set_string(struct disk_option *disk, const char *name, char *value)
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		if (strcmp(name, strings[i].name) == 0) {
 			*strings[i].string = value;
-			return *value != '\0';
+			return *value || strings[i].string == &disk->fault;
 		}
 	return false;
 }
@@ -103,6 +103,9 @@ static bool set_value(struct disk_option *disk, const char *name, char *value)
 	else if (strcmp(name, "controller") == 0 &&
 		 parse_number(value, HVRUN_MAX_CONTROLLERS - 1, &n))
 		disk->controller = (uint32_t)n;
+	else if (strcmp(name, "ide") == 0 && strlen(value) == 3 && value[1] == ':' &&
+		 strchr("01", value[0]) && strchr("01", value[2]))
+		disk->ide = (value[0] - '0') * 2 + value[2] - '0';
 	else if (strcmp(name, "block") == 0 && parse_number(value, 4096, &n) &&
 		 (n == 512 || n == 4096))
 		disk->block_size = (uint32_t)n;
@@ -121,7 +124,8 @@ bool disk_option_parse(char *text, bool optical, struct disk_option *out, char *
 	char *rest = text;
 	char *file = next_part(&rest);
 
-	*out = (struct disk_option){.file = *file ? file : NULL, .optical = optical, .lun = -1};
+	*out = (struct disk_option){
+		.file = *file ? file : NULL, .optical = optical, .lun = -1, .ide = -1};
 	if (!out->file && !optical) {
 		snprintf(why, why_len, "no file is given");
 		return false;

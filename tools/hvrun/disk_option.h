@@ -20,6 +20,7 @@ struct disk_option {
 	bool direct;
 	bool threads;
 	int lun; /* -1: the next that is free */
+	int ide; /* place on an IDE controller, channel * 2 + device; -1: it is a SCSI disk */
 	uint32_t controller;
 	uint32_t block_size;
 	uint64_t iops;          /* 0: no limit */

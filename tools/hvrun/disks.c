@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <hvstack/host/fault.h>
 #include <hvstack/host/filedisk.h>
 #include <hvstack/host/nbddisk.h>
+#include <hvstack/host/reservation.h>
 #include <hvstack/storage.h>
 #include <limits.h>
 #include <stdio.h>
@@ -36,8 +38,11 @@ struct disk {
 	struct disk *next;
 	struct disks *disks;
 	struct disk_option option; /* strings are our own */
+	struct hvs_storvsp *ide;   /* a controller of its own */
 	struct hvs_disk *handle;
-	struct hvs_filedisk *filedisk; /* the lowest layer if it is one */
+	struct hvs_filedisk *filedisk;             /* the lowest layer if it is one */
+	struct hvs_fault *fault;                   /* a layer, if wanted */
+	struct hvs_reservation_file *reservations; /* of a shared disk */
 	struct layer layer[MAX_LAYERS];
 	unsigned layer_count;
 	struct event *gone_event; /* activated when the library does not use it any more */
@@ -80,22 +85,31 @@ static void close_filedisk(void *disk)
 	hvs_filedisk_close(disk);
 }
 
+/* One for each queue. Returns how many. */
+static uint32_t all_bases(const struct disks *disks, struct event_base *bases[MAX_QUEUES])
+{
+	size_t count = iothreads_count(disks->cfg.threads);
+
+	bases[0] = disks->cfg.base;
+	for (size_t i = 0; i < count; i++)
+		bases[1 + i] = iothreads_base(disks->cfg.threads, i);
+	return (uint32_t)(1 + count);
+}
+
 static bool open_file(struct disk *d, char *why)
 {
 	const struct disk_option *o = &d->option;
-	const struct iothreads *threads = d->disks->cfg.threads;
-	struct event_base *bases[MAX_QUEUES] = {d->disks->cfg.base};
+	struct event_base *bases[MAX_QUEUES];
+	uint32_t base_count = all_bases(d->disks, bases);
 	const char *reason;
 
-	for (size_t i = 0; i < iothreads_count(threads); i++)
-		bases[1 + i] = iothreads_base(threads, i);
 	/* hvstack { */
 	const struct hvs_filedisk_config cfg = {
 		HVS_FILEDISK_CONFIG_INIT,
 		.path = o->file,
 		.block_size = o->block_size,
 		.bases = bases,
-		.base_count = (uint32_t)(1 + iothreads_count(threads)),
+		.base_count = base_count,
 		.flags = (o->read_only ? HVS_FILEDISK_READ_ONLY : 0) |
 			 (o->shared ? HVS_FILEDISK_SHARED : 0)};
 
@@ -155,6 +169,46 @@ static bool open_back_end(struct disk *d, char *why)
 	return open_file(d, why);
 }
 
+static void close_fault(void *fault)
+{
+	hvs_fault_destroy(fault);
+}
+
+static bool add_faults(struct disk *d, char *why)
+{
+	const struct layer *below = &d->layer[d->layer_count - 1];
+	struct event_base *bases[MAX_QUEUES];
+	const struct hvs_fault_config cfg = {
+		HVS_FAULT_CONFIG_INIT, .ops = below->ops, .disk = below->disk,
+		.base_count = all_bases(d->disks, bases), .bases = bases};
+	int err;
+
+	if (!d->option.fault)
+		return true;
+	err = hvs_fault_create(&cfg, &d->fault);
+	if (err)
+		return fail(why, "cannot add faults", err);
+	push(d, &hvs_fault_ops, d->fault, close_fault);
+	return hvs_fault_parse(d->fault, d->option.fault, why, DISKS_WHY) == 0;
+}
+
+/* Guests that share a disk find each other's reservations beside it. */
+static bool open_reservations(struct disk *d, char *why)
+{
+	const struct disk_option *o = &d->option;
+	char path[PATH_MAX];
+	const char *reason;
+
+	if (!o->shared)
+		return true;
+	if ((size_t)snprintf(path, sizeof(path), "%s.pr", o->file) >= sizeof(path))
+		return fail(why, o->file, -ENAMETOOLONG);
+	if (hvs_reservation_file_open(path, &d->reservations, &reason) == 0)
+		return true;
+	snprintf(why, DISKS_WHY, "reservations of %.100s: %s", o->file, reason);
+	return false;
+}
+
 /* ---- making and freeing --------------------------------------------------------------------- */
 
 static void disk_free(struct disk *d)
@@ -164,6 +218,7 @@ static void disk_free(struct disk *d)
 
 		l->close(l->disk);
 	}
+	hvs_reservation_file_close(d->reservations);
 	if (d->gone_event)
 		event_free(d->gone_event);
 	free(d->option.file);
@@ -253,9 +308,19 @@ static struct disk *find(const struct disks *disks, const char *id)
 static bool lun_in_use(const struct disks *disks, uint32_t controller, int lun)
 {
 	for (const struct disk *d = disks->first; d; d = d->next)
-		if (d->option.controller == controller && d->option.lun == lun)
+		if (!d->ide && d->option.controller == controller && d->option.lun == lun)
 			return true;
 	return false;
+}
+
+/* Who the controller is to others that share a disk. */
+static struct hvs_guid initiator_id(const uint8_t machine_id[16], uint32_t controller)
+{
+	struct hvs_guid id;
+
+	memcpy(id.b, machine_id, sizeof(id.b));
+	id.b[15] ^= (uint8_t)controller;
+	return id;
 }
 
 static bool make_controller(struct disks *disks, uint32_t n, char *why)
@@ -269,7 +334,10 @@ static bool make_controller(struct disks *disks, uint32_t n, char *why)
 		.subchannel_workers = iothreads_workers(disks->cfg.threads),
 		.subchannel_worker_count = (uint32_t)iothreads_count(disks->cfg.threads)};
 
+	/* } hvstack */
 	cfg.instance_id.b[15] = (uint8_t)('0' + n);
+	cfg.initiator_id = initiator_id(disks->cfg.machine_id, n);
+	/* hvstack { */
 	int err = hvs_storvsp_create(disks->cfg.bus, &cfg, &disks->controller[n]);
 	/* } hvstack */
 	return err ? fail(why, "cannot add a SCSI controller", err) : true;
@@ -287,18 +355,38 @@ static struct hvs_guid disk_id(const struct disk_option *o)
 	return id;
 }
 
+static bool make_ide_controller(struct disk *d, char *why)
+{
+	const struct hvs_storvsp_config cfg = {HVS_STORVSP_CONFIG_INIT, .kind = HVS_STORVSP_IDE,
+					       .ide_channel = (uint8_t)(d->option.ide / 2),
+					       .ide_device = (uint8_t)(d->option.ide % 2)};
+	int err = hvs_storvsp_create(d->disks->cfg.bus, &cfg, &d->ide);
+
+	return err ? fail(why, "cannot add an IDE controller", err) : true;
+}
+
 static bool attach(struct disk *d, char *why)
 {
 	const struct disk_option *o = &d->option;
 	const struct layer *top = &d->layer[d->layer_count - 1];
+	struct hvs_storvsp *ctl = d->ide ? d->ide : d->disks->controller[o->controller];
 	/* hvstack { */
 	struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .lun = (uint8_t)o->lun,
 				      .disk_id = disk_id(o)};
 
+	/* } hvstack */
+	if (d->ide) {
+		cfg.path = (uint8_t)(o->ide / 2);
+		cfg.target = (uint8_t)(o->ide % 2);
+	}
 	if (o->serial)
 		memcpy(cfg.serial, o->serial, strlen(o->serial) + 1);
-	int err = hvs_storvsp_attach(d->disks->controller[o->controller], &cfg, top->ops, top->disk,
-				     &d->handle);
+	if (d->reservations) {
+		cfg.reservations = &hvs_reservation_file_ops;
+		cfg.reservation_store = d->reservations;
+	}
+	/* hvstack { */
+	int err = hvs_storvsp_attach(ctl, &cfg, top->ops, top->disk, &d->handle);
 	/* } hvstack */
 	return err ? fail(why, "cannot add the disk", err) : true;
 }
@@ -313,6 +401,10 @@ static bool check(const struct disk_option *o, char *why)
 
 static bool choose_place(struct disks *disks, struct disk_option *o, char *why)
 {
+	if (o->ide >= 0) {
+		o->lun = 0;
+		return true;
+	}
 	if (o->lun >= 0 && lun_in_use(disks, o->controller, o->lun)) {
 		snprintf(why, DISKS_WHY, "LUN %d is in use", o->lun);
 		return false;
@@ -338,8 +430,12 @@ bool disks_add(struct disks *disks, const struct disk_option *option, const char
 	if (!d)
 		return fail(why, "cannot add the disk", -ENOMEM);
 	if (!check(&d->option, why) || !choose_place(disks, &d->option, why) ||
-	    !open_back_end(d, why) || !make_controller(disks, d->option.controller, why) ||
+	    !open_back_end(d, why) || !add_faults(d, why) || !open_reservations(d, why) ||
+	    !(d->option.ide >= 0 ? make_ide_controller(d, why)
+				 : make_controller(disks, d->option.controller, why)) ||
 	    !attach(d, why)) {
+		if (d->ide)
+			(void)!hvs_storvsp_remove(d->ide, NULL, NULL);
 		disk_free(d);
 		return false;
 	}
@@ -382,7 +478,8 @@ bool disks_remove(struct disks *disks, const char *id, void (*gone)(void *arg), 
 	d->gone = gone;
 	d->gone_arg = arg;
 	d->leaving = true;
-	err = hvs_disk_remove(d->handle, on_unused, d);
+	err = d->ide ? hvs_storvsp_remove(d->ide, on_unused, d)
+		     : hvs_disk_remove(d->handle, on_unused, d);
 	if (!err)
 		return true;
 	d->leaving = false;
@@ -427,6 +524,22 @@ bool disks_set_read_only(struct disks *disks, const char *id, bool read_only, ch
 		return fail(why, "cannot change it", err);
 	d->option.read_only = read_only;
 	return refresh(d, why);
+}
+
+bool disks_set_faults(struct disks *disks, const char *id, const char *rules, char *why)
+{
+	struct disk *d = find_present(disks, id, why);
+
+	if (!d)
+		return false;
+	if (!d->fault) {
+		snprintf(why, DISKS_WHY, "'%s' was added without fault=", id);
+		return false;
+	}
+	if (*rules && hvs_fault_parse(NULL, rules, why, DISKS_WHY) < 0)
+		return false;
+	hvs_fault_clear(d->fault);
+	return !*rules || hvs_fault_parse(d->fault, rules, why, DISKS_WHY) == 0;
 }
 
 void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struct disk_view *disk),

@@ -24,7 +24,8 @@ struct disks_config {
 	struct hvs_vmbus *bus;
 	struct event_base *base;
 	struct iothreads *threads;
-	unsigned subchannels; /* that each controller has */
+	unsigned subchannels;      /* that each controller has */
+	const uint8_t *machine_id; /* 16 bytes */
 	/* The guest has ejected a medium. */
 	void (*ejected)(void *arg, const char *id);
 	void *arg;
@@ -49,6 +50,8 @@ bool disks_remove(struct disks *disks, const char *id, void (*gone)(void *arg), 
 
 /* The file becomes that long. 0: somebody else has changed its length, and the guest is told. */
 bool disks_resize(struct disks *disks, const char *id, uint64_t bytes, char *why);
+/* Other rules than before, as hvs_fault_parse() has them; "": none. Only of a disk that has some. */
+bool disks_set_faults(struct disks *disks, const char *id, const char *rules, char *why);
 bool disks_set_read_only(struct disks *disks, const char *id, bool read_only, char *why);
 
 /* What is there. */

@@ -144,6 +144,7 @@ static int add_disks(struct machine *machine, const struct options *opt)
 					 .base = machine->base,
 					 .threads = hyperv->threads,
 					 .subchannels = opt->cpu_count - 1,
+					 .machine_id = opt->machine_id,
 					 .ejected = on_ejected,
 					 .arg = machine};
 	char why[DISKS_WHY];

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uuid/uuid.h>
 
 #define MIN_MEMORY (UINT64_C(64) << 20)
 #define MAX_MEMORY (UINT64_C(32) << 30)
@@ -29,6 +30,8 @@ static const char help_text[] =
 	"                           format=FORMAT  raw, vhdx, vpc or qcow2 (default: what the\n"
 	"                                        name ends in)\n"
 	"                           controller=N, lun=N  place, 0 to 3 and 0 to 254\n"
+	"                           ide=C:D      on an IDE controller, channel 0 or 1, device\n"
+	"                                        0 or 1, as guests of the first generation have\n"
 	"                           serial=TEXT  serial number\n"
 	"                           block=N      bytes in a logical block, 512 or 4096\n"
 	"                           share        other guests use the same file\n"
@@ -47,6 +50,8 @@ static const char help_text[] =
 	"  --console              connect the guest's serial input to standard input, raw;\n"
 	"                         Ctrl-A x quits, Ctrl-A Ctrl-A sends Ctrl-A\n"
 	"  --record FILE          write down what the guest says to the Hyper-V devices\n"
+	"  --uuid UUID            who the machine is to others that share a disk (default:\n"
+	"                         another one at each start)\n"
 	"  --help                 print this and exit\n"
 	"  --version              print the version and exit\n"
 	"\n"
@@ -167,6 +172,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 		{"memory", required_argument, NULL, 'm'},
 		{"record", required_argument, NULL, 'r'},
 		{"synic", required_argument, NULL, 's'},
+		{"uuid", required_argument, NULL, 'u'},
 		{"version", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
 	};
@@ -174,6 +180,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 	int c;
 
 	*opt = (struct options){.append = "", .memory_bytes = UINT64_C(512) << 20, .cpu_count = 1};
+	uuid_generate(opt->machine_id);
 	while (!status && (c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
 		case 'a':
@@ -216,6 +223,10 @@ int options_parse(struct options *opt, int argc, char **argv)
 			break;
 		case 't':
 			status = parse_io_threads(optarg, &opt->io_threads);
+			break;
+		case 'u':
+			if (uuid_parse(optarg, opt->machine_id) < 0)
+				status = report(HVRUN_USAGE, "--uuid %s: not a UUID", optarg);
 			break;
 		default: /* getopt_long has said what is wrong */
 			return HVRUN_USAGE;

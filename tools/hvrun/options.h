@@ -27,6 +27,7 @@ struct options {
 	const char *record;  /* NULL: nothing */
 	const char *control; /* NULL: no socket */
 	uint64_t memory_bytes;
+	uint8_t machine_id[16]; /* a UUID */
 	unsigned cpu_count;
 	unsigned io_threads;
 	struct disk_option disks[HVRUN_MAX_DISKS];

@@ -97,7 +97,7 @@ static uint16_t page_block_limits(const struct hvs_storvsp *ctl, const struct hv
 	hvsi_put_be16(b + 2, (uint16_t)(granularity > UINT16_MAX ? UINT16_MAX : granularity));
 	hvsi_put_be32(b + 4, ctl->max_transfer_bytes / block_size);
 	if (disk->info.flags & HVS_BLK_INFO_UNMAP) {
-		hvsi_put_be32(b + 16, hvsi_scsi_max_unmap(disk));
+		hvsi_put_be32(b + 16, HVSI_UNMAP_MAX_BLOCKS);
 		hvsi_put_be32(b + 20, HVSI_UNMAP_MAX_DESCRIPTORS);
 		hvsi_put_be32(b + 24, unmap_granularity ? unmap_granularity : 1);
 		hvsi_put_be32(b + 28, 0x80000000); /* UGAVALID, aligned to block 0 */

@@ -287,14 +287,9 @@ void hvsi_reservations_nexus_lost(struct hvs_storvsp *ctl)
 
 /* ---- conflicts ------------------------------------------------------------------------------- */
 
+/* Of these two it depends on the CDB what they change. */
 bool hvsi_reservations_allow(const struct hvsi_scsi_cmd *cmd)
 {
-	uint64_t known = atomic_load_explicit(&cmd->disk->reservations.known, memory_order_relaxed);
-
-	/* Of these two it depends on the CDB what they change; not when another one has the disk
-	 * for itself by RESERVE. */
-	if (known & HVSI_SCSI_ASKS)
-		return false;
 	if (cmd->cdb[0] == OP_START_STOP)
 		return cmd->cdb[4] & START_IS_START && !(cmd->cdb[4] & START_POWER_CONDITION);
 	return cmd->cdb[0] == OP_PREVENT_ALLOW && !(cmd->cdb[4] & PREVENT);

@@ -237,7 +237,9 @@ static int restore_channel(struct hvsi_stor_chan *c, struct hvs_state_reader *r)
 	c->state = saved.negotiation;
 	c->version = hvsi_get16(saved.version);
 	c->subchannels = hvsi_get16(saved.subchannels);
-	if (saved.negotiation > HVSI_READY || c->subchannels > c->ctl->max_subchannels ||
+	if (c->subchannels > c->ctl->max_subchannels)
+		c->subchannels = c->ctl->max_subchannels; /* the bus takes back the others */
+	if (saved.negotiation > HVSI_READY ||
 	    (c->index && (saved.negotiation || hvsi_get32(saved.disk_count))))
 		return -EBADMSG;
 	if (saved.negotiation > HVSI_WANT_VERSION && !hvsi_stor_version_known(c->ctl, c->version))
@@ -246,7 +248,8 @@ static int restore_channel(struct hvsi_stor_chan *c, struct hvs_state_reader *r)
 		atomic_store(&c->ctl->ready, c->state == HVSI_READY);
 		atomic_store(&c->ctl->tell_of_disks, saved.tell_of_disks != 0);
 	}
-	err = restore_disks(c->ctl, c->index ? 0 : hvsi_get32(saved.disk_count), r);
+	if (!c->index)
+		err = restore_disks(c->ctl, hvsi_get32(saved.disk_count), r);
 	for (uint32_t i = 0; !err && i < hvsi_get32(saved.request_count); i++)
 		err = restore_request(c, r);
 	if (c->in_flight)

@@ -77,6 +77,7 @@ static struct hvs_storvsp *make(struct hvs_vmbus *bus, const struct hvs_storvsp_
 	ctl->subchannel_workers = cfg->subchannel_worker_count;
 	ctl->ide = cfg->kind == HVS_STORVSP_IDE;
 	ctl->ide_path = cfg->ide_channel;
+	ctl->ide_target = cfg->ide_device;
 	ctl->channel_count = channel_count;
 	hvsi_spin_init(&ctl->lock);
 	return ctl;

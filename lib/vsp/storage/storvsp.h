@@ -161,6 +161,7 @@ struct hvs_storvsp {
 	uint32_t subchannel_workers; /* 0: sub-channels are on the primary's worker */
 	bool ide;
 	uint8_t ide_path;
+	uint8_t ide_target;
 	atomic_bool ready; /* the primary's negotiation has ended: sub-channels may be used */
 	atomic_bool tell_of_disks; /* the guest is to look which disks there are */
 	struct hvs_disk disk[HVS_STORVSP_MAX_DISKS];
@@ -629,8 +630,8 @@ uint32_t hvsi_scsi_max_compare_and_write(const struct hvs_storvsp *ctl,
 					 const struct hvs_disk *disk);
 
 /* unmap.c: limits of UNMAP, which VPD page B0h tells */
+#define HVSI_UNMAP_MAX_BLOCKS (1u << 20)
 #define HVSI_UNMAP_MAX_DESCRIPTORS 256u
-uint32_t hvsi_scsi_max_unmap(const struct hvs_disk *disk);
 
 /*
  * Map the first len bytes of the guest's buffer, for data that move in the command's direction,

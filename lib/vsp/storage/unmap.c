@@ -6,7 +6,6 @@
 
 #define UNMAP_HEADER 8u
 #define UNMAP_DESCRIPTOR 16u
-#define UNMAP_MAX_BYTES (UINT64_C(4) << 30) /* of one command */
 
 #define STATUS_HEADER 8u
 #define STATUS_DESCRIPTOR 16u
@@ -14,11 +13,6 @@
 #define STATUS_REQUESTS 64u /* to the back end, of one command */
 #define STATUS_MAPPED 0
 #define STATUS_DEALLOCATED 1
-
-uint32_t hvsi_scsi_max_unmap(const struct hvs_disk *disk)
-{
-	return (uint32_t)(UNMAP_MAX_BYTES / disk->info.block_size);
-}
 
 /* ---- UNMAP -------------------------------------------------------------------------------------- */
 
@@ -86,7 +80,7 @@ static uint32_t parse(const struct hvsi_scsi_cmd *cmd, struct unmap *u)
 		u->range[i].len = (uint64_t)s.blocks * block_size;
 		total += s.blocks;
 	}
-	return total > hvsi_scsi_max_unmap(cmd->disk) ? HVSI_SENSE_INVALID_PARAMETER : 0;
+	return total > HVSI_UNMAP_MAX_BLOCKS ? HVSI_SENSE_INVALID_PARAMETER : 0;
 }
 
 enum hvsi_scsi_state hvsi_scsi_unmap(const struct hvsi_scsi_cmd *cmd)

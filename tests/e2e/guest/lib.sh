@@ -25,3 +25,12 @@ complaints()
 	dmesg -r | grep -E '^<[0-4]>' |
 		grep -iE 'hv_|vmbus|storvsc|scsi|sd [0-9]|sr [0-9]|I/O error|EXT4-fs|blocked for|BUG|WARNING'
 }
+
+# disk_of SECTORS: the disk of that size, whatever drives it.
+disk_of()
+{
+	for size in /sys/block/[sv]d*/size; do
+		[ "$(cat "$size")" = "$1" ] && basename "${size%/size}" | sed "s|^|/dev/|" && return
+	done
+	return 1
+}

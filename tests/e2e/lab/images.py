@@ -18,10 +18,10 @@ BASE_PACKAGES = ["kmod", "systemd-sysv", "udev"]
 
 # What a guest's initrd loads before it looks for the root file system. The first list is what an
 # unmodified guest of Hyper-V needs; the second serves kernels that have these as modules, the third
-# is loaded only when the kernel command line asks (stand-in VMMs whose disks are virtio-scsi).
+# is loaded only when the kernel command line asks (stand-in VMMs whose disks are virtio).
 GUEST_MODULES = ["hv_vmbus", "hv_storvsc", "sd_mod", "ext4"]
 GUEST_MODULES_OPTIONAL = ["crc32c_intel", "crc32c_generic"]
-GUEST_MODULES_ON_REQUEST = ["virtio_pci", "virtio_scsi"]
+GUEST_MODULES_ON_REQUEST = ["virtio_pci", "virtio_scsi", "virtio_blk"]
 
 
 class Cpio:

@@ -1,6 +1,7 @@
 """What a scenario works with: Lab starts guests and checks, Guest is one start of hvrun."""
 
 import importlib
+import json
 import os
 import queue
 import re
@@ -202,6 +203,11 @@ class Lab:
         """Something that was seen, for --report."""
         self.facts[name] = value
 
+    def say(self, text):
+        """Something worth reading while it runs, and in the log."""
+        host.progress(text)
+        self._write_log(text + "\n")
+
     def check(self, condition, message):
         if not condition:
             raise Failed(message)
@@ -213,6 +219,15 @@ class Lab:
             raise LabError(f"'{command}' failed there ({status}): {(err or out).strip()}")
         return out
 
+    def control(self, command, **arguments):
+        """A command for the running hvrun; it has to succeed. Returns what it returns."""
+        request = json.dumps({"execute": command, "arguments": arguments})
+        answer = json.loads(self.shell(shlex.join([self.program("control"), "control", request])))
+        self._write_log(f"-- {request}: {json.dumps(answer)}\n")
+        if "error" in answer:
+            raise Failed(f"{request}: {answer['error']}")
+        return answer["return"]
+
     def program(self, name):
         """One of the scenario's PROGRAMS, for shell()."""
         return self.machine.program(self._job, name)
@@ -221,10 +236,10 @@ class Lab:
         """Registers a shell command that undoes something, for when all guests are gone."""
         self._undo.insert(0, command)
 
-    def hvrun(self, *, initrd, disks=("root.img",), append="", cpus=None, options=()):
+    def hvrun(self, *, initrd, disks=("root.img",), append="", cpus=None, options=(), vmm=None):
         """hvrun's command line. Disks are files in self.dir, or absolute; ',ro' may follow."""
         image, _ = self.machine.guest_files(self.kernel)
-        command = [self.machine.hvrun, "--kernel", image, "--initrd", initrd]
+        command = [vmm or self.machine.hvrun, *options, "--kernel", image, "--initrd", initrd]
         # panic=-1: a crashed guest ends at once. quiet: the console is slow.
         talk = "ignore_loglevel" if self._options.verbose else "quiet"
         command += ["--append", f"console=ttyS0 {talk} panic=-1 mitigations=off {append}".strip()]
@@ -232,16 +247,18 @@ class Lab:
         command += ["--synic", self._synic]
         for disk in disks:
             command += ["--disk", os.path.join(self.dir, disk)]
-        return [*command, *options, "--console"]
+        return [*command, "--console"]
 
     def start(
         self, script, *, end="poweroff", systemd=False, initramfs=False, disks=(), append="",
-        cpus=None, options=(), programs=(), on_output=None,
+        cpus=None, options=(), vmm=None, programs=(), root="root.img", control=False,
+        on_output=None,
     ):  # fmt: skip
         """Starts a guest that runs `script` as root, then does `end`. `disks` come after root.
 
         systemd: as a unit of the whole system. initramfs: with busybox, no disk is mounted.
-        options: more of hvrun's. programs: which of its PROGRAMS the guest has in /run/e2e.
+        root: another root disk, or None. control: with a socket for Lab.control().
+        options: more of hvrun's. vmm: another program with its command line. programs: which of its PROGRAMS the guest has in /run/e2e.
         """
         self._starts += 1
         token = os.urandom(8).hex()
@@ -253,8 +270,10 @@ class Lab:
         initrd = os.path.join(self.dir, f"initrd{self._starts}")
         self.shell(f"cat {shlex.quote(kernel_part)} {shlex.quote(session)} > {shlex.quote(initrd)}")
         argv = self.hvrun(
-            initrd=initrd, disks=["root.img", *disks], append=append, cpus=cpus, options=options
-        )
+            initrd=initrd, disks=[*([root] if root else []), *disks], append=append, cpus=cpus,
+            options=[*options, *(["--control", f"{self.dir}/control"] if control else [])],
+            vmm=vmm,
+        )  # fmt: skip
         self._write_log(f"-- {shlex.join(argv)}\n")
         process = self.machine.start(argv)
         guest = Guest(process, token, self._write_log, self._deadline, on_output)

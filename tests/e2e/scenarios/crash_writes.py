@@ -16,11 +16,8 @@ ROUNDS_LONG = 50
 SECTORS = 32768
 
 SCRIPT = r"""
-for disk in /sys/block/sd*; do
-	[ $(cat $disk/size) = SECTORS ] && exec /run/e2e/writes /dev/${disk##*/} SEED
-done
-echo "FAIL: there is no disk of SECTORS sectors"
-exit 1
+. /run/e2e/lib.sh
+exec /run/e2e/writes $(disk_of SECTORS) SEED
 """
 
 
@@ -32,7 +29,7 @@ def run(lab):
     for number in range(ROUNDS_LONG if lab.long else ROUNDS):
         lab.shell(f"rm -f data.img && truncate -s {SECTORS * 512} data.img")
         script = SCRIPT.replace("SECTORS", str(SECTORS)).replace("SEED", str(seed + number))
-        guest = lab.start(script, initramfs=True, disks=["data.img"], programs=["writes"])
+        guest = lab.start(script, initramfs=True, root=None, disks=["data.img"], programs=["writes"])
         for _ in range(dice.randrange(1, 60)):
             guest.wait_for(r"^(flushed|durable) ")
         time.sleep(dice.random() * 0.3)
