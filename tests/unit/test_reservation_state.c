@@ -117,7 +117,7 @@ Test(reservation_state, nonsense_with_a_checksum_is_none)
 /* Whatever is asked in whatever order: the state stays one, and refusals change nothing. */
 Test(reservation_state, random_commands)
 {
-	struct rng rng = rng_seed(4711);
+	struct rng rng = {.state = 4711};
 	uint64_t last_changes = 0;
 	unsigned good = 0;
 

@@ -138,11 +138,10 @@ static bool config_ok(const struct hvs_storvsp *ctl, const struct hvs_disk_confi
 	    cfg->lun > HVS_STORVSP_MAX_LUN || cfg->type > HVS_DISK_OPTICAL || !serial_ok(cfg) ||
 	    memcmp(cfg->reserved, zero, sizeof(zero)) != 0)
 		return false;
-	return !ctl->ide ||
-	       (cfg->path == ctl->ide_path && cfg->target == ctl->ide_target && cfg->lun == 0);
 	if (optical && (ctl->ide || cfg->reservations))
 		return false;
-	return !ctl->ide || (cfg->path == ctl->ide_path && cfg->lun == 0);
+	return !ctl->ide ||
+	       (cfg->path == ctl->ide_path && cfg->target == ctl->ide_target && cfg->lun == 0);
 }
 
 static bool block_size_ok(uint8_t type, uint32_t block_size)
