@@ -8,6 +8,8 @@
 #include <hvstack/reservation.h>
 #include <hvstack/types.h>
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
