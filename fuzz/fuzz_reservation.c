@@ -63,7 +63,7 @@ static void read_all(const struct hvsi_pr_state *s)
 		struct hvs_guid who = initiator(i);
 
 		(void)hvsi_pr_events_since(s, &who, i);
-		if (hvsi_pr_denied(s, &who) & ~HVSI_SCSI_CLASSES)
+		if (hvsi_pr_denied(s, &who) & ~(unsigned)HVSI_SCSI_CLASSES)
 			abort();
 	}
 }
