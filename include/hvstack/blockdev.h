@@ -79,7 +79,7 @@ struct hvs_blk_req {
 struct hvs_blk_info {
 	uint32_t size;
 	uint32_t flags;               /* HVS_BLK_INFO_* */
-	uint32_t block_size;          /* logical block, bytes: 512 or 4096 */
+	uint32_t block_size;          /* logical block, bytes: 512 or 4096; optical: 512, 2048 */
 	uint32_t physical_block_size; /* bytes, a power of two times block_size */
 	uint64_t num_blocks;          /* of block_size, not 0 */
 	uint32_t unmap_granularity;   /* bytes, a multiple of block_size; 0: block_size */

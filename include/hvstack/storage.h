@@ -78,8 +78,11 @@ HVS_API HVS_NODISCARD int hvs_storvsp_create(struct hvs_vmbus *bus,
 HVS_API HVS_NODISCARD int hvs_storvsp_remove(struct hvs_storvsp *ctl, hvs_done_fn done, void *arg);
 
 enum hvs_disk_type {
-	HVS_DISK_FIXED = 0,   /* a disk */
-	HVS_DISK_OPTICAL = 1, /* a DVD-ROM drive; the medium can change */
+	HVS_DISK_FIXED = 0, /* a disk */
+	/* A DVD-ROM drive; the medium can change. Not on an IDE controller, no `reservations`. Media
+	 * are read-only, of 2048-byte blocks to the guest: what a back end has behind the last whole
+	 * one can't be read. Its block_size is 512 or 2048, its size at most 8 TiB. */
+	HVS_DISK_OPTICAL = 1,
 };
 
 struct hvs_disk_config {
@@ -95,7 +98,7 @@ struct hvs_disk_config {
 	uint8_t reserved[7];     /* 0 */
 	/*
 	 * Optical drives: the guest has ejected the medium, and its back end is not used any more.
-	 * Optional. [any] thread may call it.
+	 * It may put the next one in, or remove the drive. Optional. [any] thread may call it.
 	 */
 	void (*ejected)(void *arg, struct hvs_disk *disk);
 	void *arg;
@@ -133,7 +136,7 @@ HVS_API HVS_NODISCARD int hvs_storvsp_attach(struct hvs_storvsp *ctl,
  * not used any more, on any thread, maybe before this returns; disk must not be used after this
  * call. [any], like hvs_storvsp_attach()
  *
- * 0, -EINVAL (NULL), -EBUSY (it is on its way out, or a medium change is under way).
+ * 0, -EINVAL (NULL), -EBUSY (it is on its way out).
  */
 HVS_API HVS_NODISCARD int hvs_disk_remove(struct hvs_disk *disk, hvs_done_fn done, void *arg);
 
@@ -141,10 +144,37 @@ HVS_API HVS_NODISCARD int hvs_disk_remove(struct hvs_disk *disk, hvs_done_fn don
  * The back end has become larger, smaller, read-only or writable: ask it, and let the guest know.
  * Calls get_info. [any], like hvs_storvsp_attach()
  *
- * 0, -EINVAL (NULL, no medium, or get_info returned nonsense or something else has changed),
+ * 0, -EINVAL (NULL, an optical drive, or get_info returned nonsense or something else has changed),
  * -EBUSY (the disk is on its way out), what get_info returned.
  */
 HVS_API HVS_NODISCARD int hvs_disk_refresh(struct hvs_disk *disk);
+
+/*
+ * Put a medium into an empty optical drive and close the tray; the guest is told. ops are copied;
+ * `medium` is the back end's and must stay until the medium has been taken out. Calls get_info.
+ * [any], like hvs_storvsp_attach(); done() of hvs_disk_eject() and `ejected` may call it.
+ *
+ * 0, -EINVAL (NULL, no optical drive or it is on its way out, or get_info returned nonsense),
+ * -ENOTSUP (unknown members set), -EEXIST (there is a medium), -EBUSY (the last one is on its way
+ * out), what get_info returned.
+ */
+HVS_API HVS_NODISCARD int hvs_disk_insert(struct hvs_disk *disk, const struct hvs_blk_ops *ops,
+					  void *medium);
+
+/*
+ * Take the medium out of an optical drive and leave the tray open; the guest is told. Requests in
+ * flight are cancelled where the back end can do that, and end. done (may be NULL) runs when the
+ * back end is not used any more, on any thread, maybe before this returns. hvs_disk_insert() then
+ * changes the medium. [any], like hvs_storvsp_attach()
+ *
+ * force   also if the guest wants to keep the medium: what reads from it fails
+ *
+ * 0, -EINVAL (NULL, no optical drive or it is on its way out), -ENOENT (there is no medium),
+ * -EALREADY (it is on its way out; `done` of this call does not run), -EBUSY (the guest wants to
+ * keep it: it has been asked to eject, and `ejected` is called if it does).
+ */
+HVS_API HVS_NODISCARD int hvs_disk_eject(struct hvs_disk *disk, bool force, hvs_done_fn done,
+					 void *arg);
 
 #ifdef __cplusplus
 }

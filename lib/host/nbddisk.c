@@ -128,7 +128,7 @@ static bool prepare_memory(struct hvsi_nbd_io *io)
 {
 	const struct hvs_blk_req *req = io->req;
 
-	if (iov_bytes(req) != req->len)
+	if (req->len == 0 || iov_bytes(req) != req->len)
 		return false;
 	if (one_piece(req, &io->data))
 		return true;
@@ -389,21 +389,23 @@ static int check_timeout(struct hvs_nbddisk *disk)
 
 static short wanted_events(struct hvs_nbddisk *disk)
 {
-	const unsigned direction = nbd_aio_get_direction(disk->nbd);
-	short events = 0;
-
-	if (direction & LIBNBD_AIO_DIRECTION_READ)
-		events |= POLLIN;
-	if (direction & LIBNBD_AIO_DIRECTION_WRITE)
-		events |= POLLOUT;
-	return events;
+	switch (nbd_aio_get_direction(disk->nbd)) {
+	case LIBNBD_AIO_DIRECTION_READ:
+		return POLLIN;
+	case LIBNBD_AIO_DIRECTION_WRITE:
+		return POLLOUT;
+	case LIBNBD_AIO_DIRECTION_BOTH:
+		return POLLIN | POLLOUT;
+	default:
+		return 0;
+	}
 }
 
 static void on_connection(struct hvs_nbddisk *disk, const struct pollfd *fd)
 {
 	/* Only one of both: either may change what is wanted. An error counts as what is wanted,
 	 * so that libnbd finds it. */
-	const short found = fd->revents & (POLLHUP | POLLERR) ? fd->events : fd->revents;
+	const int found = fd->revents & (POLLHUP | POLLERR) ? fd->events : fd->revents;
 
 	if (found & POLLIN)
 		(void)nbd_aio_notify_read(disk->nbd);
@@ -433,7 +435,8 @@ void *hvsi_nbddisk_run(void *arg)
 		const int timeout = check_timeout(disk);
 
 		fds[1].fd = disk->gone ? -1 : nbd_aio_get_fd(disk->nbd);
-		fds[1].events = disk->gone ? 0 : wanted_events(disk);
+		if (!disk->gone)
+			fds[1].events = wanted_events(disk);
 		fds[2].fd = disk->server.said_fd;
 		fds[2].events = POLLIN;
 		if (poll(fds, 3, timeout) <= 0)

@@ -36,7 +36,7 @@
 /* The numbers are of this host's byte order: the file is of no use elsewhere. */
 struct head {
 	uint8_t magic[8];
-	_Atomic uint64_t changes; /* slot[changes % 2] is valid */
+	_Atomic uint64_t valid; /* valid_word() of the last change: slot[changes % 2] is valid */
 };
 
 struct slot {
@@ -110,18 +110,32 @@ static void unlock_change(struct hvs_reservation_file *f)
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
+/* With a checksum below it, so that no damage leads to the other slot. */
+static uint64_t valid_word(uint64_t changes)
+{
+	return changes << 16 | changes * 0x9e3779b97f4a7c15u >> 48;
+}
+
+static uint64_t load_valid(const struct hvs_reservation_file *f)
+{
+	return atomic_load_explicit(&f->head->valid, memory_order_acquire);
+}
+
 static off_t offset_of(uint64_t changes)
 {
 	return HEAD_BYTES + (off_t)(changes % 2) * SLOT_BYTES;
 }
 
-static int read_slot(const struct hvs_reservation_file *f, uint64_t changes, struct slot *s)
+static int read_slot(const struct hvs_reservation_file *f, uint64_t valid, struct slot *s)
 {
+	uint64_t changes = valid >> 16;
 	ssize_t n = pread(f->fd, s, sizeof(*s), offset_of(changes));
 
 	if (n < 0)
 		return -errno;
-	return n == (ssize_t)sizeof(*s) && s->changes == changes ? 0 : -EBADMSG;
+	if (n != (ssize_t)sizeof(*s) || s->changes != changes || valid != valid_word(changes))
+		return -EBADMSG;
+	return 0;
 }
 
 static int write_slot(const struct hvs_reservation_file *f, const struct slot *s)
@@ -137,23 +151,23 @@ static int write_slot(const struct hvs_reservation_file *f, const struct slot *s
 
 static uint64_t file_generation(void *store)
 {
-	struct hvs_reservation_file *f = store;
-
-	return atomic_load_explicit(&f->head->changes, memory_order_acquire);
+	return load_valid(store) >> 16;
 }
 
 static int file_read(void *store, void *state, uint64_t *generation)
 {
 	struct hvs_reservation_file *f = store;
 	struct slot *s = malloc(sizeof(*s));
+	uint64_t valid;
 	int err;
 
 	if (!s)
 		return -ENOMEM;
 	do {
-		*generation = file_generation(f);
-		err = read_slot(f, *generation, s);
-	} while (*generation != file_generation(f));
+		valid = load_valid(f);
+		err = read_slot(f, valid, s);
+	} while (valid != load_valid(f));
+	*generation = valid >> 16;
 	if (!err)
 		memcpy(state, s->state, sizeof(s->state));
 	free(s);
@@ -165,7 +179,7 @@ static int update_locked(struct hvs_reservation_file *f, int (*change)(void *arg
 			 void *arg)
 {
 	struct slot *s = &f->scratch;
-	int err = read_slot(f, file_generation(f), s);
+	int err = read_slot(f, load_valid(f), s);
 
 	if (err)
 		return err;
@@ -179,7 +193,7 @@ static int update_locked(struct hvs_reservation_file *f, int (*change)(void *arg
 	err = write_slot(f, s);
 	if (err)
 		return err;
-	atomic_store_explicit(&f->head->changes, s->changes, memory_order_release);
+	atomic_store_explicit(&f->head->valid, valid_word(s->changes), memory_order_release);
 	return fdatasync(f->fd) < 0 ? -errno : 0;
 }
 
@@ -287,7 +301,7 @@ static int power_on(void *arg, void *state)
 /* Switching on what is only a copy says whether it is a state. */
 static int check_state(struct hvs_reservation_file *f)
 {
-	int err = read_slot(f, file_generation(f), &f->scratch);
+	int err = read_slot(f, load_valid(f), &f->scratch);
 
 	if (!err)
 		err = hvs_reservation_power_on(f->scratch.state);

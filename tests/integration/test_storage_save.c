@@ -23,15 +23,21 @@
 
 /* ---- disks that finish when they like --------------------------------------------------------- */
 
+struct world;
+
 struct slow {
+	struct world *w;
 	struct rng *rng;
 	bool present;
 	bool leaving;
+	unsigned plugs; /* how often it came or went */
 	struct hvs_disk *disk;
 	uint8_t data[BLOCKS * 512];
 	struct hvs_blk_req *held[SLOTS + DISKS];
 	unsigned held_count;
 };
+
+static void note(struct world *w, const struct hvs_blk_req *req);
 
 static int slow_info(void *priv, struct hvs_blk_info *info)
 {
@@ -47,6 +53,7 @@ static void slow_submit(void *priv, struct hvs_blk_req *req)
 {
 	struct slow *d = priv;
 
+	note(d->w, req);
 	cr_assert_leq(req->offset + req->len, sizeof(d->data));
 	cr_assert_lt(d->held_count, SLOTS + DISKS);
 	d->held[d->held_count++] = req;
@@ -126,6 +133,14 @@ struct slot {
 	uint64_t xid;
 	uint32_t offset; /* of the data in the slot's pages */
 	uint8_t fill;
+	unsigned plugs; /* of the disk, when it began */
+	uint64_t seen;  /* last transaction when the back end got it; 0: it has not */
+};
+
+struct reset {
+	uint64_t xid;
+	bool one;
+	unsigned disk;
 };
 
 /* Several commands race for a block: only one may find it as it was. */
@@ -155,6 +170,8 @@ struct world {
 	uint64_t xid;
 	uint8_t *buf;
 	uint64_t gpa;
+	struct reset reset[SLOTS]; /* that were answered, and not checked yet */
+	unsigned reset_count;
 	unsigned odds; /* one in so many waits replaces the host; 0: none */
 	unsigned replaced;
 	unsigned completed;
@@ -203,6 +220,7 @@ static void plug(struct world *w)
 {
 	struct slow *d = &w->slow[rng_below(&w->rng, DISKS)];
 
+	d->plugs++;
 	if (d->present) {
 		d->present = false;
 		d->leaving = true;
@@ -232,6 +250,17 @@ static void on_wait(void *arg, struct hvs_loopback *lb)
 	}
 }
 
+/* The guest's buffer says which command it is. */
+static void note(struct world *w, const struct hvs_blk_req *req)
+{
+	uintptr_t at =
+		req->iovcnt ? (uintptr_t)req->iov[0].iov_base - (uintptr_t)w->buf : UINTPTR_MAX;
+	size_t n = at / (SLOT_PAGES * 4096);
+
+	if (n < SLOTS && !w->slot[n].seen)
+		w->slot[n].seen = w->xid;
+}
+
 /* ---- what the guest does ---------------------------------------------------------------------- */
 
 static uint8_t *slot_data(struct world *w, unsigned n)
@@ -253,6 +282,8 @@ static bool send(struct world *w, unsigned n, struct hvsi_vstor_packet *p)
 	p->u.srb.lun = (uint8_t)(s->disk * 5);
 	s->channel = rng_below(&w->rng, w->channels);
 	s->xid = ++w->xid;
+	s->seen = 0;
+	s->plugs = w->slow[s->disk].plugs;
 	if (hvs_guest_send(w->ch[s->channel], s->xid, true, &buffer, &iov, 1) != 0)
 		return false;
 	hvs_guest_flush(w->ch[s->channel]);
@@ -306,7 +337,8 @@ static struct hvsi_vstor_packet command(struct world *w, unsigned n)
 	s->fill = (uint8_t)rng_next(&w->rng);
 	if (what < 3) {
 		s->kind = RESET;
-		return stor_control(resets[rng_below(&w->rng, 3)]);
+		s->fill = (uint8_t)rng_below(&w->rng, 3);
+		return stor_control(resets[s->fill]);
 	}
 	if (what < 10) {
 		s->kind = FLUSH;
@@ -414,10 +446,13 @@ static void take_answer(struct world *w, unsigned channel, const struct hvs_gues
 		n++;
 	cr_assert_lt(n, SLOTS, "%lu is answered twice", (unsigned long)pkt->xid);
 	cr_assert_eq(w->slot[n].channel, channel);
-	if (w->slot[n].kind == RESET)
+	if (w->slot[n].kind == RESET) {
 		cr_assert_eq(hvsi_get32(p.status), HVSI_NT_SUCCESS);
-	else
+		w->reset[w->reset_count++] = (struct reset){
+			.xid = pkt->xid, .one = w->slot[n].fill == 0, .disk = w->slot[n].disk};
+	} else {
 		srb_ended(w, n, &p);
+	}
 	w->slot[n].kind = NOTHING;
 	w->completed++;
 }
@@ -431,6 +466,25 @@ static unsigned in_flight(const struct world *w)
 	return count;
 }
 
+/* What the back end had before a reset was sent has been answered when that is; all answers have
+ * been taken. */
+static void check_resets(struct world *w)
+{
+	for (unsigned i = 0; i < w->reset_count; i++)
+		for (unsigned n = 0; n < SLOTS; n++) {
+			const struct slot *s = &w->slot[n];
+
+			cr_assert(s->kind == NOTHING || s->kind == RESET ||
+					  s->xid > w->reset[i].xid || !s->seen ||
+					  s->seen >= w->reset[i].xid ||
+					  (w->reset[i].one && s->disk != w->reset[i].disk) ||
+					  s->plugs != w->slow[s->disk].plugs,
+				  "%lu has not ended before reset %lu", (unsigned long)s->xid,
+				  (unsigned long)w->reset[i].xid);
+		}
+	w->reset_count = 0;
+}
+
 static void take_answers(struct world *w)
 {
 	struct hvs_guest_packet pkt;
@@ -438,6 +492,12 @@ static void take_answers(struct world *w)
 	for (unsigned i = 0; i < w->channels; i++)
 		while (rng_below(&w->rng, 8) && hvs_guest_recv(w->ch[i], &pkt) == 1)
 			take_answer(w, i, &pkt);
+	if (w->reset_count) {
+		for (unsigned i = 0; i < w->channels; i++)
+			while (hvs_guest_recv(w->ch[i], &pkt) == 1)
+				take_answer(w, i, &pkt);
+		check_resets(w);
+	}
 	for (unsigned i = 0; i < w->channels; i++)
 		hvs_guest_flush(w->ch[i]);
 }
@@ -530,6 +590,7 @@ static void world_up(struct world *w, uint64_t seed, unsigned odds)
 	w->odds = odds;
 	for (unsigned i = 0; i < DISKS; i++) {
 		w->slow[i].rng = &w->rng;
+		w->slow[i].w = w;
 		w->slow[i].present = true;
 	}
 	cr_assert_eq(hvs_loopback_create(&cfg, &w->lb), 0);

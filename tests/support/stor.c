@@ -176,7 +176,8 @@ struct hvsi_vstor_packet stor_expect(struct stor *s, unsigned n, uint64_t xid)
 	struct stor_answer a;
 
 	cr_assert(stor_take(s, n, &a), "nothing came");
-	cr_assert_eq(a.type, HVS_PACKET_COMPLETION);
+	cr_assert_eq(a.type, HVS_PACKET_COMPLETION, "type %u, operation %u", a.type,
+		     hvsi_get32(a.p.operation));
 	cr_assert_eq(a.xid, xid, "%#lx instead of %#lx", (unsigned long)a.xid, (unsigned long)xid);
 	cr_assert_eq(a.len, sizeof(a.p));
 	cr_assert_eq(hvsi_get32(a.p.operation), HVSI_VSTOR_COMPLETE_IO);

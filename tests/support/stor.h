@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define STOR_SUB 4u /* most sub-channels */
-#define STOR_BUF_PAGES 64u
+#define STOR_BUF_PAGES 8u
 #define STOR_ABORTED 0x82u /* with the autosense bit */
 #define SENSE_ABORTED 0x0b0000u
 #define SENSE_TIMED_OUT 0x0b2e02u

@@ -36,9 +36,8 @@ extern HVS_API const struct hvs_reservation_ops hvs_reservation_file_ops;
  * -ETIMEDOUT (others keep it locked), -ENOMEM, or the errno of open(), fcntl(), mmap(), read(),
  * write() or fsync().
  */
-HVS_API HVS_NODISCARD int hvs_reservation_file_open(const char *path,
-						    struct hvs_reservation_file **out,
-						    const char **why);
+HVS_API HVS_NODISCARD int
+hvs_reservation_file_open(const char *path, struct hvs_reservation_file **out, const char **why);
 
 /* NULL is allowed. The disks it served are gone. */
 HVS_API void hvs_reservation_file_close(struct hvs_reservation_file *file);

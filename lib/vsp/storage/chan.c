@@ -97,8 +97,12 @@ void hvsi_stor_chan_join(struct hvsi_stor_chan *c)
 static void forget(struct hvs_storvsp *ctl)
 {
 	atomic_store(&ctl->ready, false);
-	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++)
+	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++) {
+		if (atomic_load(&ctl->disk[i].state) == HVSI_DISK_NONE)
+			continue;
 		atomic_store(&ctl->disk[i].attentions, 0);
+		hvsi_drive_forget(&ctl->disk[i]);
+	}
 }
 
 void hvsi_stor_chan_destroy(struct hvsi_stor_chan *c)

@@ -186,6 +186,7 @@ void hvsi_stor_reset_done(struct hvsi_stor_request *r)
 		struct hvs_disk *disk = &ctl->disk[__builtin_ctzll(left)];
 
 		hvsi_reservations_reset(disk);
+		hvsi_drive_reset(disk);
 		hvsi_disk_attend(disk, r->drain.kind == HVSI_DRAIN_RESET ? HVSI_UA_LUN_RESET
 									 : HVSI_UA_BUS_RESET);
 	}

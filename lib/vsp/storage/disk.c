@@ -132,21 +132,30 @@ static bool serial_ok(const struct hvs_disk_config *cfg)
 static bool config_ok(const struct hvs_storvsp *ctl, const struct hvs_disk_config *cfg)
 {
 	static const uint8_t zero[sizeof(cfg->reserved)];
+	bool optical = cfg->type == HVS_DISK_OPTICAL;
 
 	if (cfg->path > HVS_STORVSP_MAX_PATH || cfg->target > HVS_STORVSP_MAX_TARGET ||
-	    cfg->lun > HVS_STORVSP_MAX_LUN || cfg->type != HVS_DISK_FIXED || !serial_ok(cfg) ||
+	    cfg->lun > HVS_STORVSP_MAX_LUN || cfg->type > HVS_DISK_OPTICAL || !serial_ok(cfg) ||
 	    memcmp(cfg->reserved, zero, sizeof(zero)) != 0)
+		return false;
+	if (optical && (ctl->ide || cfg->reservations))
 		return false;
 	return !ctl->ide ||
 	       (cfg->path == ctl->ide_path && cfg->target == ctl->ide_target && cfg->lun == 0);
 }
 
-static bool info_ok(const struct hvs_storvsp *ctl, const struct hvs_blk_info *info)
+static bool block_size_ok(uint8_t type, uint32_t block_size)
+{
+	return block_size == 512 ||
+	       block_size == (type == HVS_DISK_OPTICAL ? HVSI_OPTICAL_BLOCK : 4096);
+}
+
+static bool info_ok(const struct hvs_storvsp *ctl, uint8_t type, const struct hvs_blk_info *info)
 {
 	uint32_t queues = 1 + ctl->subchannel_workers;
 	uint32_t ratio;
 
-	if ((info->block_size != 512 && info->block_size != 4096) || info->flags & ~KNOWN_FLAGS ||
+	if (!block_size_ok(type, info->block_size) || info->flags & ~KNOWN_FLAGS ||
 	    !info->num_blocks || info->num_blocks > INT64_MAX / info->block_size ||
 	    info->unmap_granularity % info->block_size ||
 	    (info->max_queues ? info->max_queues : 1) < queues)
@@ -156,16 +165,32 @@ static bool info_ok(const struct hvs_storvsp *ctl, const struct hvs_blk_info *in
 	       !(ratio & (ratio - 1)) && ratio <= 1u << 15;
 }
 
-static int ask_back_end(const struct hvs_storvsp *ctl, const struct hvs_blk_ops *ops, void *priv,
-			struct hvs_blk_info *info)
+static struct hvs_blk_info medium(uint64_t bytes)
+{
+	return (struct hvs_blk_info){.flags = HVS_BLK_INFO_READ_ONLY,
+				     .block_size = HVSI_OPTICAL_BLOCK,
+				     .physical_block_size = HVSI_OPTICAL_BLOCK,
+				     .num_blocks = bytes / HVSI_OPTICAL_BLOCK};
+}
+
+int hvsi_disk_ask(const struct hvs_storvsp *ctl, uint8_t type, const struct hvs_blk_ops *ops,
+		  void *priv, struct hvs_blk_info *info)
 {
 	int err;
 
+	if (ops->reserved || !ops->get_info || !ops->submit)
+		return -EINVAL;
 	*info = (struct hvs_blk_info){.size = (uint32_t)sizeof(*info)};
 	err = ops->get_info(priv, info);
 	if (err)
 		return err;
-	return info_ok(ctl, info) ? 0 : -EINVAL;
+	if (!info_ok(ctl, type, info))
+		return -EINVAL;
+	if (type == HVS_DISK_OPTICAL)
+		*info = medium(info->num_blocks * info->block_size);
+	return info->num_blocks && (type == HVS_DISK_FIXED || info->num_blocks <= UINT32_MAX)
+		       ? 0
+		       : -EINVAL;
 }
 
 /* A free place for a disk, *err if there is none. */
@@ -201,15 +226,20 @@ int hvs_storvsp_attach(struct hvs_storvsp *ctl, const struct hvs_disk_config *cf
 	if (!ctl)
 		return -EINVAL;
 	err = hvsi_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
-	if (!err)
-		err = hvsi_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
 	if (err)
 		return err;
-	if (!config_ok(ctl, &cfg) || ops.reserved || !ops.get_info || !ops.submit)
+	if (!config_ok(ctl, &cfg))
 		return -EINVAL;
-	err = ask_back_end(ctl, &ops, priv, &info);
-	if (err)
-		return err;
+	if (ops_in || cfg.type == HVS_DISK_FIXED) {
+		err = hvsi_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
+		if (!err)
+			err = hvsi_disk_ask(ctl, cfg.type, &ops, priv, &info);
+		if (err)
+			return err;
+	} else {
+		ops = (struct hvs_blk_ops){0};
+		info = medium(0);
+	}
 	d = place_for(ctl, &cfg, &err);
 	if (!d)
 		return err;
@@ -218,6 +248,7 @@ int hvs_storvsp_attach(struct hvs_storvsp *ctl, const struct hvs_disk_config *cf
 	atomic_store(&d->attentions, 0);
 	d->ops = ops;
 	d->priv = priv;
+	d->drive = (struct hvsi_drive){0};
 	err = hvsi_reservations_attach(d);
 	if (err)
 		return err;
@@ -246,19 +277,26 @@ static void has_left(struct hvsi_drain *drain)
 int hvs_disk_remove(struct hvs_disk *disk, hvs_done_fn done, void *arg)
 {
 	struct hvs_storvsp *ctl;
-	unsigned present = HVSI_DISK_PRESENT;
+	bool ejecting;
 
 	if (!disk)
 		return -EINVAL;
 	ctl = disk->ctl;
-	if (!atomic_compare_exchange_strong(&disk->state, &present, HVSI_DISK_LEAVING))
+	hvsi_spin_lock(&ctl->lock);
+	if (atomic_load(&disk->state) != HVSI_DISK_PRESENT) {
+		hvsi_spin_unlock(&ctl->lock);
 		return -EBUSY;
+	}
 	disk->done = done;
 	disk->done_arg = arg;
 	disk->leaving = (struct hvsi_drain){
 		.disks = 1ull << (disk - ctl->disk), .abort = true, .done = has_left};
+	ejecting = disk->drive.busy; /* then it leaves when that is over */
+	atomic_store(&disk->state, HVSI_DISK_LEAVING);
+	hvsi_spin_unlock(&ctl->lock);
 	tell_of_disks(ctl);
-	hvsi_drain_start(ctl, &disk->leaving);
+	if (!ejecting)
+		hvsi_drain_start(ctl, &disk->leaving);
 	return 0;
 }
 
@@ -268,11 +306,11 @@ int hvs_disk_refresh(struct hvs_disk *disk)
 	unsigned old_flags;
 	int err;
 
-	if (!disk)
+	if (!disk || disk->cfg.type == HVS_DISK_OPTICAL)
 		return -EINVAL;
 	if (atomic_load(&disk->state) != HVSI_DISK_PRESENT)
 		return -EBUSY;
-	err = ask_back_end(disk->ctl, &disk->ops, disk->priv, &info);
+	err = hvsi_disk_ask(disk->ctl, HVS_DISK_FIXED, &disk->ops, disk->priv, &info);
 	if (err)
 		return err;
 	old_flags = atomic_load(&disk->flags);

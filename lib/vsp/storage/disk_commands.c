@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* The commands of a disk, and those that are a line or two. */
-#include "vsp/storage/disk_commands.h"
+#include "vsp/storage/commands.h"
 
 #define LBPME 0x80 /* READ CAPACITY (16): blocks can be unmapped */
 #define LBPRZ 0x40 /* and read as zeros then */
 
-static enum hvsi_scsi_state nothing_to_do(const struct hvsi_scsi_cmd *cmd)
+enum hvsi_scsi_state hvsi_scsi_nothing_to_do(const struct hvsi_scsi_cmd *cmd)
 {
 	return hvsi_scsi_good(cmd->req, 0);
 }
 
 /* Sense data go back with the command they are about; what there is to tell are conditions. */
-static enum hvsi_scsi_state request_sense(const struct hvsi_scsi_cmd *cmd)
+enum hvsi_scsi_state hvsi_scsi_request_sense(const struct hvsi_scsi_cmd *cmd)
 {
 	uint32_t sense = hvsi_disk_take_attention(cmd->disk);
 	uint8_t d[HVSI_SENSE_BYTES];
@@ -68,7 +68,7 @@ static enum hvsi_scsi_state send_diagnostic(const struct hvsi_scsi_cmd *cmd)
 	return hvsi_scsi_good(cmd->req, 0);
 }
 
-static enum hvsi_scsi_state read_capacity10(const struct hvsi_scsi_cmd *cmd)
+enum hvsi_scsi_state hvsi_scsi_read_capacity10(const struct hvsi_scsi_cmd *cmd)
 {
 	uint64_t last = cmd->num_blocks - 1;
 	uint8_t d[8];
@@ -101,36 +101,6 @@ static enum hvsi_scsi_state report_opcodes(const struct hvsi_scsi_cmd *cmd)
 	return hvsi_scsi_report_opcodes(cmd, hvsi_disk_commands);
 }
 
-#define IN HVSI_SCSI_READS_DATA
-#define OUT HVSI_SCSI_WRITES_DATA
-#define MEDIUM HVSI_SCSI_WRITES_MEDIUM
-#define ACTION HVSI_SCSI_SERVICE_ACTION
-#define ALWAYS HVSI_SCSI_DESPITE_ATTENTION
-#define ASKS HVSI_SCSI_ASKS
-#define LOOKS HVSI_SCSI_LOOKS
-#define CHANGES HVSI_SCSI_CHANGES
-
-/* CDB usage: the second byte's flags, then where the blocks are named, and NACA. */
-#define ALL2 0xff, 0xff
-#define ALL4 ALL2, ALL2
-#define ALL8 ALL4, ALL4
-#define NACA 0x04
-#define BLOCKS10(flags)                                                                            \
-	{                                                                                          \
-		(flags), ALL4, 0, ALL2, NACA                                                       \
-	}
-#define BLOCKS12(flags)                                                                            \
-	{                                                                                          \
-		(flags), ALL4, ALL4, 0, NACA                                                       \
-	}
-#define BLOCKS16(flags)                                                                            \
-	{                                                                                          \
-		(flags), ALL8, ALL4, 0, NACA                                                       \
-	}
-#define READ_FLAGS (HVSI_CDB_PROTECT | HVSI_CDB_DPO | HVSI_CDB_FUA)
-#define VERIFY_FLAGS (HVSI_CDB_PROTECT | HVSI_CDB_DPO | 0x06) /* BYTCHK */
-#define WRITE_SAME_FLAGS (HVSI_CDB_PROTECT | 0x18)            /* ANCHOR, UNMAP */
-#define NDOB 0x01
 #define RESERVE_IN(action)                                                                         \
 	{                                                                                          \
 		0x5e, (action), IN | ACTION, hvsi_scsi_reserve_in, {0, 0, 0, 0, 0, 0, ALL2, NACA}, \
@@ -144,8 +114,8 @@ static enum hvsi_scsi_state report_opcodes(const struct hvsi_scsi_cmd *cmd)
 
 const struct hvsi_scsi_command hvsi_disk_commands[] = {
 	/* TEST UNIT READY, REQUEST SENSE */
-	{0x00, 0, ASKS, nothing_to_do, {0, 0, 0, 0, NACA}, 0},
-	{0x03, 0, IN | ALWAYS, request_sense, {0x01, 0, 0, 0xff, NACA}, 0},
+	{0x00, 0, ASKS, hvsi_scsi_nothing_to_do, {0, 0, 0, 0, NACA}, 0},
+	{0x03, 0, IN | ALWAYS, hvsi_scsi_request_sense, {0x01, 0, 0, 0xff, NACA}, 0},
 	/* READ, WRITE (6) */
 	{0x08, 0, IN | LOOKS, hvsi_scsi_read, {0x1f, ALL2, 0xff, NACA}, 0},
 	{0x0a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write, {0x1f, ALL2, 0xff, NACA}, 0},
@@ -158,8 +128,8 @@ const struct hvsi_scsi_command hvsi_disk_commands[] = {
 	/* START STOP UNIT, SEND DIAGNOSTIC, PREVENT ALLOW MEDIUM REMOVAL */
 	{0x1b, 0, CHANGES, start_stop_unit, {0, 0, 0, 0xf3, NACA}, 0},
 	{0x1d, 0, OUT | CHANGES, send_diagnostic, {0xf4, 0, ALL2, NACA}, 0},
-	{0x1e, 0, CHANGES, nothing_to_do, {0, 0, 0, 0x03, NACA}, 0},
-	{0x25, 0, IN, read_capacity10, {0, ALL4, 0, 0, 0x01, NACA}, 0},
+	{0x1e, 0, CHANGES, hvsi_scsi_nothing_to_do, {0, 0, 0, 0x03, NACA}, 0},
+	{0x25, 0, IN, hvsi_scsi_read_capacity10, {0, ALL4, 0, 0, 0x01, NACA}, 0},
 	/* READ, WRITE, WRITE AND VERIFY, VERIFY, PRE-FETCH, SYNCHRONIZE CACHE (10) */
 	{0x28, 0, IN | LOOKS, hvsi_scsi_read, BLOCKS10(READ_FLAGS), 0},
 	{0x2a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write, BLOCKS10(READ_FLAGS), 0},

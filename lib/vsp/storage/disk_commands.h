@@ -16,6 +16,11 @@ enum hvsi_scsi_state hvsi_scsi_write(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_synchronize_cache(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_prefetch(const struct hvsi_scsi_cmd *cmd);
 
+/* disk_commands.c: what other devices know, too */
+enum hvsi_scsi_state hvsi_scsi_nothing_to_do(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_request_sense(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_scsi_read_capacity10(const struct hvsi_scsi_cmd *cmd);
+
 /* verify.c, write_same.c, unmap.c */
 enum hvsi_scsi_state hvsi_scsi_verify(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_write_and_verify(const struct hvsi_scsi_cmd *cmd);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define STANDARD_LEN 104u
+#define OPTICAL_LEN 36u
 #define NO_DEVICE 0x7f /* peripheral qualifier 3, type 1Fh: nothing at this address */
 
 #define PAGE_SUPPORTED 0x00
@@ -45,6 +46,8 @@ static uint16_t page_supported(const struct hvs_disk *disk, uint8_t *b)
 	if (disk->cfg.serial[0])
 		b[n++] = PAGE_SERIAL;
 	b[n++] = PAGE_IDENTIFICATION;
+	if (disk->cfg.type == HVS_DISK_OPTICAL)
+		return n;
 	b[n++] = PAGE_BLOCK_LIMITS;
 	b[n++] = PAGE_CHARACTERISTICS;
 	if (disk->info.flags & HVS_BLK_INFO_UNMAP)
@@ -144,6 +147,8 @@ static uint16_t page_body(const struct hvsi_scsi_cmd *cmd, uint8_t page, uint8_t
 {
 	const struct hvs_disk *disk = cmd->disk;
 
+	if (disk->cfg.type == HVS_DISK_OPTICAL && page > PAGE_IDENTIFICATION)
+		return 0;
 	switch (page) {
 	case PAGE_SUPPORTED:
 		return page_supported(disk, b);
@@ -171,12 +176,23 @@ static enum hvsi_scsi_state vital_product_data(const struct hvsi_scsi_cmd *cmd, 
 	uint8_t d[PAGE_MAX] = {0};
 	uint16_t len;
 
+	if (cmd->disk->cfg.type == HVS_DISK_OPTICAL)
+		d[0] = HVSI_TYPE_OPTICAL;
 	d[1] = cmd->cdb[2];
 	len = page_body(cmd, d[1], d + 4);
 	if (!len)
 		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
 	hvsi_put_be16(d + 2, len);
 	return hvsi_scsi_reply(cmd, d, 4u + len, alloc_len);
+}
+
+static enum hvsi_scsi_state optical(const struct hvsi_scsi_cmd *cmd, uint32_t alloc_len)
+{
+	uint8_t d[OPTICAL_LEN] = {HVSI_TYPE_OPTICAL, 0x80 /* removable medium */, 0x05 /* SPC-3 */,
+				  0x02 /* response data format */, OPTICAL_LEN - 5};
+
+	memcpy(d + 8, "Msft    Virtual DVD-ROM 1.0 ", 28);
+	return hvsi_scsi_reply(cmd, d, sizeof(d), alloc_len);
 }
 
 enum hvsi_scsi_state hvsi_scsi_inquiry(const struct hvsi_scsi_cmd *cmd)
@@ -189,6 +205,8 @@ enum hvsi_scsi_state hvsi_scsi_inquiry(const struct hvsi_scsi_cmd *cmd)
 		return vital_product_data(cmd, alloc_len);
 	if (cmd->cdb[1] & 2 || cmd->cdb[2])
 		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
+	if (cmd->disk->cfg.type == HVS_DISK_OPTICAL)
+		return optical(cmd, alloc_len);
 	standard(d, 0, true);
 	hvsi_put_be16(d + 58, SAM_3);
 	hvsi_put_be16(d + 60, SPC_3);

@@ -36,7 +36,7 @@ struct saved_disk {
 	uint8_t path;
 	uint8_t target;
 	uint8_t lun;
-	uint8_t reserved;
+	uint8_t drive; /* enum hvsi_drive_flag, of an optical drive */
 	struct hvs_le32 attentions;
 	struct hvs_le64 num_blocks;
 };
@@ -107,19 +107,21 @@ static unsigned count_disks(const struct hvs_storvsp *ctl)
 	return n;
 }
 
-static void save_disks(const struct hvs_storvsp *ctl, struct hvs_state_writer *w)
+static void save_disks(struct hvs_storvsp *ctl, struct hvs_state_writer *w)
 {
 	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++) {
-		const struct hvs_disk *d = &ctl->disk[i];
-		const struct saved_disk saved = {
-			.path = d->cfg.path,
-			.target = d->cfg.target,
-			.lun = d->cfg.lun,
-			.attentions = hvsi_le32(atomic_load(&d->attentions)),
-			.num_blocks = hvsi_le64(atomic_load(&d->num_blocks))};
+		struct hvs_disk *d = &ctl->disk[i];
+		struct saved_disk saved;
 
-		if (atomic_load(&d->state) == HVSI_DISK_PRESENT)
-			hvs_state_put(w, &saved, sizeof(saved));
+		if (atomic_load(&d->state) != HVSI_DISK_PRESENT)
+			continue;
+		saved = (struct saved_disk){.path = d->cfg.path,
+					    .target = d->cfg.target,
+					    .lun = d->cfg.lun,
+					    .drive = hvsi_drive_flags(d),
+					    .attentions = hvsi_le32(atomic_load(&d->attentions)),
+					    .num_blocks = hvsi_le64(atomic_load(&d->num_blocks))};
+		hvs_state_put(w, &saved, sizeof(saved));
 	}
 }
 
@@ -165,7 +167,9 @@ static int restore_disks(struct hvs_storvsp *ctl, uint32_t count, struct hvs_sta
 			continue;
 		}
 		atomic_fetch_or(&d->attentions, hvsi_get32(saved.attentions) & HVSI_UA_ALL);
-		if (hvsi_get64(saved.num_blocks) != atomic_load(&d->num_blocks))
+		if (d->cfg.type == HVS_DISK_OPTICAL)
+			hvsi_drive_restore(d, saved.drive, hvsi_get64(saved.num_blocks));
+		else if (hvsi_get64(saved.num_blocks) != atomic_load(&d->num_blocks))
 			hvsi_disk_attend(d, HVSI_UA_CAPACITY_CHANGED);
 	}
 	if (changed)
@@ -233,7 +237,9 @@ static int restore_channel(struct hvsi_stor_chan *c, struct hvs_state_reader *r)
 	c->state = saved.negotiation;
 	c->version = hvsi_get16(saved.version);
 	c->subchannels = hvsi_get16(saved.subchannels);
-	if (saved.negotiation > HVSI_READY || c->subchannels > c->ctl->max_subchannels ||
+	if (c->subchannels > c->ctl->max_subchannels)
+		c->subchannels = c->ctl->max_subchannels; /* the bus takes back the others */
+	if (saved.negotiation > HVSI_READY ||
 	    (c->index && (saved.negotiation || hvsi_get32(saved.disk_count))))
 		return -EBADMSG;
 	if (saved.negotiation > HVSI_WANT_VERSION && !hvsi_stor_version_known(c->ctl, c->version))
@@ -242,7 +248,8 @@ static int restore_channel(struct hvsi_stor_chan *c, struct hvs_state_reader *r)
 		atomic_store(&c->ctl->ready, c->state == HVSI_READY);
 		atomic_store(&c->ctl->tell_of_disks, saved.tell_of_disks != 0);
 	}
-	err = restore_disks(c->ctl, c->index ? 0 : hvsi_get32(saved.disk_count), r);
+	if (!c->index)
+		err = restore_disks(c->ctl, hvsi_get32(saved.disk_count), r);
 	for (uint32_t i = 0; !err && i < hvsi_get32(saved.request_count); i++)
 		err = restore_request(c, r);
 	if (c->in_flight)

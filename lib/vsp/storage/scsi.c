@@ -30,11 +30,16 @@ enum hvsi_scsi_state hvsi_scsi_report_luns(const struct hvsi_scsi_cmd *cmd)
 }
 
 /* NULL: *sense says what is wrong. */
-static const struct hvsi_scsi_command *find(const uint8_t *cdb, uint32_t flags, uint32_t *sense)
+static const struct hvsi_scsi_command *find(const struct hvsi_scsi_cmd *cmd, uint32_t *sense)
 {
+	const struct hvsi_scsi_command *c = cmd->disk->cfg.type == HVS_DISK_OPTICAL
+						    ? hvsi_optical_commands
+						    : hvsi_disk_commands;
+	const uint8_t *cdb = cmd->cdb;
+
 	*sense = HVSI_SENSE_INVALID_OPCODE;
-	for (const struct hvsi_scsi_command *c = hvsi_disk_commands; c->execute; c++) {
-		if (c->opcode != cdb[0] || (c->needs & flags) != c->needs)
+	for (; c->execute; c++) {
+		if (c->opcode != cdb[0] || (c->needs & cmd->flags) != c->needs)
 			continue;
 		if (!(c->traits & HVSI_SCSI_SERVICE_ACTION) || c->service_action == (cdb[1] & 0x1f))
 			return c;
@@ -103,7 +108,7 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 	if (hvsi_reservations_stale(cmd->disk))
 		err = hvsi_reservations_learn(cmd->disk);
 	cmd->flags = atomic_load_explicit(&cmd->disk->flags, memory_order_relaxed);
-	c = find(cmd->cdb, cmd->flags, &sense);
+	c = find(cmd, &sense);
 	/* A command that has begun goes on, on the restored machine too. */
 	if (!req->resume && (!c || !(c->traits & HVSI_SCSI_DESPITE_ATTENTION))) {
 		attention = hvsi_disk_take_attention(cmd->disk);
@@ -118,7 +123,10 @@ static enum hvsi_scsi_state execute_on_disk(struct hvsi_scsi_cmd *cmd,
 		return hvsi_scsi_check(req, HVSI_SENSE_TARGET_FAILURE);
 	if (hvsi_reservations_deny(cmd->disk, c->traits) && !hvsi_reservations_allow(cmd))
 		return hvsi_scsi_conflict(req);
-	cmd->num_blocks = atomic_load_explicit(&cmd->disk->num_blocks, memory_order_relaxed);
+	/* And with it the back end of a medium that was inserted. */
+	cmd->num_blocks = atomic_load_explicit(&cmd->disk->num_blocks, memory_order_acquire);
+	if (c->traits & HVSI_SCSI_NEEDS_MEDIUM && !cmd->num_blocks)
+		return hvsi_scsi_check(req, hvsi_drive_not_ready(cmd->disk));
 	if (c->traits & HVSI_SCSI_WRITES_MEDIUM && cmd->flags & HVS_BLK_INFO_READ_ONLY)
 		return hvsi_scsi_check(req, HVSI_SENSE_WRITE_PROTECTED);
 	req->disk = cmd->disk;

@@ -10,6 +10,7 @@
  *   scsi.c       one SCSI command: which LUN, which command, may it be done
  *   disk_commands.c   the commands of a disk, in: inquiry.c  mode.c  opcodes.c  rw.c  unmap.c
  *                     verify.c  write_same.c
+ *   mmc.c        the commands of an optical drive, in: mmc_features.c  optical.c, where media change
  *   reservation.c     who may use a disk; reservation_state.c and reservation_out.c: the rules
  *   sense.c      how commands end
  *
@@ -108,6 +109,28 @@ struct hvsi_reservations {
 	struct hvsi_drain drain;
 };
 
+/* What an optical drive remembers. Part of saved state. */
+enum hvsi_drive_flag {
+	HVSI_DRIVE_OPEN = 1u << 0, /* the tray is out */
+	HVSI_DRIVE_PREVENT = 1u << 1,
+	HVSI_DRIVE_PREVENT_PERSISTENT = 1u << 2,
+	/* Events that the guest has not been told. */
+	HVSI_DRIVE_EJECT_REQUESTED = 1u << 3,
+	HVSI_DRIVE_REMOVED = 1u << 4,
+	HVSI_DRIVE_NEW_MEDIUM = 1u << 5,
+};
+
+/* Under the controller's lock. */
+struct hvsi_drive {
+	uint8_t flags; /* enum hvsi_drive_flag */
+	bool ejecting; /* the back end of the last medium is still in use */
+	bool by_guest; /* that is who wanted it */
+	unsigned busy; /* ejections whose callback has not returned */
+	struct hvsi_drain drain;
+	hvs_done_fn done;
+	void *done_arg;
+};
+
 /* Its memory stays as long as the controller: who has found it may look at it. */
 struct hvs_disk {
 	struct hvs_storvsp *ctl;
@@ -115,13 +138,14 @@ struct hvs_disk {
 	struct hvs_disk_config cfg;
 	struct hvs_blk_ops ops;
 	void *priv;
-	struct hvs_blk_info info; /* as of attach; what may change is in the two below */
-	_Atomic uint64_t num_blocks;
-	atomic_uint flags;      /* HVS_BLK_INFO_* */
-	atomic_uint attentions; /* enum hvsi_attention */
+	struct hvs_blk_info info;    /* as of attach; what may change is in the two below */
+	_Atomic uint64_t num_blocks; /* 0: an optical drive without a medium */
+	atomic_uint flags;           /* HVS_BLK_INFO_* */
+	atomic_uint attentions;      /* enum hvsi_attention */
 	/* A command that no write may overlap is being executed: writes are parked. */
 	atomic_bool exclusive;
 	struct hvsi_reservations reservations;
+	struct hvsi_drive drive;
 	struct hvsi_drain leaving;
 	hvs_done_fn done;
 	void *done_arg;
@@ -159,6 +183,9 @@ struct hvs_disk *hvsi_disk_of_srb(struct hvs_storvsp *ctl, const struct hvsi_vms
 void hvsi_disk_attend(struct hvs_disk *disk, enum hvsi_attention attention);
 /* Sense data of a condition, which is over then; 0: there is none. */
 uint32_t hvsi_disk_take_attention(struct hvs_disk *disk);
+/* What a back end says of itself, as a disk of this type sees it. 0, -EINVAL, what it returned. */
+int hvsi_disk_ask(const struct hvs_storvsp *ctl, uint8_t type, const struct hvs_blk_ops *ops,
+		  void *priv, struct hvs_blk_info *info);
 /* Have ready() called, of all channels. [any] */
 void hvsi_storvsp_kick_all(struct hvs_storvsp *ctl);
 
@@ -350,7 +377,7 @@ struct hvsi_scsi_cmd {
 	struct hvs_storvsp *ctl;
 	struct hvsi_stor_request *req;
 	struct hvs_disk *disk;
-	uint64_t num_blocks; /* of the disk, all through this command */
+	uint64_t num_blocks; /* of the disk, all through this command; 0: there is no medium */
 	uint32_t flags;      /* HVS_BLK_INFO_* */
 	const uint8_t *cdb;
 	const struct hvs_extents *buffer; /* NULL: none */
@@ -364,6 +391,7 @@ enum hvsi_scsi_trait {
 	HVSI_SCSI_WRITES_MEDIUM = 1u << 2,     /* not if that is read-only */
 	HVSI_SCSI_SERVICE_ACTION = 1u << 3,    /* one of several behind this opcode */
 	HVSI_SCSI_DESPITE_ATTENTION = 1u << 4, /* does not report unit attention conditions */
+	HVSI_SCSI_NEEDS_MEDIUM = 1u << 5,      /* an optical drive has to have one */
 	/* What a reservation of another initiator may forbid (SPC-4 table 68, SBC-3 table 13, SPC-2
 	 * table 8); one of these, or none for what is always allowed. */
 	HVSI_SCSI_ASKS = 1u << 13,    /* about the device: only that of RESERVE(6) and (10) does */
@@ -384,8 +412,9 @@ struct hvsi_scsi_command {
 	uint8_t needs; /* HVS_BLK_INFO_*: disks without any of these don't know the command */
 };
 
-/* disk_commands.c; the last has no execute */
+/* disk_commands.c, mmc.c; the last has no execute */
 extern const struct hvsi_scsi_command hvsi_disk_commands[];
+extern const struct hvsi_scsi_command hvsi_optical_commands[];
 
 /* The group code in the opcode says how long a CDB is (SPC-3 4.3.4.1); 0: nothing known. */
 uint8_t hvsi_scsi_cdb_len(uint8_t opcode);
@@ -412,6 +441,9 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 
 /* key << 16 | ASC << 8 | ASCQ (SPC-3 annex D) */
 #define HVSI_SENSE_NONE 0x000000u
+#define HVSI_SENSE_NO_MEDIUM 0x023a01u
+#define HVSI_SENSE_NO_MEDIUM_TRAY_OPEN 0x023a02u
+#define HVSI_SENSE_REMOVAL_PREVENTED_EMPTY 0x025302u
 #define HVSI_SENSE_WRITE_ERROR 0x030c00u
 #define HVSI_SENSE_READ_ERROR 0x031100u
 #define HVSI_SENSE_TARGET_FAILURE 0x044400u
@@ -422,6 +454,7 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 #define HVSI_SENSE_INVALID_PARAMETER 0x052600u
 #define HVSI_SENSE_INVALID_RELEASE 0x052604u
 #define HVSI_SENSE_SAVING_NOT_SUPPORTED 0x053900u
+#define HVSI_SENSE_REMOVAL_PREVENTED 0x055302u
 #define HVSI_SENSE_NO_REGISTRATION_RESOURCES 0x055504u
 #define HVSI_SENSE_MEDIUM_CHANGED 0x062800u
 #define HVSI_SENSE_BUS_RESET 0x062902u
@@ -484,6 +517,41 @@ enum hvsi_scsi_state hvsi_scsi_report_opcodes(const struct hvsi_scsi_cmd *cmd,
 enum hvsi_scsi_state hvsi_scsi_report_task_management(const struct hvsi_scsi_cmd *cmd);
 /* scsi.c */
 enum hvsi_scsi_state hvsi_scsi_report_luns(const struct hvsi_scsi_cmd *cmd);
+
+/* ---- optical drives (optical.c, mmc_features.c) --------------------------------------------- */
+
+#define HVSI_OPTICAL_BLOCK 2048u
+#define HVSI_TYPE_OPTICAL 0x05 /* peripheral device type */
+
+/* Reset: what the guest locked is unlocked. */
+void hvsi_drive_reset(struct hvs_disk *disk);
+/* The driver has gone, and the next one is told nothing of what was before. */
+void hvsi_drive_forget(struct hvs_disk *disk);
+uint8_t hvsi_drive_flags(struct hvs_disk *disk);
+bool hvsi_drive_locked(struct hvs_disk *disk);
+/* From saved state, when the medium had so many blocks; 0: none. */
+void hvsi_drive_restore(struct hvs_disk *disk, uint8_t flags, uint64_t num_blocks);
+/* Sense data of a command that needs a medium, when there is none. */
+uint32_t hvsi_drive_not_ready(struct hvs_disk *disk);
+
+enum hvsi_scsi_state hvsi_mmc_start_stop(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_mmc_prevent_allow(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_mmc_get_event_status(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_mmc_mechanism_status(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_mmc_get_configuration(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_mmc_get_performance(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_mmc_set_streaming(const struct hvsi_scsi_cmd *cmd);
+enum hvsi_scsi_state hvsi_mmc_read_buffer_capacity(const struct hvsi_scsi_cmd *cmd);
+
+/* Mode pages of a drive. */
+#define HVSI_PAGE_RECOVERY 0x01
+#define HVSI_PAGE_POWER 0x1a
+#define HVSI_PAGE_TIMEOUT 0x1d
+#define HVSI_PAGE_CAPABILITIES 0x2a
+/* With the header; 0: there is none. */
+uint32_t hvsi_mmc_page_len(uint8_t code);
+/* Current values into a page of zeros. */
+void hvsi_mmc_put_page(struct hvs_disk *disk, uint8_t code, uint8_t *page);
 
 /*
  * Map the first len bytes of the guest's buffer, for data that move in the command's direction,

@@ -67,7 +67,7 @@ static void *writer(void *arg)
 		err(1, "%s", path);
 	for (uint64_t n = 0;; n++) {
 		struct op op = nth(thread, n);
-		struct iovec iov = { buffer, op.count * SECTOR };
+		struct iovec iov = {buffer, op.count * SECTOR};
 
 		for (unsigned int i = 0; i < op.count; i++)
 			fill((uint64_t *)(buffer + i * SECTOR), thread, n, op.sector + i);
@@ -114,7 +114,8 @@ static unsigned long check(int fd, unsigned int thread, uint64_t flushed, const 
 		if (bad++ < 5)
 			printf("sector %llu: durable write %lld of thread %u, found %s %llu\n",
 			       (unsigned long long)sector, (long long)newest[s] - 1, thread,
-			       have[0] == seed ? "write" : "no write,", (unsigned long long)have[2]);
+			       have[0] == seed ? "write" : "no write,",
+			       (unsigned long long)have[2]);
 	}
 	free(newest);
 	return bad;
@@ -124,7 +125,7 @@ static int check_all(int fd)
 {
 	enum { MOST = 1 << 20 };
 	static uint8_t durable[THREADS][MOST];
-	uint64_t flushed[THREADS] = { 0 }, end[THREADS] = { 0 };
+	uint64_t flushed[THREADS] = {0}, end[THREADS] = {0};
 	unsigned long bad = 0, lines = 0;
 	unsigned long long n;
 	unsigned int thread;

@@ -19,6 +19,8 @@ LAB = REPO / "build" / "lab"
 TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
+    "qemu-nbd": "qemu-utils",
+    "genisoimage": "genisoimage",
     "cc": "build-essential",
     "busybox": "busybox-static",
     "mmdebstrap": "mmdebstrap",

@@ -80,8 +80,8 @@ class Here:
             shutil.rmtree(self.dir / job.name)
 
     def program(self, job, name):
-        """Where one of the job's programs is."""
-        return str(job.programs[name])
+        """Where one of the job's programs is, or the lab's."""
+        return str(job.programs.get(name) or images.program(f"nested/{name}.c"))
 
     def guest_files(self, kernel):
         return str(kernel.image), str(images.guest_initrd(kernel))
@@ -188,6 +188,7 @@ class Nested:
     def _command(self):
         opt = self._options
         programs = {"hvrun": Path(opt.hvrun), "keep-kvm": images.program("nested/keep-kvm.c")}
+        programs["control"] = images.program("nested/control.c")
         for job in self._jobs:
             programs.update(job.programs)
         guests = {}

@@ -1,6 +1,7 @@
 """What a scenario works with: Lab starts guests and checks, Guest is one start of hvrun."""
 
 import importlib
+import json
 import os
 import queue
 import re
@@ -218,6 +219,15 @@ class Lab:
             raise LabError(f"'{command}' failed there ({status}): {(err or out).strip()}")
         return out
 
+    def control(self, command, **arguments):
+        """A command for the running hvrun; it has to succeed. Returns what it returns."""
+        request = json.dumps({"execute": command, "arguments": arguments})
+        answer = json.loads(self.shell(shlex.join([self.program("control"), "control", request])))
+        self._write_log(f"-- {request}: {json.dumps(answer)}\n")
+        if "error" in answer:
+            raise Failed(f"{request}: {answer['error']}")
+        return answer["return"]
+
     def program(self, name):
         """One of the scenario's PROGRAMS, for shell()."""
         return self.machine.program(self._job, name)
@@ -241,11 +251,13 @@ class Lab:
 
     def start(
         self, script, *, end="poweroff", systemd=False, initramfs=False, disks=(), append="",
-        cpus=None, options=(), vmm=None, programs=(), on_output=None,
+        cpus=None, options=(), vmm=None, programs=(), root="root.img", control=False,
+        on_output=None,
     ):  # fmt: skip
         """Starts a guest that runs `script` as root, then does `end`. `disks` come after root.
 
         systemd: as a unit of the whole system. initramfs: with busybox, no disk is mounted.
+        root: another root disk, or None. control: with a socket for Lab.control().
         options: more of hvrun's. vmm: another program with its command line. programs: which of its PROGRAMS the guest has in /run/e2e.
         """
         self._starts += 1
@@ -258,8 +270,9 @@ class Lab:
         initrd = os.path.join(self.dir, f"initrd{self._starts}")
         self.shell(f"cat {shlex.quote(kernel_part)} {shlex.quote(session)} > {shlex.quote(initrd)}")
         argv = self.hvrun(
-            initrd=initrd, disks=["root.img", *disks], append=append, cpus=cpus,
-            options=options, vmm=vmm,
+            initrd=initrd, disks=[*([root] if root else []), *disks], append=append, cpus=cpus,
+            options=[*options, *(["--control", f"{self.dir}/control"] if control else [])],
+            vmm=vmm,
         )  # fmt: skip
         self._write_log(f"-- {shlex.join(argv)}\n")
         process = self.machine.start(argv)

@@ -53,7 +53,7 @@ for page in $pages; do
 done
 works sg_vpd --page=bl $sg
 says 'Maximum unmap LBA count: [1-9]' 'Maximum unmap block descriptor count: [1-9]' \
-	'Maximum write same length: [1-9]' 'Maximum compare and write length: [1-9]'
+	'Maximum write same length: (0x)?[1-9]' 'Maximum compare and write length: [1-9]'
 works sg_vpd --page=lbpv $sg
 says '\(LBPU\): 1' '\(LBPWS\): 1' 'thin'
 works sg_readcap $sg
