@@ -63,7 +63,7 @@ static void read_all(const struct hvsi_pr_state *s)
 		struct hvs_guid who = initiator(i);
 
 		(void)hvsi_pr_events_since(s, &who, i);
-		if (hvsi_pr_denied(s, &who) & ~HVSI_SCSI_CLASSES)
+		if (hvsi_pr_denied(s, &who) & ~(unsigned)HVSI_SCSI_CLASSES)
 			abort();
 	}
 }
@@ -96,18 +96,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	for (unsigned i = 0; i < 64 && input_more(&in); i++) {
+	for (unsigned i = 0; i < 32 && input_more(&in); i++) {
 		before = s;
 		if (command(&s, &in)) {
 			if (memcmp(&before, &s, sizeof(s)) != 0)
 				abort();
-		} else {
-			hvsi_pr_seal(&s);
+			continue;
 		}
+		hvsi_pr_seal(&s);
 		if (!hvsi_pr_check(&s))
 			abort();
-		read_all(&s);
 	}
+	read_all(&s);
 	if (hvs_reservation_power_on(&s) < 0 || !hvsi_pr_check(&s))
 		abort();
 	return 0;
