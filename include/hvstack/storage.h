@@ -105,7 +105,7 @@ struct hvs_disk_config {
 	void (*ejected)(void *arg, struct hvs_disk *disk);
 	void *arg;
 	/*
-	 * Where persistent reservations are kept, for a disk that others share or whose
+	 * Fixed disks: where persistent reservations are kept, for one that others share or whose
 	 * reservations are to outlive the process. NULL: the disk has them for itself, and refuses
 	 * to make them persist. ops are copied; the store must outlive the disk. Calls of it come
 	 * from the workers of the controller's channels.

@@ -27,13 +27,16 @@ struct hvsi_filedisk_engine {
 };
 
 extern const struct hvsi_filedisk_engine hvsi_filedisk_uring;
+extern const struct hvsi_filedisk_engine hvsi_filedisk_threads;
 
 struct hvsi_uring_queue;
+struct hvsi_pool;
 
 /* What is not atomic does not change after the disk was opened. */
 struct hvs_filedisk {
 	const struct hvsi_filedisk_engine *engine;
 	struct hvsi_uring_queue *queues; /* as many as max_queues */
+	struct hvsi_pool *pool;
 	int fd;
 	bool opened_read_only;
 	bool block_device;

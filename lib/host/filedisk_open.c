@@ -14,14 +14,19 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_BLOCK_SIZE 512u
 #define MAX_PHYSICAL_BLOCK 65536u /* larger hints are about stripes, not blocks */
 #define MAX_QUEUES 1024u
+#define FLAGS (HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED | HVS_FILEDISK_THREADS)
 /* Bytes of the file whose locks say how it is used; nothing is stored there for it. */
 #define LOCK_READERS 0
 #define LOCK_SHARERS 1
+/* For half a second. */
+#define LOCK_STEPS 50u
+#define LOCK_STEP_NS 10000000
 
 /* Note what is wrong, for people, and return the errno value for programs. */
 static int fail(const char **why, const char *text, int err)
@@ -32,7 +37,7 @@ static int fail(const char **why, const char *text, int err)
 
 static int check_config(struct hvs_filedisk_config *cfg, const char **why)
 {
-	if (cfg->flags & ~(HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED) || cfg->reserved)
+	if (cfg->flags & ~FLAGS || cfg->reserved)
 		return fail(why, "unknown flags in the configuration", ENOTSUP);
 	if (!cfg->path || !cfg->base == !cfg->bases)
 		return fail(why, "path, and either base or bases, must be set in the configuration",
@@ -134,18 +139,26 @@ static const char *why_locked(uint32_t flags)
 		       : "another program, or another disk here, has it open";
 }
 
+/* The kernel may hold the file a moment longer than its last completion was to be seen. */
+static void unlock_file(const struct hvs_filedisk *disk)
+{
+	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	(void)fcntl(disk->fd, F_OFD_SETLK, &lock);
+}
+
 /*
  * Who writes locks the whole file. A reader and a sharer each lock a byte in a way that their like
  * may as well, and look whether somebody has the other's byte; two that come at the same moment
  * may both be refused, never both let in.
  *
  * The lock belongs to the open file: it ends when the file is closed, also by a kill, and the
- * last operation on it has ended. That is why the file is not registered with the ring, which
- * would keep it, and the next start out, until the kernel gets round to dismantling the ring. To
+ * last operation on it has ended. A ring that has the file registered keeps it, after a kill, until
+ * the kernel gets round to dismantling the ring; so whoever finds it locked tries for a moment. (To
  * register a second, unlocked description of the file would be worse: the lock would end while
- * operations of a killed process can still write.
+ * operations of a killed process can still write.)
  */
-static int lock_file(const struct hvs_filedisk *disk, uint32_t flags, const char **why)
+static int try_lock(const struct hvs_filedisk *disk, uint32_t flags, const char **why)
 {
 	const bool shared = flags & HVS_FILEDISK_SHARED;
 	const bool alone = !(flags & (HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED));
@@ -169,17 +182,23 @@ static int lock_file(const struct hvs_filedisk *disk, uint32_t flags, const char
 			    errno);
 	}
 	/* What this description holds itself is no obstacle. */
-	if (fcntl(disk->fd, F_OFD_GETLK, &other) == 0 && other.l_type != F_UNLCK)
+	if (fcntl(disk->fd, F_OFD_GETLK, &other) == 0 && other.l_type != F_UNLCK) {
+		unlock_file(disk);
 		return fail(why, why_locked(flags), EBUSY);
+	}
 	return 0;
 }
 
-/* The kernel may hold the file a moment longer than its last completion was to be seen. */
-static void unlock_file(const struct hvs_filedisk *disk)
+static int lock_file(const struct hvs_filedisk *disk, uint32_t flags, const char **why)
 {
-	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+	const struct timespec step = {.tv_nsec = LOCK_STEP_NS};
+	int err = try_lock(disk, flags, why);
 
-	(void)fcntl(disk->fd, F_OFD_SETLK, &lock);
+	for (unsigned i = 0; i < LOCK_STEPS && err == -EBUSY; i++) {
+		nanosleep(&step, NULL);
+		err = try_lock(disk, flags, why);
+	}
+	return err;
 }
 
 /* Does a guest get along with it? A power of two times the logical block. */
@@ -264,17 +283,35 @@ static void find_abilities(struct hvs_filedisk *disk, const struct stat *st)
 
 /* ---- the engine ------------------------------------------------------------------------- */
 
+/* The kernel, or who runs this process, does not want it; there is another way. */
+static bool is_refusal(int err)
+{
+	return err == -ENOSYS || err == -EPERM || err == -EACCES || err == -ENOTSUP;
+}
+
+/* Success sets *why to the reason, if it is not what was asked for. */
 static int open_engine(struct hvs_filedisk *disk, const struct hvs_filedisk_config *cfg,
 		       const char **why)
 {
+	const char *ignored;
+	int err;
+
+	*why = NULL;
+	if (!(cfg->flags & HVS_FILEDISK_THREADS)) {
 #if HVSI_WITH_LIBURING
-	disk->engine = &hvsi_filedisk_uring;
-	return disk->engine->open(disk, cfg, why);
+		disk->engine = &hvsi_filedisk_uring;
+		err = disk->engine->open(disk, cfg, why);
 #else
-	(void)disk;
-	(void)cfg;
-	return fail(why, "this library was built without io_uring", ENOTSUP);
+		err = fail(why, "this library was built without io_uring", ENOTSUP);
 #endif
+		if (!is_refusal(err))
+			return err;
+	}
+	disk->engine = &hvsi_filedisk_threads;
+	err = disk->engine->open(disk, cfg, &ignored);
+	if (err)
+		*why = ignored;
+	return err;
 }
 
 /* ---- public ----------------------------------------------------------------------------- */

@@ -781,3 +781,58 @@ Test(own_reservations, of_a_disk_that_nobody_shares)
 	cr_assert_eq(pr_out(&n, REGISTER, 0, 0, 1), 0);
 	node_down(&n);
 }
+
+/* ---- saved state ------------------------------------------------------------------------------- */
+
+static struct hvs_memdisk *medium;
+static bool with_store;
+
+static int offer_again(void *arg, struct hvs_vmbus *bus)
+{
+	struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT, .instance_id = {{1, 2, 3, 4}},
+					     .initiator_id = node_id(0)};
+	struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .reservation_store = &store};
+	struct hvs_storvsp **ctl = arg;
+	int err = hvs_storvsp_create(bus, &ctl_cfg, ctl);
+
+	cfg.reservations = with_store ? &memory_store_ops : NULL;
+	return err ? err : hvs_storvsp_attach(*ctl, &cfg, &hvs_memdisk_ops, medium, NULL);
+}
+
+static void replace_host(struct node *n)
+{
+	medium = n->m.memdisk;
+	cr_assert_eq(hvs_loopback_replace_host(n->m.lb, 0, offer_again, &n->m.ctl), 0);
+}
+
+Test(own_reservations, are_part_of_saved_state)
+{
+	struct node n = node_up(0, NULL, NULL);
+
+	with_store = false;
+	cr_assert_eq(pr_out(&n, REGISTER, 0, 0, 5), 0);
+	cr_assert_eq(pr_out(&n, RESERVE, EA_RO, 5, 0), 0);
+	replace_host(&n);
+	cr_assert_eq(pr_generation(&n), 1);
+	cr_assert_eq(pr_holder_key(&n), 5);
+	cr_assert_eq(node_write(&n), 0);
+	put_transport_id(n.buf + 24, 1);
+	cr_assert_eq(pr_out_list(&n, REGISTER_MOVE, 0, 5, 6, 2, 48), 0);
+	replace_host(&n);
+	cr_assert_eq(node_write(&n), CONFLICT);
+	node_down(&n);
+}
+
+Test(reservations, a_saved_machine_is_told_what_happened_meanwhile)
+{
+	with_store = true;
+	register_all();
+	cr_assert_eq(pr_out(&a, RESERVE, EA, KEY(0), 0), 0);
+	cr_assert_eq(pr_out(&b, PREEMPT, EA, KEY(1), KEY(0)), 0);
+	replace_host(&a); /* which has not noticed */
+	cr_assert_eq(attention(&a), UNREGISTERED);
+	cr_assert_eq(attention(&a), 0);
+	cr_assert_eq(node_write(&a), CONFLICT);
+	replace_host(&a);
+	cr_assert_eq(attention(&a), 0, "once");
+}

@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 unsigned number(void)
@@ -192,6 +193,17 @@ unsigned io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cq
 	for (unsigned i = 0; spoil && i < n; i++)
 		spoil(cqes[i]);
 	return n;
+}
+
+bool (*before_preadv)(ssize_t *result);
+
+ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	ssize_t result = 0;
+
+	if (before_preadv && !before_preadv(&result))
+		return result;
+	return REAL(preadv)(fd, iov, count, offset);
 }
 
 /* ---- fixture ---------------------------------------------------------------------------- */

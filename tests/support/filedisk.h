@@ -17,6 +17,20 @@
 #define KIB 1024ull
 #define MIB (1024 * KIB)
 
+/* A test with io_uring, and the same test without. */
+#define EACH_ENGINE(suite, name)                                                                   \
+	static void name(void);                                                                    \
+	Test(suite, name)                                                                          \
+	{                                                                                          \
+		name();                                                                            \
+	}                                                                                          \
+	Test(suite, name##_without_io_uring)                                                       \
+	{                                                                                          \
+		engine = HVS_FILEDISK_THREADS;                                                     \
+		name();                                                                            \
+	}                                                                                          \
+	static void name(void)
+
 /* Numbers that look random and are the same in every run. */
 unsigned number(void);
 
@@ -54,6 +68,8 @@ extern bool old_kernel;
 extern int submit_error;
 extern unsigned submit_failures;
 extern void (*spoil)(struct io_uring_cqe *cqe);
+/* Before preadv(), on a thread of the pool; *result is what it returns when this is false. */
+extern bool (*before_preadv)(ssize_t *result);
 
 /* ---- fixture ---------------------------------------------------------------------------- */
 

@@ -4,6 +4,8 @@
  * worker, one completes disk requests, one is the guest, and one is a VP that only makes trouble:
  * signals, messages, SynIC registers of its own.
  */
+#include "support/runner.h"
+
 #include <hvstack/guest/guest.h>
 #include <hvstack/guest/storage.h>
 #include <hvstack/hvstack.h>
@@ -26,68 +28,6 @@
 #define ROUNDS 200
 #define OPENS 5
 
-/* ---- a worker with a thread ------------------------------------------------------------------- */
-
-struct runner {
-	struct hvs_worker *worker;
-	pthread_t thread;
-	pthread_mutex_t mutex;
-	pthread_cond_t cond;
-	bool woken;
-	atomic_bool stop;
-};
-
-static void runner_wake(struct runner *r)
-{
-	pthread_mutex_lock(&r->mutex);
-	r->woken = true;
-	pthread_cond_signal(&r->cond);
-	pthread_mutex_unlock(&r->mutex);
-}
-
-static void *runner_main(void *arg)
-{
-	struct runner *r = arg;
-
-	while (!atomic_load(&r->stop)) {
-		uint64_t deadline;
-
-		while (hvs_worker_dispatch(r->worker, 64, &deadline))
-			;
-		pthread_mutex_lock(&r->mutex);
-		if (!r->woken && deadline != UINT64_MAX) {
-			struct timespec until;
-
-			clock_gettime(CLOCK_REALTIME, &until);
-			until.tv_nsec += 1000000;
-			if (until.tv_nsec >= 1000000000) {
-				until.tv_nsec -= 1000000000;
-				until.tv_sec++;
-			}
-			pthread_cond_timedwait(&r->cond, &r->mutex, &until);
-		}
-		while (!r->woken && deadline == UINT64_MAX && !atomic_load(&r->stop))
-			pthread_cond_wait(&r->cond, &r->mutex);
-		r->woken = false;
-		pthread_mutex_unlock(&r->mutex);
-	}
-	return NULL;
-}
-
-static void runner_start(struct runner *r, struct hvs_worker *worker)
-{
-	r->worker = worker;
-	if (pthread_create(&r->thread, NULL, runner_main, r) != 0)
-		abort();
-}
-
-static void runner_join(struct runner *r)
-{
-	atomic_store(&r->stop, true);
-	runner_wake(r);
-	pthread_join(r->thread, NULL);
-}
-
 /* ---- the VMM ---------------------------------------------------------------------------------- */
 
 static struct vmm {
@@ -101,8 +41,8 @@ static struct vmm {
 	atomic_bool reset_done;
 	atomic_uint connection_id;
 } vmm = {
-	.main_runner = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER},
-	.disk_runner = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER},
+	.main_runner = RUNNER_INIT,
+	.disk_runner = RUNNER_INIT,
 };
 
 static int synic_post(void *be, uint32_t vp, uint8_t sint, const struct hvs_synic_msg *msg)

@@ -174,6 +174,7 @@ int main(void)
 	assert(fd >= 0);
 	close(fd);
 	run(0);
+	run(HVS_FILEDISK_THREADS);
 	unlink(path);
 	puts("passed");
 	return 0;

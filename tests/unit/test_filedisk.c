@@ -106,14 +106,14 @@ static void compare_with_model(unsigned rounds, unsigned in_flight)
 	free(ios);
 }
 
-Test(filedisk, random_io_matches_a_model)
+EACH_ENGINE(filedisk, random_io_matches_a_model)
 {
 	make_file(sizeof(model));
 	open_disk(0, 0);
 	compare_with_model(8000, 40);
 }
 
-Test(filedisk, random_io_matches_a_model_with_more_requests_than_queue_depth)
+EACH_ENGINE(filedisk, random_io_matches_a_model_with_more_requests_than_queue_depth)
 {
 	make_file(sizeof(model));
 	open_disk(3, 0);
@@ -147,7 +147,7 @@ Test(filedisk, short_and_interrupted_operations_are_continued)
 	compare_with_model(2000, 16);
 }
 
-Test(filedisk, more_pieces_than_iov_max)
+EACH_ENGINE(filedisk, more_pieces_than_iov_max)
 {
 	struct io io;
 
@@ -205,7 +205,7 @@ static void submit_next(struct io *io)
 	hvs_filedisk_ops.commit(disk, 0);
 }
 
-Test(filedisk, a_completion_may_submit_and_commit)
+EACH_ENGINE(filedisk, a_completion_may_submit_and_commit)
 {
 	make_file(50 * BLOCK);
 	open_disk(2, 0);
@@ -221,7 +221,7 @@ Test(filedisk, a_completion_may_submit_and_commit)
 		io_free(&chain[i]);
 }
 
-Test(filedisk, a_range_behind_the_end_is_refused)
+EACH_ENGINE(filedisk, a_range_behind_the_end_is_refused)
 {
 	struct stat st;
 
@@ -235,7 +235,7 @@ Test(filedisk, a_range_behind_the_end_is_refused)
 	cr_assert_eq(st.st_size, (long)MIB);
 }
 
-Test(filedisk, a_file_that_became_shorter_fails_reads)
+EACH_ENGINE(filedisk, a_file_that_became_shorter_fails_reads)
 {
 	make_file(MIB);
 	open_disk(0, 0);
@@ -245,7 +245,7 @@ Test(filedisk, a_file_that_became_shorter_fails_reads)
 	cr_assert_eq(run_one(HVS_BLK_READ, 512 * KIB, 64 * KIB, 1, 0), HVS_BLK_IO_ERROR);
 }
 
-Test(filedisk, an_iov_shorter_than_the_request_fails_it)
+EACH_ENGINE(filedisk, an_iov_shorter_than_the_request_fails_it)
 {
 	struct io io;
 
@@ -334,7 +334,7 @@ Test(filedisk, a_kernel_that_refuses_for_good_fails_every_request_once)
 	cr_assert_eq(run_one(HVS_BLK_WRITE, 0, BLOCK, 1, 0), HVS_BLK_IO_ERROR);
 }
 
-Test(filedisk, a_full_file_system_is_no_space)
+EACH_ENGINE(filedisk, a_full_file_system_is_no_space)
 {
 	if (!mount_tmpfs("size=256k"))
 		cr_skip_test("no mount namespace here");
@@ -411,7 +411,7 @@ Test(filedisk, an_operation_that_ends_early_because_of_a_cancel_is_aborted)
 	}
 }
 
-Test(filedisk, a_cancel_that_comes_too_late_changes_nothing)
+EACH_ENGINE(filedisk, a_cancel_that_comes_too_late_changes_nothing)
 {
 	struct io io;
 

@@ -20,7 +20,7 @@ TestSuite(filedisk_open, .init = setup, .fini = teardown, .timeout = 120);
 
 /* ---- properties ------------------------------------------------------------------------- */
 
-Test(filedisk_open, info_of_a_writable_disk)
+EACH_ENGINE(filedisk_open, info_of_a_writable_disk)
 {
 	struct hvs_blk_info info;
 
@@ -33,12 +33,12 @@ Test(filedisk_open, info_of_a_writable_disk)
 					 HVS_BLK_INFO_UNMAP_ZEROES | HVS_BLK_INFO_WRITE_ZEROES |
 					 HVS_BLK_INFO_LBA_STATUS);
 	cr_assert_eq(info.unmap_granularity, info.physical_block_size);
-	cr_assert_eq(info.max_queues, 1);
+	cr_assert_eq(info.max_queues, engine ? HVS_BLK_ANY_QUEUE : 1);
 	cr_assert_eq(info.physical_block_size & (info.physical_block_size - 1), 0);
 	cr_assert_geq(info.physical_block_size, info.block_size);
 }
 
-Test(filedisk_open, a_read_only_disk_reads_and_refuses_writes)
+EACH_ENGINE(filedisk_open, a_read_only_disk_reads_and_refuses_writes)
 {
 	struct hvs_blk_info info;
 
@@ -111,7 +111,7 @@ Test(filedisk_open, a_bad_configuration_is_refused)
 	refused(&cfg, EINVAL, "queue_depth");
 }
 
-Test(filedisk_open, a_bad_file_is_refused)
+EACH_ENGINE(filedisk_open, a_bad_file_is_refused)
 {
 	struct hvs_filedisk_config cfg = good_config();
 	unsigned before = open_files();
@@ -149,7 +149,7 @@ Test(filedisk_open, a_file_without_permission_is_refused)
 	if (geteuid() == 0)
 		cr_assert_eq(seteuid(65534), 0);
 	refused(&cfg, EACCES, "permission");
-	cfg.flags = HVS_FILEDISK_READ_ONLY;
+	cfg.flags = engine | HVS_FILEDISK_READ_ONLY;
 	cr_assert_eq(hvs_filedisk_open(&cfg, &disk, NULL), 0);
 	close_disk();
 	chmod(path, 0);
@@ -187,7 +187,7 @@ Test(filedisk_open, too_many_open_files_are_told)
 	close(fd);
 }
 
-Test(filedisk_open, a_second_writer_is_locked_out)
+EACH_ENGINE(filedisk_open, a_second_writer_is_locked_out)
 {
 	struct hvs_filedisk_config cfg = good_config();
 	struct hvs_filedisk *a;
@@ -196,13 +196,13 @@ Test(filedisk_open, a_second_writer_is_locked_out)
 	make_file(MIB);
 	cr_assert_eq(hvs_filedisk_open(&cfg, &a, NULL), 0);
 	refused(&cfg, EBUSY, "has it open");
-	cfg.flags = HVS_FILEDISK_READ_ONLY;
+	cfg.flags = engine | HVS_FILEDISK_READ_ONLY;
 	refused(&cfg, EBUSY, "is writing to it");
 	hvs_filedisk_close(a);
 
 	cr_assert_eq(hvs_filedisk_open(&cfg, &a, NULL), 0);
 	cr_assert_eq(hvs_filedisk_open(&cfg, &b, NULL), 0);
-	cfg.flags = 0;
+	cfg.flags = engine;
 	refused(&cfg, EBUSY, "has it open");
 	hvs_filedisk_close(a);
 	refused(&cfg, EBUSY, "has it open");
@@ -211,7 +211,7 @@ Test(filedisk_open, a_second_writer_is_locked_out)
 	hvs_filedisk_close(a);
 }
 
-Test(filedisk_open, who_shares_gets_along_only_with_others_that_share)
+EACH_ENGINE(filedisk_open, who_shares_gets_along_only_with_others_that_share)
 {
 	static const uint32_t modes[] = {0, HVS_FILEDISK_READ_ONLY, HVS_FILEDISK_SHARED,
 					 HVS_FILEDISK_SHARED | HVS_FILEDISK_READ_ONLY};
@@ -242,7 +242,7 @@ Test(filedisk_open, who_shares_gets_along_only_with_others_that_share)
 	refused(&cfg, EBUSY, "does not share it");
 }
 
-Test(filedisk_open, processes_that_share_see_what_the_other_writes)
+EACH_ENGINE(filedisk_open, processes_that_share_see_what_the_other_writes)
 {
 	struct io io;
 	int status;
@@ -252,7 +252,7 @@ Test(filedisk_open, processes_that_share_see_what_the_other_writes)
 	open_disk(0, HVS_FILEDISK_SHARED);
 	child = fork();
 	if (child == 0) {
-		base = event_base_new();
+		event_reinit(base);
 		open_disk(0, HVS_FILEDISK_SHARED);
 		_exit(run_one(HVS_BLK_WRITE, 4096, 4096, 2, 0) == HVS_BLK_OK ? 0 : 1);
 	}
@@ -266,7 +266,7 @@ Test(filedisk_open, processes_that_share_see_what_the_other_writes)
 	io_free(&io);
 }
 
-Test(filedisk_open, closing_frees_the_file_at_once)
+EACH_ENGINE(filedisk_open, closing_frees_the_file_at_once)
 {
 	unsigned before;
 
@@ -283,15 +283,53 @@ Test(filedisk_open, closing_frees_the_file_at_once)
 	hvs_filedisk_close(NULL);
 }
 
-Test(filedisk_open, a_host_without_io_uring_is_told)
+Test(filedisk_open, where_io_uring_is_refused_threads_do_the_work)
 {
 	static const struct {
 		int err;
 		const char *words;
-	} cases[] = {
-		{ENOSYS, "seccomp"},   {EPERM, "kernel.io_uring_disabled"}, {ENOMEM, "ulimit -l"},
-		{EMFILE, "ulimit -n"}, {EFAULT, "can't be set up"},
-	};
+	} cases[] = {{ENOSYS, "seccomp"}, {EPERM, "kernel.io_uring_disabled"}, {0, "5.6"}};
+	struct hvs_filedisk_config cfg = good_config();
+	unsigned before;
+
+	make_file(MIB);
+	before = open_files();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *why = NULL;
+
+		init_error = cases[i].err;
+		old_kernel = !cases[i].err;
+		cr_assert_eq(hvs_filedisk_open(&cfg, &disk, &why), 0);
+		cr_assert(why && strstr(why, cases[i].words), "'%s'", cases[i].words);
+		cr_assert_eq(info_of_disk().max_queues, HVS_BLK_ANY_QUEUE);
+		cr_assert_eq(run_one(HVS_BLK_WRITE, 0, 4096, 2, 0), HVS_BLK_OK);
+		close_disk();
+	}
+	cr_assert_eq(open_files(), before, "a descriptor leaked");
+}
+
+Test(filedisk_open, who_gets_what_was_asked_for_is_told_nothing)
+{
+	static const uint32_t flags[] = {0, HVS_FILEDISK_THREADS};
+	struct hvs_filedisk_config cfg = good_config();
+
+	make_file(MIB);
+	for (unsigned i = 0; i < 2; i++) {
+		const char *why = "";
+
+		cfg.flags = flags[i];
+		cr_assert_eq(hvs_filedisk_open(&cfg, &disk, &why), 0);
+		cr_assert_null(why);
+		close_disk();
+	}
+}
+
+Test(filedisk_open, a_host_that_could_have_io_uring_is_told_how)
+{
+	static const struct {
+		int err;
+		const char *words;
+	} cases[] = {{ENOMEM, "ulimit -l"}, {EMFILE, "ulimit -n"}, {EFAULT, "can't be set up"}};
 	struct hvs_filedisk_config cfg = good_config();
 	unsigned before;
 
@@ -301,11 +339,44 @@ Test(filedisk_open, a_host_without_io_uring_is_told)
 		init_error = cases[i].err;
 		refused(&cfg, cases[i].err, cases[i].words);
 	}
-	init_error = 0;
-	old_kernel = true;
-	refused(&cfg, ENOTSUP, "5.6");
-	old_kernel = false;
 	cr_assert_eq(open_files(), before, "a descriptor leaked");
+}
+
+Test(filedisk_open, one_queue_that_gets_no_ring_gives_the_others_back)
+{
+	struct event_base *bases[2] = {base, base};
+	struct hvs_filedisk_config cfg = good_config();
+	struct rlimit limit;
+	int fd;
+
+	make_file(MIB);
+	cfg.base = NULL;
+	cfg.bases = bases;
+	cfg.base_count = 2;
+	fd = open(path, O_RDONLY);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = (rlim_t)fd + 3; /* the file and the first ring */
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	refused(&cfg, EMFILE, "ulimit -n");
+	close(fd);
+}
+
+Test(filedisk_open, a_host_without_room_for_threads_is_told)
+{
+	struct hvs_filedisk_config cfg = good_config();
+	struct rlimit limit;
+
+	make_file(MIB);
+	cfg.flags = HVS_FILEDISK_THREADS;
+	/* The limit is not root's. */
+	if (geteuid() == 0) {
+		cr_assert_eq(chown(dir, 65534, 65534), 0);
+		cr_assert_eq(chown(path, 65534, 65534), 0);
+		cr_assert_eq(setuid(65534), 0);
+	}
+	limit.rlim_cur = limit.rlim_max = 1;
+	cr_assert_eq(setrlimit(RLIMIT_NPROC, &limit), 0);
+	refused(&cfg, EAGAIN, "ulimit -u");
 }
 
 Test(filedisk_open, a_kernel_without_the_newest_flags_will_do)
@@ -316,7 +387,7 @@ Test(filedisk_open, a_kernel_without_the_newest_flags_will_do)
 	cr_assert_eq(run_one(HVS_BLK_WRITE, 0, 4096, 2, 0), HVS_BLK_OK);
 }
 
-Test(filedisk_open, a_killed_process_leaves_no_lock)
+EACH_ENGINE(filedisk_open, a_killed_process_leaves_no_lock)
 {
 	struct hvs_filedisk_config cfg = good_config();
 
@@ -325,6 +396,7 @@ Test(filedisk_open, a_killed_process_leaves_no_lock)
 		pid_t child = fork();
 
 		if (child == 0) {
+			event_reinit(base);
 			open_disk(0, 0);
 			run_one(HVS_BLK_WRITE, 0, 64 * KIB, 3, 0);
 			raise(SIGKILL);
@@ -337,7 +409,7 @@ Test(filedisk_open, a_killed_process_leaves_no_lock)
 
 /* ---- block devices ---------------------------------------------------------------------- */
 
-Test(filedisk_open, a_block_device_is_a_disk_and_claimed)
+EACH_ENGINE(filedisk_open, a_block_device_is_a_disk_and_claimed)
 {
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	int index = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);

@@ -45,7 +45,7 @@ static void reads_as(uint64_t offset, uint64_t len, uint8_t byte)
 
 /* ---- space ------------------------------------------------------------------------------ */
 
-Test(filedisk_space, unmapping_returns_space_and_leaves_zeros)
+EACH_ENGINE(filedisk_space, unmapping_returns_space_and_leaves_zeros)
 {
 	uint64_t full;
 
@@ -62,7 +62,7 @@ Test(filedisk_space, unmapping_returns_space_and_leaves_zeros)
 	cr_assert_eq(file_size(), MIB);
 }
 
-Test(filedisk_space, unmapping_a_part_of_a_file_block_leaves_zeros_in_just_that_part)
+EACH_ENGINE(filedisk_space, unmapping_a_part_of_a_file_block_leaves_zeros_in_just_that_part)
 {
 	make_file(MIB);
 	open_disk(0, 0);
@@ -73,7 +73,7 @@ Test(filedisk_space, unmapping_a_part_of_a_file_block_leaves_zeros_in_just_that_
 	reads_as(1536, 4096, 'w');
 }
 
-Test(filedisk_space, zeros_keep_their_space_unless_they_may_be_unmapped)
+EACH_ENGINE(filedisk_space, zeros_keep_their_space_unless_they_may_be_unmapped)
 {
 	static const uint32_t fua[] = {0, HVS_BLK_FUA};
 
@@ -96,7 +96,7 @@ Test(filedisk_space, zeros_keep_their_space_unless_they_may_be_unmapped)
 	}
 }
 
-Test(filedisk_space, a_file_system_that_can_unmap_but_not_write_zeros_says_so)
+EACH_ENGINE(filedisk_space, a_file_system_that_can_unmap_but_not_write_zeros_says_so)
 {
 	if (!mount_tmpfs("size=2m"))
 		cr_skip_test("no mount namespace here");
@@ -127,7 +127,7 @@ static void extent(uint64_t offset, uint64_t len, uint64_t expected_len, bool un
 	io_free(&io);
 }
 
-Test(filedisk_space, what_was_written_is_mapped_and_holes_are_not)
+EACH_ENGINE(filedisk_space, what_was_written_is_mapped_and_holes_are_not)
 {
 	make_file(MIB);
 	open_disk(0, 0);
@@ -146,7 +146,7 @@ Test(filedisk_space, what_was_written_is_mapped_and_holes_are_not)
 
 /* ---- change of size and of permission --------------------------------------------------- */
 
-Test(filedisk_space, a_file_that_somebody_made_longer_is_measured_anew)
+EACH_ENGINE(filedisk_space, a_file_that_somebody_made_longer_is_measured_anew)
 {
 	make_file(MIB);
 	open_disk(0, 0);
@@ -160,7 +160,7 @@ Test(filedisk_space, a_file_that_somebody_made_longer_is_measured_anew)
 	cr_assert_eq(run_one(HVS_BLK_WRITE, 512 * KIB, 4096, 1, 0), HVS_BLK_RANGE);
 }
 
-Test(filedisk_space, a_file_that_somebody_emptied_has_no_geometry)
+EACH_ENGINE(filedisk_space, a_file_that_somebody_emptied_has_no_geometry)
 {
 	struct hvs_blk_info info = {.size = sizeof(info)};
 
@@ -172,7 +172,7 @@ Test(filedisk_space, a_file_that_somebody_emptied_has_no_geometry)
 	cr_assert_eq(file_size(), 0);
 }
 
-Test(filedisk_space, resizing_changes_the_file_and_the_disk)
+EACH_ENGINE(filedisk_space, resizing_changes_the_file_and_the_disk)
 {
 	make_file(MIB);
 	open_disk(0, 0);
@@ -187,7 +187,7 @@ Test(filedisk_space, resizing_changes_the_file_and_the_disk)
 	cr_assert_eq(file_size(), 64 * KIB);
 }
 
-Test(filedisk_space, a_size_that_can_not_be_is_refused_and_changes_nothing)
+EACH_ENGINE(filedisk_space, a_size_that_can_not_be_is_refused_and_changes_nothing)
 {
 	make_file(MIB);
 	open_disk(0, 0);
@@ -222,7 +222,7 @@ Test(filedisk_space, a_write_that_was_on_its_way_does_not_make_a_shorter_file_lo
 	io_free(&io);
 }
 
-Test(filedisk_space, a_disk_can_be_made_read_only_and_writable_again)
+EACH_ENGINE(filedisk_space, a_disk_can_be_made_read_only_and_writable_again)
 {
 	uint32_t flags;
 

@@ -206,6 +206,31 @@ static enum outcome disk_read_only(struct call *call, struct json_object *result
 					   call->why));
 }
 
+static enum outcome medium_insert(struct call *call, struct json_object *result)
+{
+	const char *id = string_argument(call, "disk");
+	const char *file = string_argument(call, "file");
+
+	(void)result;
+	if (!id || !file)
+		return wrong_argument(call, "'disk' (the id of a drive) and 'file' are needed");
+	return outcome(disks_insert(call->control->disks, id, file, call->why));
+}
+
+static enum outcome medium_eject(struct call *call, struct json_object *result)
+{
+	const char *id = string_argument(call, "disk");
+	struct json_object *force;
+	bool forced = json_object_object_get_ex(call->arguments, "force", &force) &&
+		      json_object_get_boolean(force);
+
+	(void)result;
+	if (!id)
+		return wrong_argument(call, "'disk' is missing: the id of a drive");
+	return disks_eject(call->control->disks, id, forced, end_later, call, call->why) ? LATER
+											 : FAILED;
+}
+
 static enum outcome disk_fault(struct call *call, struct json_object *result)
 {
 	const char *id = string_argument(call, "disk");
@@ -249,6 +274,8 @@ static const struct {
 	{"disk-resize", disk_resize},
 	{"disk-read-only", disk_read_only},
 	{"disk-fault", disk_fault},
+	{"medium-insert", medium_insert},
+	{"medium-eject", medium_eject},
 };
 
 static void run_command(struct client *client, size_t command, struct json_object *arguments,

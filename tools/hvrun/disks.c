@@ -49,6 +49,9 @@ struct disk {
 	void (*gone)(void *arg);
 	void *gone_arg;
 	bool leaving;
+	struct event *out_event; /* the same for a medium */
+	void (*out)(void *arg);  /* NULL: the guest has ejected it */
+	void *out_arg;
 };
 
 struct disks {
@@ -160,7 +163,11 @@ static bool open_nbd(struct disk *d, const char *format, char *why)
 static bool open_back_end(struct disk *d, char *why)
 {
 	const struct disk_option *o = &d->option;
-	const char *format = o->format ? o->format : hvs_nbddisk_format(o->file);
+	const char *format;
+
+	if (!o->file)
+		return true; /* a drive without a medium */
+	format = o->format ? o->format : hvs_nbddisk_format(o->file);
 
 	if (strncmp(o->file, "nbd://", 6) == 0 || strncmp(o->file, "nbd+unix://", 11) == 0)
 		return open_nbd(d, NULL, why);
@@ -176,15 +183,16 @@ static void close_fault(void *fault)
 
 static bool add_faults(struct disk *d, char *why)
 {
-	const struct layer *below = &d->layer[d->layer_count - 1];
+	struct hvs_fault_config cfg = {HVS_FAULT_CONFIG_INIT};
 	struct event_base *bases[MAX_QUEUES];
-	const struct hvs_fault_config cfg = {
-		HVS_FAULT_CONFIG_INIT, .ops = below->ops, .disk = below->disk,
-		.base_count = all_bases(d->disks, bases), .bases = bases};
 	int err;
 
-	if (!d->option.fault)
+	if (!d->option.fault || !d->layer_count)
 		return true;
+	cfg.ops = d->layer[d->layer_count - 1].ops;
+	cfg.disk = d->layer[d->layer_count - 1].disk;
+	cfg.base_count = all_bases(d->disks, bases);
+	cfg.bases = bases;
 	err = hvs_fault_create(&cfg, &d->fault);
 	if (err)
 		return fail(why, "cannot add faults", err);
@@ -211,16 +219,25 @@ static bool open_reservations(struct disk *d, char *why)
 
 /* ---- making and freeing --------------------------------------------------------------------- */
 
-static void disk_free(struct disk *d)
+static void close_layers(struct disk *d)
 {
 	while (d->layer_count) {
 		const struct layer *l = &d->layer[--d->layer_count];
 
 		l->close(l->disk);
 	}
+	d->filedisk = NULL;
+	d->fault = NULL;
+}
+
+static void disk_free(struct disk *d)
+{
+	close_layers(d);
 	hvs_reservation_file_close(d->reservations);
 	if (d->gone_event)
 		event_free(d->gone_event);
+	if (d->out_event)
+		event_free(d->out_event);
 	free(d->option.file);
 	free(d->option.id);
 	free(d->option.format);
@@ -245,6 +262,43 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
 	gone(gone_arg);
 }
 
+static void close_medium(struct disk *d)
+{
+	close_layers(d);
+	free(d->option.file);
+	d->option.file = NULL;
+}
+
+static void on_out(evutil_socket_t fd, short what, void *arg)
+{
+	struct disk *d = arg;
+	void (*out)(void *) = d->out;
+
+	(void)fd;
+	(void)what;
+	d->out = NULL;
+	close_medium(d);
+	if (out)
+		out(d->out_arg);
+	else
+		d->disks->cfg.ejected(d->disks->cfg.arg, d->option.id);
+}
+
+/* The next two on any thread. */
+static void on_medium_unused(void *arg, int status)
+{
+	struct disk *d = arg;
+
+	(void)status;
+	event_active(d->out_event, EV_TIMEOUT, 0);
+}
+
+static void on_guest_ejected(void *arg, struct hvs_disk *handle)
+{
+	(void)handle;
+	on_medium_unused(arg, 0);
+}
+
 static bool copy_string(char **s)
 {
 	if (!*s)
@@ -263,6 +317,7 @@ static struct disk *disk_new(struct disks *disks, const struct disk_option *opti
 		return NULL;
 	d->disks = disks;
 	d->option = *option;
+	d->option.read_only |= option->optical;
 	if (!option->id) {
 		snprintf(id, sizeof(id), "%s%u", option->optical ? "cdrom" : "disk", disks->made++);
 		d->option.id = id;
@@ -273,7 +328,8 @@ static struct disk *disk_new(struct disks *disks, const struct disk_option *opti
 	ok &= copy_string(&d->option.serial);
 	ok &= copy_string(&d->option.fault);
 	d->gone_event = event_new(disks->cfg.base, -1, 0, on_gone, d);
-	if (ok && d->gone_event)
+	d->out_event = event_new(disks->cfg.base, -1, 0, on_out, d);
+	if (ok && d->gone_event && d->out_event)
 		return d;
 	disk_free(d);
 	return NULL;
@@ -289,6 +345,8 @@ void disks_destroy(struct disks *disks)
 		disks->first = d->next;
 		if (d->leaving)
 			d->gone(d->gone_arg);
+		if (d->out)
+			d->out(d->out_arg);
 		disk_free(d);
 	}
 	free(disks);
@@ -367,8 +425,9 @@ static bool make_ide_controller(struct disk *d, char *why)
 
 static bool attach(struct disk *d, char *why)
 {
+	static const struct layer no_layer;
 	const struct disk_option *o = &d->option;
-	const struct layer *top = &d->layer[d->layer_count - 1];
+	const struct layer *top = d->layer_count ? &d->layer[d->layer_count - 1] : &no_layer;
 	struct hvs_storvsp *ctl = d->ide ? d->ide : d->disks->controller[o->controller];
 	/* hvstack { */
 	struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .lun = (uint8_t)o->lun,
@@ -378,6 +437,11 @@ static bool attach(struct disk *d, char *why)
 	if (d->ide) {
 		cfg.path = (uint8_t)(o->ide / 2);
 		cfg.target = (uint8_t)(o->ide % 2);
+	}
+	if (o->optical) {
+		cfg.type = HVS_DISK_OPTICAL;
+		cfg.ejected = on_guest_ejected;
+		cfg.arg = d;
 	}
 	if (o->serial)
 		memcpy(cfg.serial, o->serial, strlen(o->serial) + 1);
@@ -524,6 +588,66 @@ bool disks_set_read_only(struct disks *disks, const char *id, bool read_only, ch
 		return fail(why, "cannot change it", err);
 	d->option.read_only = read_only;
 	return refresh(d, why);
+}
+
+static struct disk *find_drive(const struct disks *disks, const char *id, char *why)
+{
+	struct disk *d = find_present(disks, id, why);
+
+	if (!d || d->option.optical)
+		return d;
+	snprintf(why, DISKS_WHY, "'%s' is not a drive with removable media", id);
+	return NULL;
+}
+
+bool disks_insert(struct disks *disks, const char *id, const char *file, char *why)
+{
+	struct disk *d = find_drive(disks, id, why);
+	const struct layer *top;
+	int err;
+
+	if (!d)
+		return false;
+	if (d->option.file) {
+		snprintf(why, DISKS_WHY, "there is a medium in '%s' already", id);
+		return false;
+	}
+	d->option.file = strdup(file);
+	if (!d->option.file)
+		return fail(why, file, -ENOMEM);
+	if (!open_back_end(d, why) || !add_faults(d, why)) {
+		close_medium(d);
+		return false;
+	}
+	top = &d->layer[d->layer_count - 1];
+	err = hvs_disk_insert(d->handle, top->ops, top->disk);
+	if (!err)
+		return true;
+	close_medium(d);
+	return fail(why, "cannot insert it", err);
+}
+
+bool disks_eject(struct disks *disks, const char *id, bool force, void (*out)(void *arg), void *arg,
+		 char *why)
+{
+	struct disk *d = find_drive(disks, id, why);
+	int err;
+
+	if (!d)
+		return false;
+	if (d->out)
+		return fail(why, "cannot eject", -EALREADY);
+	d->out = out;
+	d->out_arg = arg;
+	err = hvs_disk_eject(d->handle, force, on_medium_unused, d);
+	if (!err)
+		return true;
+	d->out = NULL;
+	if (err != -EBUSY)
+		return fail(why, "cannot eject", err);
+	snprintf(why, DISKS_WHY,
+		 "the guest has locked '%s', and was asked to eject: 'force' does not wait", id);
+	return false;
 }
 
 bool disks_set_faults(struct disks *disks, const char *id, const char *rules, char *why)

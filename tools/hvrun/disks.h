@@ -54,10 +54,18 @@ bool disks_resize(struct disks *disks, const char *id, uint64_t bytes, char *why
 bool disks_set_faults(struct disks *disks, const char *id, const char *rules, char *why);
 bool disks_set_read_only(struct disks *disks, const char *id, bool read_only, char *why);
 
+/*
+ * A drive with removable media: put an image in; take it out again, also if the guest has locked the
+ * drive (force). out() is called when the file is closed.
+ */
+bool disks_insert(struct disks *disks, const char *id, const char *file, char *why);
+bool disks_eject(struct disks *disks, const char *id, bool force, void (*out)(void *arg), void *arg,
+		 char *why);
+
 /* What is there. */
 struct disk_view {
 	const char *id;
-	const char *file;
+	const char *file; /* NULL: no medium */
 	uint32_t controller;
 	unsigned lun;
 	bool optical;

@@ -6,6 +6,9 @@
  * A disk has one or more queues, each on a libevent base. Requests of queue n (hvs_blk_req.queue)
  * are submitted, and complete, on the thread that runs base n: that worker of the controller must
  * be driven by an hvs_loop on the same base.
+ *
+ * Where io_uring can't be had (containers often forbid it), a few threads do the same work, more
+ * slowly: requests come from any thread, and complete on theirs.
  */
 #ifndef HVSTACK_HOST_FILEDISK_H
 #define HVSTACK_HOST_FILEDISK_H
@@ -27,6 +30,8 @@ struct hvs_filedisk;
 /* Others that also open it as shared may use the file at the same time, and write to it: for
  * guests that agree among themselves about who does what (clusters). */
 #define HVS_FILEDISK_SHARED 0x2u
+/* Without io_uring, even if it is there. */
+#define HVS_FILEDISK_THREADS 0x4u
 
 struct hvs_filedisk_config {
 	uint32_t size;
@@ -46,7 +51,8 @@ struct hvs_filedisk_config {
 /*
  * Give it with the hvs_filedisk to hvs_storvsp_attach().
  *
- * get_info measures the file anew. max_queues is the number of bases. Ranges are unmapped by
+ * get_info measures the file anew. max_queues is the number of bases; without io_uring it is
+ * HVS_BLK_ANY_QUEUE. Ranges are unmapped by
  * punching holes, where the file system or the block device can do that; what was unmapped reads as
  * zeros. A cancelled request that the kernel is about ends when the kernel lets go of it.
  */
@@ -55,14 +61,15 @@ extern HVS_API const struct hvs_blk_ops hvs_filedisk_ops;
 /*
  * Open a disk. The file is locked: one disk that writes, or any number that only read, or any
  * number that are shared (open file description locks). A block device that is written to must
- * not be mounted either; for a shared one this is not checked.
+ * not be mounted either; for a shared one this is not checked. As the kernel takes a moment to free
+ * the file of a process that was killed, a locked one is tried for half a second.
  *
- * why  when not NULL: set to a static string that says what is wrong, on failure
+ * why  when not NULL: set to a static string that says what is wrong, on failure; on success to
+ *      NULL, or to what is wrong with io_uring if it had to do without
  *
  * 0, -EINVAL (cfg; not a file or block device; empty; size not a multiple of block_size), -EBUSY
- * (locked by somebody else, or mounted), -ENOTSUP (unknown members or flags set; the kernel's
- * io_uring is too old; built without io_uring), -ENOMEM, or the errno of stat(), open(), fcntl()
- * or io_uring_setup().
+ * (locked by somebody else, or mounted), -ENOTSUP (unknown members or flags set), -ENOMEM, or the
+ * errno of stat(), open(), fcntl(), io_uring_setup() or pthread_create().
  */
 HVS_API HVS_NODISCARD int hvs_filedisk_open(const struct hvs_filedisk_config *cfg,
 					    struct hvs_filedisk **out, const char **why);

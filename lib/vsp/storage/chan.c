@@ -93,12 +93,13 @@ void hvsi_stor_chan_join(struct hvsi_stor_chan *c)
 	atomic_store(&c->ctl->channel[c->index], c);
 }
 
-/* What happened before is no news for the next driver. */
+/* What happened before is no news for the next driver. While a drain asks the channel, as disks
+ * stay that it has found present. */
 static void forget(struct hvs_storvsp *ctl)
 {
 	atomic_store(&ctl->ready, false);
 	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++) {
-		if (atomic_load(&ctl->disk[i].state) == HVSI_DISK_NONE)
+		if (atomic_load(&ctl->disk[i].state) != HVSI_DISK_PRESENT)
 			continue;
 		atomic_store(&ctl->disk[i].attentions, 0);
 		hvsi_drive_forget(&ctl->disk[i]);
@@ -109,13 +110,13 @@ void hvsi_stor_chan_destroy(struct hvsi_stor_chan *c)
 {
 	struct hvs_storvsp *ctl = c->ctl;
 
+	if (!c->index)
+		forget(ctl);
 	if (c->joined) {
 		atomic_store(&ctl->channel[c->index], NULL);
 		hvsi_gate_drain(&ctl->looking);
 		hvsi_drain_check(c);
 	}
-	if (!c->index)
-		forget(ctl);
 	/* Who completed the last request may still have to kick. */
 	hvsi_gate_drain(&c->completing);
 	hvsi_requests_free(c);
@@ -200,6 +201,8 @@ static void chan_close(struct hvs_channel *ch, void *ctx)
 	struct hvsi_stor_chan *c = ctx;
 
 	c->closing = true;
+	if (!c->joined)
+		hvsi_stor_chan_join(c);
 	if (!c->index) {
 		atomic_store(&c->ctl->ready, false);
 		hvsi_reservations_nexus_lost(c->ctl);

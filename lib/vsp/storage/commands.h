@@ -3,7 +3,7 @@
 #ifndef HVSI_STORAGE_COMMANDS_H
 #define HVSI_STORAGE_COMMANDS_H
 
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/disk_commands.h"
 
 #define IN HVSI_SCSI_READS_DATA
 #define OUT HVSI_SCSI_WRITES_DATA

@@ -171,6 +171,7 @@ static void reset(struct hvsi_stor_request *r)
 		return;
 	}
 	r->state = HVSI_REQ_DRAINING;
+	r->reset_disks = disks;
 	r->drain = (struct hvsi_drain){.kind = one ? HVSI_DRAIN_RESET : HVSI_DRAIN_RESET_ALL,
 				       .disks = disks,
 				       .abort = true,
@@ -182,7 +183,7 @@ void hvsi_stor_reset_done(struct hvsi_stor_request *r)
 {
 	struct hvs_storvsp *ctl = r->chan->ctl;
 
-	for (uint64_t left = r->drain.disks; left; left &= left - 1) {
+	for (uint64_t left = r->reset_disks; left; left &= left - 1) {
 		struct hvs_disk *disk = &ctl->disk[__builtin_ctzll(left)];
 
 		hvsi_reservations_reset(disk);

@@ -116,6 +116,15 @@ static void abort_one(struct hvsi_stor_request *req, void *arg)
 		hvsi_request_abort(req);
 }
 
+/* A reset waits for more than the disk's leaving does: when it ends, another one may be there. */
+static void leave_reset(struct hvsi_stor_request *req, void *arg)
+{
+	const struct hvsi_drain *drain = arg;
+
+	if (!req->disk && req->state == HVSI_REQ_DRAINING)
+		req->reset_disks &= ~drain->disks;
+}
+
 static void one_less(struct hvsi_stor_chan *c, unsigned place)
 {
 	/* It stays the first until this channel lets it go. */
@@ -131,6 +140,8 @@ static void take_part(struct hvsi_stor_chan *c, unsigned place)
 	hvsi_requests_visit(c, count, drain);
 	if (drain->abort)
 		hvsi_requests_visit(c, abort_one, drain);
+	if (drain->kind == HVSI_DRAIN_LEAVE)
+		hvsi_requests_visit(c, leave_reset, drain);
 	one_less(c, place);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* INQUIRY: who the disk is (SPC-3 6.4, 7.6; SBC-3 6.5). */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/disk_commands.h"
 
 #include <string.h>
 

@@ -5,6 +5,7 @@
  * operation codes, as its profile has it.
  */
 #include "vsp/storage/commands.h"
+#include "vsp/storage/mmc.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What an optical drive can do: features, mode pages, speed (MMC-6 5, 6.6, 6.8, 6.39, 7). */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/mmc.h"
 
 #include <string.h>
 

@@ -3,7 +3,8 @@
  * MODE SENSE, MODE SELECT (SPC-3 6.7, 6.9, 7.4): cache, control and exception pages of disks
  * (SBC-3 6.4), and those of optical drives.
  */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/disk_commands.h"
+#include "vsp/storage/mmc.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * blocks is not 0. When a medium is taken out, commands that have its back end are aborted, and
  * when the last of them has ended, nobody uses it any more.
  */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/mmc.h"
 
 #include "util/list.h"
 #include "util/sized.h"

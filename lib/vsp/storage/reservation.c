@@ -108,26 +108,34 @@ static bool shared(const struct hvs_disk *disk)
 	return disk->reservations.ops.generation != NULL;
 }
 
-int hvsi_reservations_learn(struct hvs_disk *disk)
+/* s is overwritten. */
+static int learn(struct hvs_disk *disk, struct hvsi_pr_state *s)
 {
 	struct hvsi_reservations *r = &disk->reservations;
-	struct hvsi_pr_state *s = hvsi_alloc(allocator(disk), sizeof(*s));
 	uint64_t generation;
 	unsigned events = 0;
+	int err = read_store(disk, s, &generation);
+
+	if (err)
+		return err;
+	hvsi_spin_lock(&r->lock);
+	if (generation > r->generation)
+		events = know(disk, s, generation);
+	hvsi_spin_unlock(&r->lock);
+	if (events & 1u << HVSI_PR_ABORTED && atomic_fetch_add(&r->aborts, 1) == 0)
+		start_abort(disk, 1);
+	return 0;
+}
+
+int hvsi_reservations_learn(struct hvs_disk *disk)
+{
+	struct hvsi_pr_state *s = hvsi_alloc(allocator(disk), sizeof(*s));
 	int err;
 
 	if (!s)
 		return -ENOMEM;
-	err = read_store(disk, s, &generation);
-	if (!err) {
-		hvsi_spin_lock(&r->lock);
-		if (generation > r->generation)
-			events = know(disk, s, generation);
-		hvsi_spin_unlock(&r->lock);
-	}
+	err = learn(disk, s);
 	hvsi_free(allocator(disk), s, sizeof(*s));
-	if (events & 1u << HVSI_PR_ABORTED && atomic_fetch_add(&r->aborts, 1) == 0)
-		start_abort(disk, 1);
 	return err;
 }
 
@@ -180,19 +188,31 @@ static int change_own(struct hvs_disk *disk, int (*change)(void *arg, void *stat
 	return err;
 }
 
-static int change_state(struct hvs_disk *disk, int (*change)(void *arg, void *state), void *arg)
+/* What a command needs while it is executed. */
+struct work {
+	struct hvsi_pr_state state; /* a copy */
+	struct hvsi_pr_out out;     /* but for PERSISTENT RESERVE IN */
+	uint32_t (*simple)(struct hvsi_pr_state *s, const struct hvs_guid *from);
+	uint32_t result; /* as of hvsi_pr_out() */
+	uint32_t len;
+	uint8_t data[HVSI_PR_MAX_DATA];
+};
+_Static_assert(LIST_MAX <= HVSI_PR_MAX_DATA, "a list fits work.data");
+
+static int change_state(struct hvs_disk *disk, int (*change)(void *arg, void *state),
+			struct work *w)
 {
 	int err;
 
 	if (shared(disk)) {
-		err = disk->reservations.ops.update(disk->cfg.reservation_store, change, arg);
-		return err ? err : hvsi_reservations_learn(disk);
+		err = disk->reservations.ops.update(disk->cfg.reservation_store, change, w);
+		return err ? err : learn(disk, &w->state);
 	}
-	err = change_own(disk, change, arg);
+	err = change_own(disk, change, w);
 	if (err <= 0)
 		return err;
 	err = make_own(disk);
-	return err ? err : change_own(disk, change, arg);
+	return err ? err : change_own(disk, change, w);
 }
 
 static int read_state(struct hvs_disk *disk, struct hvsi_pr_state *s)
@@ -252,6 +272,30 @@ void hvsi_reservations_detach(struct hvs_disk *disk)
 		hvsi_free(allocator(disk), own, sizeof(*own));
 }
 
+int hvsi_reservations_restore(struct hvs_disk *disk, const struct hvsi_pr_state *own, uint64_t seen)
+{
+	struct hvsi_reservations *r = &disk->reservations;
+	int err = 0;
+
+	if (shared(disk)) {
+		/* The machine is told what happened while it was away. */
+		if (seen < r->seen && !own) {
+			r->seen = seen;
+			r->generation = 0;
+			err = hvsi_reservations_learn(disk);
+		}
+		return err == -ENOMEM ? err : 0;
+	}
+	if (own)
+		err = make_own(disk);
+	if (own && !err) {
+		*r->own = *own;
+		r->seen = hvsi_get64(own->changes);
+		(void)know(disk, r->own, r->seen);
+	}
+	return err;
+}
+
 static int reset_state(void *arg, void *state)
 {
 	struct hvsi_pr_state *s = state;
@@ -264,13 +308,15 @@ static int reset_state(void *arg, void *state)
 	return 1;
 }
 
-/* NULL: whoever has it. */
+/* who is NULL: whoever it is. A disk that leaves has no store any more. */
 static void end_reserve(struct hvs_disk *disk, struct hvs_guid *who)
 {
-	if (shared(disk))
-		(void)change_state(disk, reset_state, who);
-	else
+	if (atomic_load(&disk->state) != HVSI_DISK_PRESENT)
+		return;
+	if (!shared(disk))
 		(void)change_own(disk, reset_state, who);
+	else if (!disk->reservations.ops.update(disk->cfg.reservation_store, reset_state, who))
+		(void)hvsi_reservations_learn(disk);
 }
 
 void hvsi_reservations_reset(struct hvs_disk *disk)
@@ -281,8 +327,7 @@ void hvsi_reservations_reset(struct hvs_disk *disk)
 void hvsi_reservations_nexus_lost(struct hvs_storvsp *ctl)
 {
 	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++)
-		if (atomic_load(&ctl->disk[i].state) == HVSI_DISK_PRESENT)
-			end_reserve(&ctl->disk[i], &ctl->initiator);
+		end_reserve(&ctl->disk[i], &ctl->initiator);
 }
 
 /* ---- conflicts ------------------------------------------------------------------------------- */
@@ -296,17 +341,6 @@ bool hvsi_reservations_allow(const struct hvsi_scsi_cmd *cmd)
 }
 
 /* ---- commands -------------------------------------------------------------------------------- */
-
-/* What a command needs while it is executed. */
-struct work {
-	struct hvsi_pr_state state; /* PERSISTENT RESERVE IN */
-	struct hvsi_pr_out out;     /* the others */
-	uint32_t (*simple)(struct hvsi_pr_state *s, const struct hvs_guid *from);
-	uint32_t result; /* as of hvsi_pr_out() */
-	uint32_t len;
-	uint8_t data[HVSI_PR_MAX_DATA];
-};
-_Static_assert(LIST_MAX <= HVSI_PR_MAX_DATA, "a list fits work.data");
 
 /* The store did not do it. */
 static enum hvsi_scsi_state failed(struct hvsi_stor_request *req, int err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* READ, WRITE, SYNCHRONIZE CACHE, PRE-FETCH: from CDB to back end and back (SBC-3 5). */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/disk_commands.h"
 
 #include <string.h>
 

@@ -9,6 +9,10 @@
  */
 #include "vsp/storage/storvsp.h"
 
+#include "util/alloc.h"
+
+#include <hvstack/vmbus.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -39,6 +43,9 @@ struct saved_disk {
 	uint8_t drive; /* enum hvsi_drive_flag, of an optical drive */
 	struct hvs_le32 attentions;
 	struct hvs_le64 num_blocks;
+	struct hvs_le64 seen;     /* hvsi_reservations.seen */
+	uint8_t has_reservations; /* of its own: struct hvsi_pr_state follows */
+	uint8_t reserved[7];
 };
 
 /* ---- saving ------------------------------------------------------------------------------- */
@@ -111,6 +118,7 @@ static void save_disks(struct hvs_storvsp *ctl, struct hvs_state_writer *w)
 {
 	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++) {
 		struct hvs_disk *d = &ctl->disk[i];
+		const struct hvsi_pr_state *own = d->reservations.own;
 		struct saved_disk saved;
 
 		if (atomic_load(&d->state) != HVSI_DISK_PRESENT)
@@ -120,8 +128,12 @@ static void save_disks(struct hvs_storvsp *ctl, struct hvs_state_writer *w)
 					    .lun = d->cfg.lun,
 					    .drive = hvsi_drive_flags(d),
 					    .attentions = hvsi_le32(atomic_load(&d->attentions)),
-					    .num_blocks = hvsi_le64(atomic_load(&d->num_blocks))};
+					    .num_blocks = hvsi_le64(atomic_load(&d->num_blocks)),
+					    .seen = hvsi_le64(d->reservations.seen),
+					    .has_reservations = own != NULL};
 		hvs_state_put(w, &saved, sizeof(saved));
+		if (own)
+			hvs_state_put(w, own, sizeof(*own));
 	}
 }
 
@@ -150,6 +162,28 @@ int hvsi_stor_save(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w
 
 /* ---- restoring ----------------------------------------------------------------------------- */
 
+/* d may be NULL: nobody wants them. */
+static int restore_reservations(struct hvs_storvsp *ctl, struct hvs_disk *d,
+				const struct saved_disk *saved, struct hvs_state_reader *r)
+{
+	const struct hvs_allocator *a = hvs_vmbus_allocator(ctl->bus);
+	struct hvsi_pr_state *s = NULL;
+	int err = 0;
+
+	if (saved->has_reservations) {
+		s = hvsi_alloc(a, sizeof(*s));
+		if (!s)
+			return -ENOMEM;
+		err = hvs_state_get(r, s, sizeof(*s));
+		if (!err && !hvsi_pr_check(s))
+			err = -EBADMSG;
+	}
+	if (!err && d)
+		err = hvsi_reservations_restore(d, s, hvsi_get64(saved->seen));
+	hvsi_free(a, s, sizeof(*s));
+	return err;
+}
+
 static int restore_disks(struct hvs_storvsp *ctl, uint32_t count, struct hvs_state_reader *r)
 {
 	bool changed = count != count_disks(ctl);
@@ -162,6 +196,9 @@ static int restore_disks(struct hvs_storvsp *ctl, uint32_t count, struct hvs_sta
 		if (err)
 			return err;
 		d = hvsi_disk_find(ctl, saved.path, saved.target, saved.lun);
+		err = restore_reservations(ctl, d, &saved, r);
+		if (err)
+			return err;
 		if (!d) {
 			changed = true;
 			continue;

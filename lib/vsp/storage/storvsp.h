@@ -245,6 +245,7 @@ struct hvsi_stor_request {
 	void *work; /* memory of a command of several steps; freed with the request */
 	size_t work_len;
 	struct hvsi_drain drain; /* resets, exclusive commands */
+	uint64_t reset_disks;    /* bit n: ctl->disk[n] is reset, and has not begun to leave */
 	struct hvsi_scsi_result result;
 };
 
@@ -476,6 +477,9 @@ void hvsi_scsi_sense(uint8_t to[HVSI_SENSE_BYTES], uint32_t sense);
 /* disk->cfg says where they are kept. 0, -EINVAL, -ENOTSUP, -ENOMEM, -EBADMSG, what read() says. */
 int hvsi_reservations_attach(struct hvs_disk *disk);
 void hvsi_reservations_detach(struct hvs_disk *disk);
+/* From saved state: `seen`, and what a disk had that kept them itself, else NULL. 0, -ENOMEM. */
+int hvsi_reservations_restore(struct hvs_disk *disk, const struct hvsi_pr_state *own,
+			      uint64_t seen);
 /* Others have changed them: 0, or a negative errno, and it is not known what is reserved. On a
  * worker. */
 int hvsi_reservations_learn(struct hvs_disk *disk);
@@ -509,32 +513,8 @@ enum hvsi_scsi_state hvsi_scsi_reserve_out(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_reserve(const struct hvsi_scsi_cmd *cmd);
 enum hvsi_scsi_state hvsi_scsi_release(const struct hvsi_scsi_cmd *cmd);
 
-/* inquiry.c, mode.c, rw.c */
-enum hvsi_scsi_state hvsi_scsi_inquiry(const struct hvsi_scsi_cmd *cmd);
+/* inquiry.c: of a LUN that is not there */
 enum hvsi_scsi_state hvsi_scsi_inquiry_absent(const struct hvsi_scsi_cmd *cmd, uint8_t lun);
-enum hvsi_scsi_state hvsi_scsi_mode_sense6(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_mode_sense10(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_mode_select6(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_mode_select10(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_read(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_write(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_synchronize_cache(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_prefetch(const struct hvsi_scsi_cmd *cmd);
-
-/* disk_commands.c: what other devices know, too */
-enum hvsi_scsi_state hvsi_scsi_nothing_to_do(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_request_sense(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_read_capacity10(const struct hvsi_scsi_cmd *cmd);
-
-/* verify.c, write_same.c, unmap.c */
-enum hvsi_scsi_state hvsi_scsi_verify(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_write_and_verify(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_compare_and_write(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_orwrite(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_write_same(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_unmap(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_scsi_get_lba_status(const struct hvsi_scsi_cmd *cmd);
-
 /* opcodes.c: of a device that has these commands; the last has no execute */
 enum hvsi_scsi_state hvsi_scsi_report_opcodes(const struct hvsi_scsi_cmd *cmd,
 					      const struct hvsi_scsi_command *commands);
@@ -542,7 +522,7 @@ enum hvsi_scsi_state hvsi_scsi_report_task_management(const struct hvsi_scsi_cmd
 /* scsi.c */
 enum hvsi_scsi_state hvsi_scsi_report_luns(const struct hvsi_scsi_cmd *cmd);
 
-/* ---- optical drives (optical.c, mmc_features.c) --------------------------------------------- */
+/* ---- optical drives (optical.c) --------------------------------------------- */
 
 #define HVSI_OPTICAL_BLOCK 2048u
 #define HVSI_TYPE_OPTICAL 0x05 /* peripheral device type */
@@ -557,81 +537,6 @@ bool hvsi_drive_locked(struct hvs_disk *disk);
 void hvsi_drive_restore(struct hvs_disk *disk, uint8_t flags, uint64_t num_blocks);
 /* Sense data of a command that needs a medium, when there is none. */
 uint32_t hvsi_drive_not_ready(struct hvs_disk *disk);
-
-enum hvsi_scsi_state hvsi_mmc_start_stop(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_mmc_prevent_allow(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_mmc_get_event_status(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_mmc_mechanism_status(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_mmc_get_configuration(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_mmc_get_performance(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_mmc_set_streaming(const struct hvsi_scsi_cmd *cmd);
-enum hvsi_scsi_state hvsi_mmc_read_buffer_capacity(const struct hvsi_scsi_cmd *cmd);
-
-/* Mode pages of a drive. */
-#define HVSI_PAGE_RECOVERY 0x01
-#define HVSI_PAGE_POWER 0x1a
-#define HVSI_PAGE_TIMEOUT 0x1d
-#define HVSI_PAGE_CAPABILITIES 0x2a
-/* With the header; 0: there is none. */
-uint32_t hvsi_mmc_page_len(uint8_t code);
-/* Current values into a page of zeros. */
-void hvsi_mmc_put_page(struct hvs_disk *disk, uint8_t code, uint8_t *page);
-
-/* ---- helpers of disk commands (rw.c) ------------------------------------------------------- */
-
-/* Bits of the second byte of CDBs that name blocks. */
-#define HVSI_CDB_PROTECT 0xe0 /* protection information, which no disk has */
-#define HVSI_CDB_DPO 0x10
-#define HVSI_CDB_FUA 0x08
-#define HVSI_CDB_RELADR 0x01 /* obsolete since SBC-2 */
-
-/* The blocks a CDB names. */
-struct hvsi_span {
-	uint64_t lba;
-	uint32_t blocks;
-	uint8_t flags; /* CDB byte 1 */
-};
-
-struct hvsi_span hvsi_scsi_span(const uint8_t *cdb);
-/* Do the blocks lie on the disk? None may lie just behind its end. */
-bool hvsi_scsi_span_fits(const struct hvsi_scsi_cmd *cmd, const struct hvsi_span *s);
-/* The largest transfer of one command, in blocks: VPD page B0h tells it. */
-uint32_t hvsi_scsi_max_transfer(const struct hvsi_scsi_cmd *cmd);
-/* Make what was written durable, then end the command. */
-enum hvsi_scsi_state hvsi_scsi_flush(struct hvsi_stor_request *req);
-
-/* Copy between private memory and the guest's buffer in req->map; [off, off + len) lies in it. */
-void hvsi_scsi_copy_from_guest(const struct hvsi_stor_request *req, void *to, size_t off,
-			       size_t len);
-void hvsi_scsi_copy_to_guest(const struct hvsi_stor_request *req, size_t off, const void *from,
-			     size_t len);
-
-/*
- * Write the same 4 KiB, a whole number of blocks, again and again to part of req's disk; zeros if
- * they are. Lies in req->work. `done` may be NULL: the command is done then.
- */
-#define HVSI_FILL_BYTES 4096u
-#define HVSI_FILL_IOV 64u
-struct hvsi_fill {
-	uint64_t offset; /* bytes */
-	uint64_t end;
-	bool may_unmap; /* hvsi_scsi_zero(): if the disk has unmapped blocks that read as zeros */
-	enum hvsi_scsi_state (*done)(struct hvsi_stor_request *req);
-	struct iovec iov[HVSI_FILL_IOV];
-	uint8_t pattern[HVSI_FILL_BYTES];
-};
-
-/* write_same.c */
-enum hvsi_scsi_state hvsi_scsi_fill(struct hvsi_stor_request *req, struct hvsi_fill *fill);
-/* The fastest way to make part of a disk read as zeros; fill->pattern is zeros. */
-enum hvsi_scsi_state hvsi_scsi_zero(struct hvsi_stor_request *req, struct hvsi_fill *fill);
-uint32_t hvsi_scsi_max_write_same(const struct hvs_disk *disk);
-uint32_t hvsi_scsi_max_compare_and_write(const struct hvs_storvsp *ctl,
-					 const struct hvs_disk *disk);
-
-/* unmap.c: limits of UNMAP, which VPD page B0h tells */
-#define HVSI_UNMAP_MAX_BLOCKS (1u << 20)
-#define HVSI_UNMAP_MAX_DESCRIPTORS 256u
 
 /*
  * Map the first len bytes of the guest's buffer, for data that move in the command's direction,

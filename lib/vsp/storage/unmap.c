@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Thin provisioning: UNMAP, GET LBA STATUS (SBC-3 4.7, 5.4, 5.31). */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/disk_commands.h"
 
 #define CDB_ANCHOR 0x01
 

@@ -4,7 +4,7 @@
  * ORWRITE (SBC-3 5.2, 5.15, 5.34, 5.46). They go through the blocks slice by slice, in private
  * memory that does not grow with the command.
  */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/disk_commands.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* WRITE SAME, and writing the same again and again as such (SBC-3 5.48, 5.49). */
-#include "vsp/storage/storvsp.h"
+#include "vsp/storage/disk_commands.h"
 
 #include <string.h>
 

@@ -307,12 +307,12 @@ class Nested:
         return line
 
     def threads(self):
-        """Where a VMM's threads are, for a log: a guest that says nothing any more leaves no other trace."""
+        """Where a VMM's threads are, for a log: a silent guest leaves no other trace."""
         try:
             return self.run(
                 "cd /proc/$(cat /run/vmm.pid)/task && for t in *; do"
-                " echo \"$t $(cat $t/comm) $(cut -d' ' -f3 $t/stat) $(cat $t/syscall)\"; cat $t/stack; done;"
-                " cat /proc/interrupts; cat /sys/block/vd*/inflight",
+                " echo \"$t $(cat $t/comm) $(cut -d' ' -f3 $t/stat) $(cat $t/syscall)\"; cat $t/stack;"
+                " done; cat /proc/interrupts; cat /sys/block/vd*/inflight",
                 timeout=20,
             )[1]
         except LabError as e:

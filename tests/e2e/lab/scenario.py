@@ -243,7 +243,8 @@ class Lab:
         # panic=-1: a crashed guest ends at once. quiet: the console is slow.
         talk = "ignore_loglevel" if self._options.verbose else "quiet"
         command += ["--append", f"console=ttyS0 {talk} panic=-1 mitigations=off {append}".strip()]
-        command += ["--memory", f"{self._options.memory}M", "--cpus", str(cpus or self._options.cpus)]
+        command += ["--memory", f"{self._options.memory}M"]
+        command += ["--cpus", str(cpus or self._options.cpus)]
         command += ["--synic", self._synic]
         for disk in disks:
             command += ["--disk", os.path.join(self.dir, disk)]
@@ -258,7 +259,8 @@ class Lab:
 
         systemd: as a unit of the whole system. initramfs: with busybox, no disk is mounted.
         root: another root disk, or None. control: with a socket for Lab.control().
-        options: more of hvrun's. vmm: another program with its command line. programs: which of its PROGRAMS the guest has in /run/e2e.
+        options: more of hvrun's. vmm: another program with its command line.
+        programs: which of the scenario's PROGRAMS the guest has in /run/e2e.
         """
         self._starts += 1
         token = os.urandom(8).hex()

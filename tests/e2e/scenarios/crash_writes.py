@@ -29,7 +29,9 @@ def run(lab):
     for number in range(ROUNDS_LONG if lab.long else ROUNDS):
         lab.shell(f"rm -f data.img && truncate -s {SECTORS * 512} data.img")
         script = SCRIPT.replace("SECTORS", str(SECTORS)).replace("SEED", str(seed + number))
-        guest = lab.start(script, initramfs=True, root=None, disks=["data.img"], programs=["writes"])
+        guest = lab.start(
+            script, initramfs=True, root=None, disks=["data.img"], programs=["writes"]
+        )
         for _ in range(dice.randrange(1, 60)):
             guest.wait_for(r"^(flushed|durable) ")
         time.sleep(dice.random() * 0.3)

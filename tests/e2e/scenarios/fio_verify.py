@@ -3,6 +3,7 @@
 PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
 
 CPUS = 4
+OPTIONS = ["--io-threads", "3"]
 SECONDS = 6
 SECONDS_LONG = 60
 
@@ -36,9 +37,10 @@ exit 0
 def run(lab):
     lab.shell("truncate -s 512M data.img")
     seconds = SECONDS_LONG if lab.long else SECONDS
-    output = lab.boot(SCRIPT.replace("SECONDS", str(seconds)), disks=["data.img"], cpus=CPUS)
+    script = SCRIPT.replace("SECONDS", str(seconds))
+    output = lab.boot(script, disks=["data.img"], cpus=CPUS, options=OPTIONS)
     lines = output.splitlines()
-    lab.fact("fio", [" ".join(x.split()) for x in lines if x.lstrip().startswith(("READ:", "WRITE:"))])
+    lab.fact("fio", [x.strip() for x in lines if x.lstrip().startswith(("READ:", "WRITE:"))])
     channels = [x for x in lines if x.startswith("channel ")]
     lab.fact("channels", channels)
     lab.check("err= 0" in output, f"fio said: {output}")

@@ -9,7 +9,7 @@ METADATA = 8  # of ext4, journal included
 SCRIPT = rf"""
 . /run/e2e/lib.sh
 disk=$(nth_disk 1)
-[ "$(cat /sys/block/${{disk##*/}}/queue/discard_max_bytes)" -gt 0 ] || fail "the disk cannot discard"
+[ "$(cat /sys/block/${{disk##*/}}/queue/discard_max_bytes)" -gt 0 ] || fail "no discard"
 mkfs.ext4 -q -J size=4 -N 512 "$disk" || fail "mkfs"
 mount "$disk" /mnt || fail "mount"
 dd if=/dev/urandom of=/mnt/kept bs=1M count={KEPT} status=none || fail "cannot write"

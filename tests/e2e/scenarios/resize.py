@@ -1,4 +1,4 @@
-"""A disk grows, with its file system in use, and shrinks; it becomes read-only and writable again."""
+"""A disk grows, with its file system in use, becomes read-only, writable again, and shrinks."""
 
 PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
 

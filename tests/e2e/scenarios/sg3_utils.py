@@ -18,7 +18,7 @@ exits()
 	command="$*"
 	"$@" > /tmp/said 2>&1
 	have=$?
-	[ $have = $want ] || fail "$command: exit status $have, not $want: $(tail -n 3 /tmp/said | xargs -0)"
+	[ $have = $want ] || fail "$command: exit status $have, not $want: $(tail -n 3 /tmp/said)"
 }
 works() { exits 0 "$@"; }
 says()
@@ -78,9 +78,9 @@ says 'Read\(10\)' 'Write\(16\)' 'Unmap' 'Write same\(10\)' 'Write same\(16\)' 'V
 	'Write and verify\(10\)' 'Synchronize cache\(16\)' 'Compare and write' 'Get LBA status' \
 	'Persistent reserve in, read keys' 'Persistent reserve out, register'
 works sg_opcodes --opcode=0x2a --rctd $sg
-says 'upported'
+says 'is supported|supported \(conform'
 works sg_opcodes --opcode=0xc0 $sg
-says 'not supported'
+says 'NOT supported'
 
 works sg_write_verify --lba=64 --num=8 --in=a $sg
 has a 64

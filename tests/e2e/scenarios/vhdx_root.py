@@ -1,4 +1,4 @@
-"""The guest boots from a VHDX that qemu-img made of the root disk; the image is sound afterwards."""
+"""The guest boots from a VHDX that qemu-img made of the root disk; the image stays sound."""
 
 PROGRAMS = ["qemu-img", "qemu-nbd"]
 

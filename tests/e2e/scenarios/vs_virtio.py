@@ -49,6 +49,7 @@ def run(lab):
     ]
     lab.fact("table", rows)
     lines = [f"{'I/O per second':36}{'hvrun':>10}{'virtio-blk':>12}{'ratio':>8}"]
-    lines += ["{job:36}{hvrun_iops:10.0f}{virtio_blk_iops:12.0f}{ratio:8}".format(**r) for r in rows]
+    line = "{job:36}{hvrun_iops:10.0f}{virtio_blk_iops:12.0f}{ratio:8}"
+    lines += [line.format(**row) for row in rows]
     lab.say("\n".join(lines))
     lab.check(all(ours) and all(qemu), "a job did no I/O at all")
