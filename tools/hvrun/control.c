@@ -206,6 +206,33 @@ static enum outcome disk_read_only(struct call *call, struct json_object *result
 					   call->why));
 }
 
+/* A missing one is no limit. */
+static bool rate_argument(const struct call *call, const char *name, uint64_t *rate)
+{
+	struct json_object *value;
+
+	*rate = 0;
+	if (!json_object_object_get_ex(call->arguments, name, &value))
+		return true;
+	if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0)
+		return false;
+	*rate = (uint64_t)json_object_get_int64(value);
+	return true;
+}
+
+static enum outcome disk_limit(struct call *call, struct json_object *result)
+{
+	const char *id = string_argument(call, "disk");
+	uint64_t iops;
+	uint64_t bps;
+
+	(void)result;
+	if (!id || !rate_argument(call, "iops", &iops) || !rate_argument(call, "bps", &bps))
+		return wrong_argument(call,
+				      "'disk' (an id) is needed; 'iops' and 'bps' are numbers");
+	return outcome(disks_set_limits(call->control->disks, id, iops, bps, call->why));
+}
+
 static enum outcome medium_insert(struct call *call, struct json_object *result)
 {
 	const char *id = string_argument(call, "disk");
@@ -273,6 +300,7 @@ static const struct {
 	{"disk-remove", disk_remove},
 	{"disk-resize", disk_resize},
 	{"disk-read-only", disk_read_only},
+	{"disk-limit", disk_limit},
 	{"disk-fault", disk_fault},
 	{"medium-insert", medium_insert},
 	{"medium-eject", medium_eject},
