@@ -4,8 +4,8 @@
  * is one session with one data track. The drive knows no command that writes: those are invalid
  * operation codes, as its profile has it.
  */
-#include "vsp/storage/commands.h"
 #include "vsp/storage/mmc.h"
+#include "vsp/storage/commands.h"
 
 #include <string.h>
 
