@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <uuid/uuid.h>
 
 #define MAX_LAYERS 3u /* back end, faults, limit */
@@ -593,6 +594,7 @@ static bool refresh(struct disk *d, char *why)
 bool disks_resize(struct disks *disks, const char *id, uint64_t bytes, char *why)
 {
 	struct disk *d = find_present(disks, id, why);
+	struct stat st;
 	int err;
 
 	if (!d)
@@ -601,6 +603,8 @@ bool disks_resize(struct disks *disks, const char *id, uint64_t bytes, char *why
 		snprintf(why, DISKS_WHY, "only a raw image can be given another size here");
 		return false;
 	}
+	if (!bytes && d->filedisk && stat(d->option.file, &st) == 0 && S_ISREG(st.st_mode))
+		bytes = (uint64_t)st.st_size;
 	err = bytes ? hvs_filedisk_resize(d->filedisk, bytes) : 0;
 	return err ? fail(why, "cannot change the size of the file", err) : refresh(d, why);
 }

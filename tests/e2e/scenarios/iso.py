@@ -30,10 +30,12 @@ medium() { mount -r /dev/sr0 /mnt && { [ "$(cat /mnt/name)" = $1 ] || { umount /
 
 await [ -b /dev/sr0 ]
 sg_inq /dev/sr0 | grep -q 'PDT=5 .*RMB=1' || fail "INQUIRY: $(sg_inq /dev/sr0)"
+await dd if=/dev/sr0 of=/dev/null bs=2048 count=1
+# Not while it is mounted: Linux unlocks the drive when it refuses this.
+dd if=/dev/zero of=/dev/sr0 bs=2048 count=1 2>/dev/null && fail "a DVD-ROM is written"
 await medium one
 look one
 [ "$(blockdev --getro /dev/sr0)" = 1 ] || fail "the drive is not read-only"
-dd if=/dev/zero of=/dev/sr0 bs=2048 count=1 2>/dev/null && fail "a DVD-ROM is written"
 
 echo "locked"
 await disk_of 2048 # the host has tried to take the medium out

@@ -117,7 +117,7 @@ works sg_sync --16 --lba=64 --count=8 $sg
 exits 22 sg_verify --16 --lba=131072 --count=1 $sg
 exits 9 sg_raw $sg c0 00 00 00 00 00
 exits 7 sg_write_same --16 --lba=0 --num=8 --in=a --xferlen=512 $readonly_sg
-exits 7 sg_unmap --force --lba=0 --num=8 $readonly_sg
+exits 9 sg_unmap --force --lba=0 --num=8 $readonly_sg
 works sg_turs --number=3 $sg
 works sg_requests $sg
 says 'No Sense'
