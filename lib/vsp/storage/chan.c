@@ -38,8 +38,9 @@ static void handle(struct hvsi_stor_chan *c, const struct hvs_packet *pkt)
 		return;
 	}
 	r = hvsi_request_get(c);
-	r->packet = (struct hvsi_vstor_packet){0};
 	memcpy(&r->packet, pkt->data, len);
+	if (len < sizeof(r->packet))
+		memset((uint8_t *)&r->packet + len, 0, sizeof(r->packet) - len);
 	r->packet_len = len;
 	r->xid = pkt->xid;
 	r->wants_completion = pkt->wants_completion;

@@ -113,6 +113,11 @@ static enum hvsi_scsi_state report_opcodes(const struct hvsi_scsi_cmd *cmd)
 	}
 
 const struct hvsi_scsi_command hvsi_disk_commands[] = {
+	/* READ, WRITE (10) and (16): first, as nearly all commands are these. */
+	{0x28, 0, IN | LOOKS, hvsi_scsi_read, BLOCKS10(READ_FLAGS), 0},
+	{0x2a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write, BLOCKS10(READ_FLAGS), 0},
+	{0x88, 0, IN | LOOKS, hvsi_scsi_read, BLOCKS16(READ_FLAGS), 0},
+	{0x8a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write, BLOCKS16(READ_FLAGS), 0},
 	/* TEST UNIT READY, REQUEST SENSE */
 	{0x00, 0, ASKS, hvsi_scsi_nothing_to_do, {0, 0, 0, 0, NACA}, 0},
 	{0x03, 0, IN | ALWAYS, hvsi_scsi_request_sense, {0x01, 0, 0, 0xff, NACA}, 0},
@@ -130,9 +135,7 @@ const struct hvsi_scsi_command hvsi_disk_commands[] = {
 	{0x1d, 0, OUT | CHANGES, send_diagnostic, {0xf4, 0, ALL2, NACA}, 0},
 	{0x1e, 0, CHANGES, hvsi_scsi_nothing_to_do, {0, 0, 0, 0x03, NACA}, 0},
 	{0x25, 0, IN, hvsi_scsi_read_capacity10, {0, ALL4, 0, 0, 0x01, NACA}, 0},
-	/* READ, WRITE, WRITE AND VERIFY, VERIFY, PRE-FETCH, SYNCHRONIZE CACHE (10) */
-	{0x28, 0, IN | LOOKS, hvsi_scsi_read, BLOCKS10(READ_FLAGS), 0},
-	{0x2a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write, BLOCKS10(READ_FLAGS), 0},
+	/* WRITE AND VERIFY, VERIFY, PRE-FETCH, SYNCHRONIZE CACHE (10) */
 	{0x2e, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write_and_verify, BLOCKS10(VERIFY_FLAGS), 0},
 	{0x2f, 0, OUT | LOOKS, hvsi_scsi_verify, BLOCKS10(VERIFY_FLAGS), 0},
 	{0x34, 0, LOOKS, hvsi_scsi_prefetch, BLOCKS10(0), 0},
@@ -163,16 +166,14 @@ const struct hvsi_scsi_command hvsi_disk_commands[] = {
 	RESERVE_OUT(HVSI_PR_PREEMPT_AND_ABORT),
 	RESERVE_OUT(HVSI_PR_REGISTER_AND_IGNORE),
 	RESERVE_OUT(HVSI_PR_REGISTER_AND_MOVE),
-	/* READ, COMPARE AND WRITE, WRITE, ORWRITE, WRITE AND VERIFY, VERIFY, PRE-FETCH,
-	 * SYNCHRONIZE CACHE, WRITE SAME (16) */
-	{0x88, 0, IN | LOOKS, hvsi_scsi_read, BLOCKS16(READ_FLAGS), 0},
+	/* COMPARE AND WRITE, ORWRITE, WRITE AND VERIFY, VERIFY, PRE-FETCH, SYNCHRONIZE CACHE,
+	 * WRITE SAME (16) */
 	{0x89,
 	 0,
 	 OUT | MEDIUM | CHANGES,
 	 hvsi_scsi_compare_and_write,
 	 {READ_FLAGS, ALL8, 0, 0, 0, 0xff, 0, NACA},
 	 0},
-	{0x8a, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write, BLOCKS16(READ_FLAGS), 0},
 	{0x8b, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_orwrite, BLOCKS16(READ_FLAGS), 0},
 	{0x8e, 0, OUT | MEDIUM | CHANGES, hvsi_scsi_write_and_verify, BLOCKS16(VERIFY_FLAGS), 0},
 	{0x8f, 0, OUT | LOOKS, hvsi_scsi_verify, BLOCKS16(VERIFY_FLAGS), 0},

@@ -266,21 +266,22 @@ static uint32_t nt_status(uint8_t srb_status)
 	}
 }
 
-static struct hvsi_vstor_packet completion(const struct hvsi_scsi_result *res)
+static void complete(struct hvsi_vstor_packet *p, const struct hvsi_scsi_result *res)
 {
-	struct hvsi_vstor_packet p = {.operation = hvsi_le32(HVSI_VSTOR_COMPLETE_IO),
-				      .status = hvsi_le32(nt_status(res->srb_status))};
-	struct hvsi_vmscsi *srb = &p.u.srb;
+	struct hvsi_vmscsi *srb = &p->u.srb;
 
+	*p = (struct hvsi_vstor_packet){.operation = hvsi_le32(HVSI_VSTOR_COMPLETE_IO),
+					.status = hvsi_le32(nt_status(res->srb_status))};
 	srb->length = hvsi_le16(sizeof(*srb));
-	srb->srb_status =
-		(uint8_t)(res->srb_status | (res->sense_len ? HVSI_SRB_AUTOSENSE_VALID : 0));
+	srb->srb_status = res->srb_status;
 	srb->scsi_status = res->scsi_status;
 	srb->cdb_len = HVSI_CDB_BYTES;
-	srb->sense_len = res->sense_len;
 	srb->transfer_len = hvsi_le32(res->transferred);
-	memcpy(srb->cdb_or_sense, res->sense, sizeof(res->sense));
-	return p;
+	if (res->sense_len) {
+		srb->srb_status |= HVSI_SRB_AUTOSENSE_VALID;
+		srb->sense_len = res->sense_len;
+		memcpy(srb->cdb_or_sense, res->sense, sizeof(res->sense));
+	}
 }
 
 struct hvsi_vstor_packet hvsi_request_completion_of_aborted(const struct hvsi_stor_request *r)
@@ -288,7 +289,8 @@ struct hvsi_vstor_packet hvsi_request_completion_of_aborted(const struct hvsi_st
 	struct hvsi_stor_request copy = *r;
 
 	(void)hvsi_scsi_failed(&copy);
-	return completion(&copy.result);
+	complete(&copy.packet, &copy.result);
+	return copy.packet;
 }
 
 /* False: no room in the ring; the request stays. */
@@ -348,7 +350,7 @@ void hvsi_request_step(struct hvsi_stor_request *r, enum hvsi_scsi_state state)
 	}
 	hvs_map_put(r->map);
 	r->map = NULL;
-	r->packet = completion(&r->result);
+	complete(&r->packet, &r->result);
 	hvsi_request_reply(r);
 }
 
