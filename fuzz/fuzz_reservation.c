@@ -96,18 +96,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	for (unsigned i = 0; i < 64 && input_more(&in); i++) {
+	for (unsigned i = 0; i < 32 && input_more(&in); i++) {
 		before = s;
 		if (command(&s, &in)) {
 			if (memcmp(&before, &s, sizeof(s)) != 0)
 				abort();
-		} else {
-			hvsi_pr_seal(&s);
+			continue;
 		}
+		hvsi_pr_seal(&s);
 		if (!hvsi_pr_check(&s))
 			abort();
-		read_all(&s);
 	}
+	read_all(&s);
 	if (hvs_reservation_power_on(&s) < 0 || !hvsi_pr_check(&s))
 		abort();
 	return 0;

@@ -229,10 +229,10 @@ static uint32_t unmap(struct command *c)
 	if (list < 8 || list > c->len || get_be(c->buffer + 2, 2) > list - 8)
 		return LIST_LENGTH;
 	count = (uint32_t)get_be(c->buffer + 2, 2) / 16;
-	for (uint32_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++)
 		if (!fits(get_be(c->buffer + 8 + i * 16, 8), get_be(c->buffer + 16 + i * 16, 4)))
 			return OUT_OF_RANGE;
-	for (uint32_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++)
 		memset(at(get_be(c->buffer + 8 + i * 16, 8)), 0,
 		       get_be(c->buffer + 16 + i * 16, 4) * block_size);
 	c->transferred = list;
@@ -421,7 +421,9 @@ static void take_command(struct command *c, struct input *in)
 	c->cdb[1] = c->flags;
 	put_blocks(c);
 	fill_buffer(c, in);
-	off = (int8_t)(uint8_t)input_number(in, 1);
+	off = (int)input_number(in, 1);
+	if (off > 127)
+		off -= 256;
 	c->len = wanted(c);
 	if (c->what == UNMAP)
 		put_unmap_list(c, in);

@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-#define BLOCKS 64u
+#define BLOCKS 64ull
 #define SLOTS 8u
 #define SLOT_BYTES 8192u
 #define MAX_STEPS 64u
@@ -151,11 +151,12 @@ static void send(struct hvs_guest_channel *ch, struct input *in)
 	cmd.direction = s->direction;
 	cmd.cdb_len = (uint8_t)input_number(in, 1) % 18; /* 17: longer than there is room */
 	input_bytes(in, cmd.cdb, sizeof(cmd.cdb));
-	cmd.buffer.gpa = memory_gpa + which * SLOT_BYTES + s->offset;
+	cmd.buffer.gpa = memory_gpa + (uint64_t)which * SLOT_BYTES + s->offset;
 	cmd.buffer.len = s->len;
-	memset(memory + which * SLOT_BYTES, UNTOUCHED, SLOT_BYTES);
+	memset(memory + (size_t)which * SLOT_BYTES, UNTOUCHED, SLOT_BYTES);
 	if (s->direction == HVS_GUEST_STOR_OUT)
-		input_bytes(in, memory + which * SLOT_BYTES + s->offset, s->len < 64 ? s->len : 64);
+		input_bytes(in, memory + (size_t)which * SLOT_BYTES + s->offset,
+			    s->len < 64 ? s->len : 64);
 	if (hvs_guest_stor_submit(ch, which, &cmd) == 0) {
 		s->used = true;
 		hvs_guest_flush(ch);
@@ -237,7 +238,7 @@ static void finish_all(struct hvs_loopback *lb, struct hvs_guest_channel *ch)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
-	struct hvs_loopback_config cfg = {HVS_LOOPBACK_CONFIG_INIT, .ram_bytes = 64u * 4096};
+	struct hvs_loopback_config cfg = {HVS_LOOPBACK_CONFIG_INIT, .ram_bytes = (size_t)64 * 4096};
 	struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT};
 	struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT, .type = HVS_DISK_OPTICAL,
 					   .serial = "fuzz", .ejected = ejected};
@@ -262,7 +263,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	memory = hvs_loopback_alloc_pages(lb, SLOTS * SLOT_BYTES / 4096, &memory_gpa);
 	EXPECT(memory);
-	race_start(memory, SLOTS * SLOT_BYTES);
+	race_start(memory, (size_t)SLOTS * SLOT_BYTES);
 	insert(drive, &media[0]);
 	for (unsigned i = 0; i < MAX_STEPS && input_more(&in); i++) {
 		step(drive, ch, &in);

@@ -45,6 +45,9 @@ struct hvs_filedisk {
 	uint32_t unmap_granularity;
 	uint32_t max_queues;
 	uint32_t info_flags; /* HVS_BLK_INFO_*, without READ_ONLY */
+	/* Without the page cache: how memory, and offset and length, must be aligned; otherwise 0. */
+	uint32_t direct_memory;
+	uint32_t direct_block;
 	atomic_bool read_only;
 	_Atomic uint64_t len; /* bytes, a multiple of block_size */
 
@@ -78,5 +81,28 @@ enum hvs_blk_status hvsi_filedisk_status(const struct hvs_blk_req *req, int err)
 /* Complete a request that an engine was given. */
 void hvsi_filedisk_finish(struct hvs_filedisk *disk, struct hvs_blk_req *req,
 			  enum hvs_blk_status status);
+
+/* ---- filedisk_bounce.c ------------------------------------------------------------------ */
+
+#define HVSI_BOUNCE_ALIGN 4096u
+#define HVSI_BOUNCE_BYTES (256u << 10)
+
+/* Can the kernel not use the memory of this request? */
+bool hvsi_filedisk_needs_bounce(const struct hvs_filedisk *disk, const struct hvs_blk_req *req);
+
+/* So many buffers, one behind the other; for free(). NULL: no memory. */
+void *hvsi_filedisk_alloc_bounce(unsigned count);
+
+/* How much of what follows `done` goes through a buffer at a time. */
+size_t hvsi_filedisk_bounce_len(const struct hvs_blk_req *req, uint64_t done);
+
+/* READ: from buf to the request's memory; WRITE: the other way. Returns bytes: less if its iov is
+ * too short. */
+size_t hvsi_filedisk_copy(const struct hvs_blk_req *req, uint64_t done, uint8_t *buf, size_t len);
+
+/* How much of req is done after an operation at `done` moved so many bytes: the next one must begin
+ * at a block. */
+uint64_t hvsi_filedisk_progress(const struct hvs_filedisk *disk, const struct hvs_blk_req *req,
+				uint64_t done, uint64_t bytes);
 
 #endif

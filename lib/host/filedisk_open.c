@@ -20,7 +20,8 @@
 #define DEFAULT_BLOCK_SIZE 512u
 #define MAX_PHYSICAL_BLOCK 65536u /* larger hints are about stripes, not blocks */
 #define MAX_QUEUES 1024u
-#define FLAGS (HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED | HVS_FILEDISK_THREADS)
+#define FLAGS                                                                                      \
+	(HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED | HVS_FILEDISK_THREADS | HVS_FILEDISK_DIRECT)
 /* Bytes of the file whose locks say how it is used; nothing is stored there for it. */
 #define LOCK_READERS 0
 #define LOCK_SHARERS 1
@@ -100,6 +101,9 @@ static int check_type(const struct stat *st, const char **why)
 	return fail(why, "not a regular file or block device", EINVAL);
 }
 
+static const char why_not_direct[] =
+	"the file system of this file can't bypass the page cache (direct I/O)";
+
 static int open_file(struct hvs_filedisk *disk, const struct hvs_filedisk_config *cfg,
 		     struct stat *st, const char **why)
 {
@@ -118,9 +122,13 @@ static int open_file(struct hvs_filedisk *disk, const struct hvs_filedisk_config
 	disk->block_device = S_ISBLK(st->st_mode);
 	if (disk->block_device && !(cfg->flags & (HVS_FILEDISK_READ_ONLY | HVS_FILEDISK_SHARED)))
 		flags |= O_EXCL;
+	if (cfg->flags & HVS_FILEDISK_DIRECT)
+		flags |= O_DIRECT;
 	disk->fd = open(cfg->path, flags);
 	if (disk->fd < 0) {
 		err = errno;
+		if (err == EINVAL && flags & O_DIRECT)
+			return fail(why, why_not_direct, ENOTSUP);
 		return fail(why, why_open(err, disk->opened_read_only, disk->block_device), err);
 	}
 	/* Somebody may have replaced it in between. */
@@ -231,6 +239,36 @@ static int measure(struct hvs_filedisk *disk, const struct stat *st, const char 
 			    "a raw disk image? (truncate -s %4096 rounds up)",
 			    EINVAL);
 	atomic_init(&disk->len, len);
+	return 0;
+}
+
+/* How direct I/O has to be aligned. Linux before 6.1 does not say; then a read tells. */
+static int find_alignment(struct hvs_filedisk *disk, const char **why)
+{
+	struct statx stx = {0};
+	void *buf;
+	ssize_t n;
+
+	disk->direct_memory = HVSI_BOUNCE_ALIGN;
+	disk->direct_block = disk->block_size;
+#ifdef STATX_DIOALIGN
+	if (statx(disk->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	    stx.stx_mask & STATX_DIOALIGN) {
+		if (!stx.stx_dio_mem_align || !stx.stx_dio_offset_align)
+			return fail(why, why_not_direct, ENOTSUP);
+		if (stx.stx_dio_mem_align < HVSI_BOUNCE_ALIGN)
+			disk->direct_memory = stx.stx_dio_mem_align;
+	}
+#endif
+	buf = aligned_alloc(HVSI_BOUNCE_ALIGN, HVSI_BOUNCE_ALIGN);
+	if (!buf)
+		return fail(why, "out of memory", ENOMEM);
+	/* The last block: it may be at a place where larger ones can't begin. */
+	n = pread(disk->fd, buf, disk->block_size, (off_t)(disk->len - disk->block_size));
+	free(buf);
+	if (n < 0 && errno == EINVAL)
+		return fail(why, "direct I/O to this file needs larger blocks: block_size 4096",
+			    EINVAL);
 	return 0;
 }
 
@@ -358,8 +396,11 @@ int hvs_filedisk_open(const struct hvs_filedisk_config *cfg_in, struct hvs_filed
 		err = measure(disk, &st, why);
 	if (!err) {
 		find_abilities(disk, &st);
-		err = open_engine(disk, &cfg, why);
+		if (cfg.flags & HVS_FILEDISK_DIRECT)
+			err = find_alignment(disk, why);
 	}
+	if (!err)
+		err = open_engine(disk, &cfg, why);
 	if (err) {
 		free_disk(disk);
 		return err;

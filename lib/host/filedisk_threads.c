@@ -22,7 +22,8 @@ struct worker {
 	struct hvsi_pool *pool;
 	pthread_t thread;
 	struct hvs_blk_req *doing;
-	bool cancelled; /* `doing` is wanted back */
+	bool cancelled;  /* `doing` is wanted back */
+	uint8_t *bounce; /* if the disk bypasses the page cache */
 };
 
 struct hvsi_pool {
@@ -63,22 +64,43 @@ static bool is_cancelled(struct worker *w)
 	return cancelled;
 }
 
+/* The same through the worker's buffer, for memory that is not aligned. */
+static ssize_t bounce(const struct worker *w, const struct hvs_blk_req *req, uint64_t done)
+{
+	struct hvsi_piece piece = {.iov = &piece.one, .count = 1, .offset = req->offset + done};
+	size_t len = hvsi_filedisk_bounce_len(req, done);
+	ssize_t n;
+
+	piece.one = (struct iovec){w->bounce, len};
+	if (req->op == HVS_BLK_WRITE && hvsi_filedisk_copy(req, done, w->bounce, len) < len)
+		return 0;
+	n = transfer(w->pool->disk->fd, req, &piece);
+	if (req->op == HVS_BLK_READ && n > 0 &&
+	    hvsi_filedisk_copy(req, done, w->bounce, (size_t)n) < (size_t)n)
+		return 0;
+	return n;
+}
+
 static enum hvs_blk_status do_transfer(struct worker *w, const struct hvs_blk_req *req)
 {
 	struct hvs_filedisk *disk = w->pool->disk;
+	const bool through = hvsi_filedisk_needs_bounce(disk, req);
 	struct hvsi_piece piece;
 	unsigned retries = 0;
 	uint64_t done = 0;
 
 	while (done < req->len) {
+		uint64_t before = done;
 		ssize_t n;
 
 		if (!hvsi_filedisk_piece(req, done, &piece))
 			return HVS_BLK_IO_ERROR;
-		n = transfer(disk->fd, req, &piece);
+		n = through ? bounce(w, req, done) : transfer(disk->fd, req, &piece);
 		if (n > 0) {
-			done += (uint64_t)n;
+			done = hvsi_filedisk_progress(disk, req, done, (uint64_t)n);
 			retries = 0;
+			if (done == before)
+				return HVS_BLK_IO_ERROR;
 		} else if (n == 0 || ++retries > MAX_RETRIES) {
 			/* No progress: a read behind the end of a file that somebody made shorter. */
 			return HVS_BLK_IO_ERROR;
@@ -225,6 +247,8 @@ static void stop(struct hvsi_pool *pool, unsigned workers)
 	pthread_mutex_unlock(&pool->mutex);
 	for (unsigned i = 0; i < workers; i++)
 		pthread_join(pool->workers[i].thread, NULL);
+	for (unsigned i = 0; i < THREADS; i++)
+		free(pool->workers[i].bounce);
 	pthread_cond_destroy(&pool->work);
 	pthread_mutex_destroy(&pool->mutex);
 	free(pool);
@@ -245,6 +269,13 @@ static unsigned start_workers(struct hvsi_pool *pool, int *err)
 		struct worker *w = &pool->workers[started];
 
 		w->pool = pool;
+		if (pool->disk->direct_memory) {
+			w->bounce = hvsi_filedisk_alloc_bounce(1);
+			if (!w->bounce) {
+				*err = ENOMEM;
+				break;
+			}
+		}
 		*err = pthread_create(&w->thread, NULL, run_worker, w);
 		if (!*err)
 			started++;
@@ -273,7 +304,8 @@ static int threads_open(struct hvs_filedisk *disk, const struct hvs_filedisk_con
 	started = start_workers(pool, &err);
 	if (err) {
 		stop(pool, started);
-		*why = "no threads can be started: raise the limit (ulimit -u)";
+		*why = err == ENOMEM ? "out of memory"
+				     : "no threads can be started: raise the limit (ulimit -u)";
 	}
 	return -err;
 }

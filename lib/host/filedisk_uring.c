@@ -28,6 +28,7 @@
 /* Answers of "try again" without any progress that one request may see before it has failed. */
 #define MAX_RETRIES 100u
 #define SUBMIT_RETRY_US 1000
+#define BOUNCES 16u /* buffers of a queue; more requests wait */
 
 struct hvsi_uring_queue {
 	/* Its descriptor is readable while completions wait. */
@@ -42,6 +43,8 @@ struct hvsi_uring_queue {
 	bool running;              /* inside run_queue() */
 	bool broken;               /* the kernel takes nothing any more */
 	bool cancel_queued;        /* the ring holds the SQE of a cancel, which has no request */
+	uint8_t *bounce;           /* BOUNCES buffers, if the disk bypasses the page cache */
+	uint32_t bounce_free;      /* a bit for each */
 	/* Requests above the depth, oldest first, linked through backend_priv. */
 	struct hvs_blk_req *first_waiting;
 	struct hvs_blk_req *last_waiting;
@@ -56,6 +59,7 @@ _Static_assert(sizeof(uintptr_t) >= sizeof(uint64_t), "backend_priv must hold a 
 #define STATE_RETRIES 0xffffu
 #define STATE_SYNC 0x10000u      /* zeros are written, now they are made durable */
 #define STATE_CANCELLED 0x20000u /* to be ended as soon as possible */
+#define STATE_BOUNCE_SHIFT 24u   /* above: number of its buffer, from 1 on */
 
 static uint64_t bytes_done(const struct hvs_blk_req *req)
 {
@@ -84,20 +88,50 @@ static struct hvsi_uring_queue *queue_of(const struct hvs_filedisk *disk,
 	return &disk->queues[req->queue];
 }
 
+/* NULL: it has none. */
+static uint8_t *bounce_of(const struct hvsi_uring_queue *q, const struct hvs_blk_req *req)
+{
+	uintptr_t number = state(req) >> STATE_BOUNCE_SHIFT;
+
+	return number ? q->bounce + (number - 1) * HVSI_BOUNCE_BYTES : NULL;
+}
+
 static void finish(struct hvsi_uring_queue *q, struct hvs_blk_req *req, enum hvs_blk_status status)
 {
+	uintptr_t number = state(req) >> STATE_BOUNCE_SHIFT;
+
+	if (number)
+		q->bounce_free |= 1u << (number - 1);
 	q->in_flight--;
 	hvsi_filedisk_finish(q->disk, req, status);
 }
 
 /* ---- submission ------------------------------------------------------------------------- */
 
-static void prepare_transfer(struct io_uring_sqe *sqe, int fd, const struct hvs_blk_req *req)
+static bool find_piece(const struct hvsi_uring_queue *q, const struct hvs_blk_req *req,
+		       struct hvsi_piece *piece)
+{
+	const uint64_t done = bytes_done(req);
+	uint8_t *bounce = bounce_of(q, req);
+	size_t len;
+
+	if (!bounce)
+		return hvsi_filedisk_piece(req, done, piece);
+	len = hvsi_filedisk_bounce_len(req, done);
+	piece->one = (struct iovec){bounce, len};
+	piece->iov = &piece->one;
+	piece->count = 1;
+	piece->offset = req->offset + done;
+	return req->op == HVS_BLK_READ || hvsi_filedisk_copy(req, done, bounce, len) == len;
+}
+
+static void prepare_transfer(const struct hvsi_uring_queue *q, struct io_uring_sqe *sqe, int fd,
+			     const struct hvs_blk_req *req)
 {
 	const bool write = req->op == HVS_BLK_WRITE;
 	struct hvsi_piece piece;
 
-	if (!hvsi_filedisk_piece(req, bytes_done(req), &piece)) {
+	if (!find_piece(q, req, &piece)) {
 		/* Too late to give the SQE back: let it do nothing and fail the request then. */
 		io_uring_prep_nop(sqe);
 		return;
@@ -123,7 +157,7 @@ static void start(struct hvsi_uring_queue *q, struct hvs_blk_req *req, unsigned 
 	/* There are more SQEs than requests may be in flight, and each has at most one. */
 	assert(sqe);
 	if (req->op == HVS_BLK_READ || req->op == HVS_BLK_WRITE)
-		prepare_transfer(sqe, fd, req);
+		prepare_transfer(q, sqe, fd, req);
 	else if (req->op == HVS_BLK_FLUSH || state(req) & STATE_SYNC)
 		io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
 	else
@@ -133,10 +167,22 @@ static void start(struct hvsi_uring_queue *q, struct hvs_blk_req *req, unsigned 
 	io_uring_sqe_set_data(sqe, req);
 }
 
+static bool has_room(const struct hvsi_uring_queue *q, const struct hvs_blk_req *req)
+{
+	return q->in_flight < q->depth &&
+	       (q->bounce_free || !hvsi_filedisk_needs_bounce(q->disk, req));
+}
+
 static void start_new(struct hvsi_uring_queue *q, struct hvs_blk_req *req)
 {
+	uintptr_t number = 0;
+
+	if (hvsi_filedisk_needs_bounce(q->disk, req)) {
+		number = (uintptr_t)__builtin_ctz(q->bounce_free) + 1;
+		q->bounce_free &= q->bounce_free - 1;
+	}
 	set_bytes_done(req, 0);
-	set_state(req, 0);
+	set_state(req, number << STATE_BOUNCE_SHIFT);
 	q->in_flight++;
 	start(q, req, 0);
 }
@@ -166,7 +212,7 @@ static void uring_submit(struct hvs_filedisk *disk, struct hvs_blk_req *req)
 
 	if (q->broken)
 		hvs_blk_complete(req, HVS_BLK_IO_ERROR);
-	else if (q->first_waiting || q->in_flight >= q->depth)
+	else if (q->first_waiting || !has_room(q, req))
 		wait_for_room(q, req); /* first come, first served */
 	else
 		start_new(q, req);
@@ -226,44 +272,58 @@ static void try_again(struct hvsi_uring_queue *q, struct hvs_blk_req *req)
 		start(q, req, IOSQE_ASYNC); /* where it can wait for what it needs */
 }
 
-/* One operation of req has ended: res is its byte count or a negative errno. */
-static void on_result(struct hvsi_uring_queue *q, struct hvs_blk_req *req, int res)
+/* Bytes were moved. False: without progress, as behind the end of a file that became shorter. */
+static bool moved(struct hvsi_uring_queue *q, struct hvs_blk_req *req, size_t bytes)
 {
-	const bool again = res == -EAGAIN || res == -EINTR;
+	const uint64_t before = bytes_done(req);
+	uint8_t *bounce = bounce_of(q, req);
+
+	if (bounce && req->op == HVS_BLK_READ &&
+	    hvsi_filedisk_copy(req, before, bounce, bytes) < bytes)
+		return false;
+	set_bytes_done(req, hvsi_filedisk_progress(q->disk, req, before, bytes));
+	return bytes_done(req) > before;
+}
+
+/* One operation of req was done. */
+static void on_success(struct hvsi_uring_queue *q, struct hvs_blk_req *req, size_t bytes)
+{
+	const bool transfer = req->op == HVS_BLK_READ || req->op == HVS_BLK_WRITE;
+	bool progress = true;
 	bool more;
 
-	if (state(req) & STATE_CANCELLED && (again || res == -ECANCELED)) {
-		finish(q, req, HVS_BLK_ABORTED);
-		return;
-	}
-	if (again) {
-		try_again(q, req);
-		return;
-	}
-	if (res < 0) {
-		finish(q, req, hvsi_filedisk_status(req, -res));
-		return;
-	}
-
 	set_state(req, state(req) & ~(uintptr_t)STATE_RETRIES);
-	if (req->op == HVS_BLK_READ || req->op == HVS_BLK_WRITE) {
-		set_bytes_done(req, bytes_done(req) + (unsigned)res);
-		more = bytes_done(req) < req->len;
+	if (transfer) {
+		progress = moved(q, req, bytes);
+		more = !progress || bytes_done(req) < req->len;
 	} else {
 		more = req->op == HVS_BLK_WRITE_ZEROES && req->flags & HVS_BLK_FUA &&
 		       !(state(req) & STATE_SYNC);
 		set_state(req, state(req) | STATE_SYNC);
-		res = 1;
 	}
 	if (!more)
 		finish(q, req, HVS_BLK_OK);
 	else if (state(req) & STATE_CANCELLED)
 		finish(q, req, HVS_BLK_ABORTED);
-	else if (res == 0 || q->broken)
-		/* No progress: a read behind the end of a file that somebody made shorter. */
+	else if (!progress || q->broken)
 		finish(q, req, HVS_BLK_IO_ERROR);
 	else
 		start(q, req, 0);
+}
+
+/* One operation of req has ended: res is its byte count or a negative errno. */
+static void on_result(struct hvsi_uring_queue *q, struct hvs_blk_req *req, int res)
+{
+	const bool again = res == -EAGAIN || res == -EINTR;
+
+	if (state(req) & STATE_CANCELLED && (again || res == -ECANCELED))
+		finish(q, req, HVS_BLK_ABORTED);
+	else if (again)
+		try_again(q, req);
+	else if (res < 0)
+		finish(q, req, hvsi_filedisk_status(req, -res));
+	else
+		on_success(q, req, (size_t)res);
 }
 
 /* Handle all completions that are there. Returns how many. */
@@ -288,7 +348,7 @@ static unsigned reap(struct hvsi_uring_queue *q)
 				on_result(q, done[i].req, done[i].res);
 		total += n;
 	}
-	while (q->first_waiting && q->in_flight < q->depth)
+	while (q->first_waiting && has_room(q, q->first_waiting))
 		start_new(q, take_waiting(q));
 	return total;
 }
@@ -438,10 +498,19 @@ static int make_events(struct hvsi_uring_queue *q)
 
 static int open_queue(struct hvsi_uring_queue *q, const char **why)
 {
-	int err = open_ring(q, why);
+	int err;
 
-	if (err)
+	if (q->disk->direct_memory) {
+		q->bounce = hvsi_filedisk_alloc_bounce(BOUNCES);
+		q->bounce_free = (1u << BOUNCES) - 1;
+		if (!q->bounce)
+			return fail(why, "out of memory", ENOMEM);
+	}
+	err = open_ring(q, why);
+	if (err) {
+		free(q->bounce);
 		return err;
+	}
 	/* Saves the kernel a look into the table of files; without it things go on as well. A block
 	 * device of a process that was killed would be claimed longer than its successor waits. */
 	q->registered =
@@ -449,6 +518,7 @@ static int open_queue(struct hvsi_uring_queue *q, const char **why)
 	err = make_events(q);
 	if (err) {
 		io_uring_queue_exit(&q->ring);
+		free(q->bounce);
 		return fail(why, "out of memory", -err);
 	}
 	return 0;
@@ -465,6 +535,7 @@ static void close_queues(struct hvs_filedisk *disk, uint32_t count)
 		if (q->registered)
 			io_uring_unregister_files(&q->ring);
 		io_uring_queue_exit(&q->ring);
+		free(q->bounce);
 	}
 	free(disk->queues);
 }

@@ -86,19 +86,27 @@ static bool is_over(const struct timespec *t)
 	return now.tv_sec > t->tv_sec || (now.tv_sec == t->tv_sec && now.tv_nsec >= t->tv_nsec);
 }
 
+static int try_lock_change(struct hvs_reservation_file *f)
+{
+	int err;
+
+	if (pthread_mutex_trylock(&f->lock))
+		return -EAGAIN;
+	err = set_lock(f, LOCK_CHANGE, F_WRLCK);
+	if (err)
+		pthread_mutex_unlock(&f->lock);
+	return err;
+}
+
 /* There is no lock on a file that waits only so long. */
 static int lock_change(struct hvs_reservation_file *f)
 {
-	const struct timespec until = deadline();
 	const struct timespec poll = {.tv_nsec = POLL_NS};
-	int err = pthread_mutex_clocklock(&f->lock, CLOCK_MONOTONIC, &until);
+	const struct timespec until = deadline();
+	int err;
 
-	if (err)
-		return -err;
-	while ((err = set_lock(f, LOCK_CHANGE, F_WRLCK)) == -EAGAIN && !is_over(&until))
+	while ((err = try_lock_change(f)) == -EAGAIN && !is_over(&until))
 		(void)nanosleep(&poll, NULL);
-	if (err)
-		pthread_mutex_unlock(&f->lock);
 	return err == -EAGAIN ? -ETIMEDOUT : err;
 }
 

@@ -109,6 +109,16 @@ static void report(uint8_t options, uint8_t opcode, uint16_t action, uint32_t le
 	(void)cdb_expect(&m, &mem, &c);
 }
 
+/* How often an entry is in a list; their order says nothing. */
+static unsigned times(const uint8_t *list, uint32_t len, const uint8_t *entry, uint32_t each)
+{
+	unsigned n = 0;
+
+	for (uint32_t at = 0; at < len; at += each)
+		n += memcmp(list + at, entry, each) == 0;
+	return n;
+}
+
 Test(report_opcodes, all_of_them)
 {
 	static const uint32_t flags[] = {0, ALL_FLAGS};
@@ -127,7 +137,6 @@ Test(report_opcodes, all_of_them)
 				mem.p,
 				((uint8_t[4]){0, 0, (uint8_t)((len - 4) >> 8), (uint8_t)(len - 4)}),
 				4);
-			len = 4;
 			for (size_t i = 0; i < SUPPORTED; i++) {
 				const struct supported *s = &supported[i];
 				uint8_t want[20] = {
@@ -137,8 +146,8 @@ Test(report_opcodes, all_of_them)
 
 				if ((s->needs & flags[f]) != s->needs)
 					continue;
-				cr_assert_arr_eq(mem.p + len, want, each, "%02x", s->opcode);
-				len += each;
+				cr_assert_eq(times(mem.p + 4, len - 4, want, each), 1, "%02x",
+					     s->opcode);
 			}
 			report(0, 0, 0, 4, 0, 4);
 			report(0, 0, 0, 0, 0, 0);

@@ -16,7 +16,7 @@
 #define PREVENTED_EMPTY 0x025302u
 #define CHANGED 0x062800u
 
-#define BLOCKS (DISK_BYTES / 2048) /* of a testdisk with memory: 0x200 */
+/* A testdisk with memory has 0x200 blocks. */
 
 struct world {
 	struct hvs_loopback *lb;
@@ -772,7 +772,7 @@ static void expect_end(struct world *w, uint64_t want, bool aborted)
 /* Whoever takes it out: the back end is let go of when it has given back what it had. */
 Test(media, back_end_is_in_use_until_its_last_read_has_ended)
 {
-	for (int by_guest = 0; by_guest < 2; by_guest++) {
+	for (unsigned by_guest = 0; by_guest < 2; by_guest++) {
 		struct testdisk *a = testdisk_new(0, 0);
 		struct testdisk *b = testdisk_new(0, 0);
 		struct world w;
@@ -795,7 +795,7 @@ Test(media, back_end_is_in_use_until_its_last_read_has_ended)
 		cr_assert_eq(w.done + w.ejected, 0);
 		testdisk_finish(a, 0, HVS_BLK_ABORTED);
 		expect_end(&w, 72, true);
-		cr_assert_eq(w.done, !by_guest);
+		cr_assert_eq(w.done, 1 - by_guest);
 		cr_assert_eq(w.ejected, by_guest);
 		testdisk_free(a);
 		cr_assert_eq(hvs_disk_insert(w.drive, &testdisk_ops, b), 0);

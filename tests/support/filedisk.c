@@ -195,6 +195,29 @@ unsigned io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cq
 	return n;
 }
 
+bool no_direct;
+bool large_blocks;
+
+int statx(int fd, const char *name, int flags, unsigned mask, struct statx *stx)
+{
+	int ret = REAL(statx)(fd, name, flags, mask, stx);
+
+	if (no_direct) {
+		stx->stx_mask |= STATX_DIOALIGN;
+		stx->stx_dio_mem_align = 0;
+	}
+	return ret;
+}
+
+ssize_t pread(int fd, void *buf, size_t len, off_t offset)
+{
+	if (large_blocks) {
+		errno = EINVAL;
+		return -1;
+	}
+	return REAL(pread)(fd, buf, len, offset);
+}
+
 bool (*before_preadv)(ssize_t *result);
 
 ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)

@@ -68,6 +68,9 @@ extern bool old_kernel;
 extern int submit_error;
 extern unsigned submit_failures;
 extern void (*spoil)(struct io_uring_cqe *cqe);
+/* What direct I/O there is: statx() says none, pread() wants larger blocks. */
+extern bool no_direct;
+extern bool large_blocks;
 /* Before preadv(), on a thread of the pool; *result is what it returns when this is false. */
 extern bool (*before_preadv)(ssize_t *result);
 

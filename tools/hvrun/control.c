@@ -46,14 +46,19 @@ struct control {
 
 static void client_free(struct client *client)
 {
+	bufferevent_free(client->socket);
+	free(client);
+}
+
+static void client_leave(struct client *client)
+{
 	struct client **p = &client->control->clients;
 
 	while (*p != client)
 		p = &(*p)->next;
 	*p = client->next;
 	client->control->client_count--;
-	bufferevent_free(client->socket);
-	free(client);
+	client_free(client);
 }
 
 static void send_line(struct client *client, struct json_object *line)
@@ -206,6 +211,33 @@ static enum outcome disk_read_only(struct call *call, struct json_object *result
 					   call->why));
 }
 
+/* A missing one is no limit. */
+static bool rate_argument(const struct call *call, const char *name, uint64_t *rate)
+{
+	struct json_object *value;
+
+	*rate = 0;
+	if (!json_object_object_get_ex(call->arguments, name, &value))
+		return true;
+	if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0)
+		return false;
+	*rate = (uint64_t)json_object_get_int64(value);
+	return true;
+}
+
+static enum outcome disk_limit(struct call *call, struct json_object *result)
+{
+	const char *id = string_argument(call, "disk");
+	uint64_t iops;
+	uint64_t bps;
+
+	(void)result;
+	if (!id || !rate_argument(call, "iops", &iops) || !rate_argument(call, "bps", &bps))
+		return wrong_argument(call,
+				      "'disk' (an id) is needed; 'iops' and 'bps' are numbers");
+	return outcome(disks_set_limits(call->control->disks, id, iops, bps, call->why));
+}
+
 static enum outcome medium_insert(struct call *call, struct json_object *result)
 {
 	const char *id = string_argument(call, "disk");
@@ -273,6 +305,7 @@ static const struct {
 	{"disk-remove", disk_remove},
 	{"disk-resize", disk_resize},
 	{"disk-read-only", disk_read_only},
+	{"disk-limit", disk_limit},
 	{"disk-fault", disk_fault},
 	{"medium-insert", medium_insert},
 	{"medium-eject", medium_eject},
@@ -359,7 +392,7 @@ static void leave_if_served(struct bufferevent *socket, void *arg)
 	struct client *client = arg;
 
 	if (client->eof && !client->pending && !evbuffer_get_length(bufferevent_get_output(socket)))
-		client_free(client);
+		client_leave(client);
 }
 
 static void on_client_event(struct bufferevent *socket, short what, void *arg)
@@ -367,7 +400,7 @@ static void on_client_event(struct bufferevent *socket, short what, void *arg)
 	struct client *client = arg;
 
 	if (what & BEV_EVENT_ERROR) {
-		client_free(client);
+		client_leave(client);
 	} else if (what & BEV_EVENT_EOF) {
 		client->eof = true;
 		leave_if_served(socket, client);
@@ -431,10 +464,11 @@ static int listen_on(struct control *control, const char *path)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	mode_t mask;
 	int err;
+	size_t len = strlen(path) + 1;
 
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (len > sizeof(address.sun_path))
 		return report(HVRUN_USAGE, "--control %s: the path is too long", path);
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, len);
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (control->fd < 0)
 		return report(HVRUN_VMM_ERROR, "cannot make a socket: %s", strerror(errno));
@@ -445,7 +479,7 @@ static int listen_on(struct control *control, const char *path)
 	umask(mask);
 	if (err)
 		return report(HVRUN_USAGE, "--control %s: %s", path, strerror(errno));
-	strcpy(control->path, path);
+	memcpy(control->path, path, len);
 	return 0;
 }
 
@@ -474,8 +508,12 @@ void control_destroy(struct control *control)
 {
 	if (!control)
 		return;
-	while (control->clients)
-		client_free(control->clients);
+	while (control->clients) {
+		struct client *client = control->clients;
+
+		control->clients = client->next;
+		client_free(client);
+	}
 	if (control->listen_event)
 		event_free(control->listen_event);
 	if (control->fd >= 0)

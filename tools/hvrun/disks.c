@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <hvstack/host/fault.h>
 #include <hvstack/host/filedisk.h>
+#include <hvstack/host/limit.h>
 #include <hvstack/host/nbddisk.h>
 #include <hvstack/host/reservation.h>
 #include <hvstack/storage.h>
@@ -15,9 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <uuid/uuid.h>
 
-#define MAX_LAYERS 3u
+#define MAX_LAYERS 3u /* back end, faults, limit */
 #define MAX_QUEUES 17u
 
 /* Fixed: guests name disks by the controller, too. The last byte is its number. */
@@ -42,6 +44,7 @@ struct disk {
 	struct hvs_disk *handle;
 	struct hvs_filedisk *filedisk;             /* the lowest layer if it is one */
 	struct hvs_fault *fault;                   /* a layer, if wanted */
+	struct hvs_limit *limit;                   /* the same */
 	struct hvs_reservation_file *reservations; /* of a shared disk */
 	struct layer layer[MAX_LAYERS];
 	unsigned layer_count;
@@ -106,6 +109,10 @@ static bool open_file(struct disk *d, char *why)
 	uint32_t base_count = all_bases(d->disks, bases);
 	const char *reason;
 
+	uint32_t how = (o->shared ? HVS_FILEDISK_SHARED : 0) |
+		       (o->direct ? HVS_FILEDISK_DIRECT : 0) |
+		       (o->threads ? HVS_FILEDISK_THREADS : 0);
+
 	/* hvstack { */
 	const struct hvs_filedisk_config cfg = {
 		HVS_FILEDISK_CONFIG_INIT,
@@ -113,8 +120,7 @@ static bool open_file(struct disk *d, char *why)
 		.block_size = o->block_size,
 		.bases = bases,
 		.base_count = base_count,
-		.flags = (o->read_only ? HVS_FILEDISK_READ_ONLY : 0) |
-			 (o->shared ? HVS_FILEDISK_SHARED : 0)};
+		.flags = how | (o->read_only ? HVS_FILEDISK_READ_ONLY : 0)};
 
 	if (hvs_filedisk_open(&cfg, &d->filedisk, &reason) < 0) {
 		/* } hvstack */
@@ -200,6 +206,32 @@ static bool add_faults(struct disk *d, char *why)
 	return hvs_fault_parse(d->fault, d->option.fault, why, DISKS_WHY) == 0;
 }
 
+static void close_limit(void *limit)
+{
+	hvs_limit_destroy(limit);
+}
+
+static bool add_limit(struct disk *d, char *why)
+{
+	struct hvs_limit_config cfg = {HVS_LIMIT_CONFIG_INIT,
+				       .rates = {.requests_per_s = d->option.iops,
+						 .bytes_per_s = d->option.bytes_per_sec}};
+	struct event_base *bases[MAX_QUEUES];
+	int err;
+
+	if (!d->layer_count || (!d->option.iops && !d->option.bytes_per_sec))
+		return true;
+	cfg.ops = d->layer[d->layer_count - 1].ops;
+	cfg.disk = d->layer[d->layer_count - 1].disk;
+	cfg.base_count = all_bases(d->disks, bases);
+	cfg.bases = bases;
+	err = hvs_limit_create(&cfg, &d->limit);
+	if (err)
+		return fail(why, "cannot limit the disk", err);
+	push(d, &hvs_limit_ops, d->limit, close_limit);
+	return true;
+}
+
 /* Guests that share a disk find each other's reservations beside it. */
 static bool open_reservations(struct disk *d, char *why)
 {
@@ -228,6 +260,7 @@ static void close_layers(struct disk *d)
 	}
 	d->filedisk = NULL;
 	d->fault = NULL;
+	d->limit = NULL;
 }
 
 static void disk_free(struct disk *d)
@@ -494,7 +527,8 @@ bool disks_add(struct disks *disks, const struct disk_option *option, const char
 	if (!d)
 		return fail(why, "cannot add the disk", -ENOMEM);
 	if (!check(&d->option, why) || !choose_place(disks, &d->option, why) ||
-	    !open_back_end(d, why) || !add_faults(d, why) || !open_reservations(d, why) ||
+	    !open_back_end(d, why) || !add_faults(d, why) || !add_limit(d, why) ||
+	    !open_reservations(d, why) ||
 	    !(d->option.ide >= 0 ? make_ide_controller(d, why)
 				 : make_controller(disks, d->option.controller, why)) ||
 	    !attach(d, why)) {
@@ -560,6 +594,7 @@ static bool refresh(struct disk *d, char *why)
 bool disks_resize(struct disks *disks, const char *id, uint64_t bytes, char *why)
 {
 	struct disk *d = find_present(disks, id, why);
+	struct stat st;
 	int err;
 
 	if (!d)
@@ -568,6 +603,8 @@ bool disks_resize(struct disks *disks, const char *id, uint64_t bytes, char *why
 		snprintf(why, DISKS_WHY, "only a raw image can be given another size here");
 		return false;
 	}
+	if (!bytes && d->filedisk && stat(d->option.file, &st) == 0 && S_ISREG(st.st_mode))
+		bytes = (uint64_t)st.st_size;
 	err = bytes ? hvs_filedisk_resize(d->filedisk, bytes) : 0;
 	return err ? fail(why, "cannot change the size of the file", err) : refresh(d, why);
 }
@@ -615,7 +652,7 @@ bool disks_insert(struct disks *disks, const char *id, const char *file, char *w
 	d->option.file = strdup(file);
 	if (!d->option.file)
 		return fail(why, file, -ENOMEM);
-	if (!open_back_end(d, why) || !add_faults(d, why)) {
+	if (!open_back_end(d, why) || !add_faults(d, why) || !add_limit(d, why)) {
 		close_medium(d);
 		return false;
 	}
@@ -648,6 +685,23 @@ bool disks_eject(struct disks *disks, const char *id, bool force, void (*out)(vo
 	snprintf(why, DISKS_WHY,
 		 "the guest has locked '%s', and was asked to eject: 'force' does not wait", id);
 	return false;
+}
+
+bool disks_set_limits(struct disks *disks, const char *id, uint64_t iops, uint64_t bytes_per_sec,
+		      char *why)
+{
+	const struct hvs_limit_rates rates = {.requests_per_s = iops, .bytes_per_s = bytes_per_sec};
+	struct disk *d = find_present(disks, id, why);
+	int err;
+
+	if (!d)
+		return false;
+	if (!d->limit) {
+		snprintf(why, DISKS_WHY, "'%s' was added without iops= or bps=", id);
+		return false;
+	}
+	err = hvs_limit_set(d->limit, &rates);
+	return err ? fail(why, "cannot set these limits", err) : true;
 }
 
 bool disks_set_faults(struct disks *disks, const char *id, const char *rules, char *why)

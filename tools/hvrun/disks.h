@@ -50,6 +50,9 @@ bool disks_remove(struct disks *disks, const char *id, void (*gone)(void *arg), 
 
 /* The file becomes that long. 0: somebody else has changed its length, and the guest is told. */
 bool disks_resize(struct disks *disks, const char *id, uint64_t bytes, char *why);
+/* Other limits than before; 0: none. Only of a disk that has some. */
+bool disks_set_limits(struct disks *disks, const char *id, uint64_t iops, uint64_t bytes_per_sec,
+		      char *why);
 /* Other rules than before, as hvs_fault_parse() has them; "": none. Only of a disk that has some. */
 bool disks_set_faults(struct disks *disks, const char *id, const char *rules, char *why);
 bool disks_set_read_only(struct disks *disks, const char *id, bool read_only, char *why);

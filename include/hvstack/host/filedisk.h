@@ -32,6 +32,9 @@ struct hvs_filedisk;
 #define HVS_FILEDISK_SHARED 0x2u
 /* Without io_uring, even if it is there. */
 #define HVS_FILEDISK_THREADS 0x4u
+/* Past the host's page cache (O_DIRECT). Memory that is not aligned as the file needs it is copied
+ * through up to 4 MiB of memory for each queue. */
+#define HVS_FILEDISK_DIRECT 0x8u
 
 struct hvs_filedisk_config {
 	uint32_t size;
@@ -67,9 +70,10 @@ extern HVS_API const struct hvs_blk_ops hvs_filedisk_ops;
  * why  when not NULL: set to a static string that says what is wrong, on failure; on success to
  *      NULL, or to what is wrong with io_uring if it had to do without
  *
- * 0, -EINVAL (cfg; not a file or block device; empty; size not a multiple of block_size), -EBUSY
- * (locked by somebody else, or mounted), -ENOTSUP (unknown members or flags set), -ENOMEM, or the
- * errno of stat(), open(), fcntl(), io_uring_setup() or pthread_create().
+ * 0, -EINVAL (cfg; not a file or block device; empty; size not a multiple of block_size; blocks too
+ * small for direct I/O), -EBUSY (locked by somebody else, or mounted), -ENOTSUP (unknown members or
+ * flags set; no direct I/O here), -ENOMEM, or the errno of stat(), open(), fcntl(),
+ * io_uring_setup() or pthread_create().
  */
 HVS_API HVS_NODISCARD int hvs_filedisk_open(const struct hvs_filedisk_config *cfg,
 					    struct hvs_filedisk **out, const char **why);

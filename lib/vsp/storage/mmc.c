@@ -4,13 +4,15 @@
  * is one session with one data track. The drive knows no command that writes: those are invalid
  * operation codes, as its profile has it.
  */
-#include "vsp/storage/commands.h"
 #include "vsp/storage/mmc.h"
+#include "vsp/storage/commands.h"
 
 #include <string.h>
 
 #define DATA_TRACK 0x14 /* ADR 1, control 4 */
 #define LEAD_OUT 0xaa
+#define FRAMES_PER_SECOND 75u
+#define FRAMES_PER_MINUTE 4500u
 
 /* ---- READ TOC/PMA/ATIP ----------------------------------------------------------------------- */
 
@@ -19,15 +21,15 @@ static void put_msf(uint8_t to[3], uint64_t lba)
 {
 	uint64_t frames = lba + 150;
 
-	if (frames >= 75 * 60 * 256) {
+	if (frames / FRAMES_PER_MINUTE > 255) {
 		to[0] = 255;
 		to[1] = 59;
 		to[2] = 74;
 		return;
 	}
-	to[0] = (uint8_t)(frames / (75 * 60));
-	to[1] = (uint8_t)(frames / 75 % 60);
-	to[2] = (uint8_t)(frames % 75);
+	to[0] = (uint8_t)(frames / FRAMES_PER_MINUTE);
+	to[1] = (uint8_t)(frames / FRAMES_PER_SECOND % 60);
+	to[2] = (uint8_t)(frames % FRAMES_PER_SECOND);
 }
 
 static uint32_t put_track(uint8_t *to, uint8_t track, uint64_t lba, bool msf)

@@ -207,6 +207,11 @@ def program(source):
     return final
 
 
+def lab_programs():
+    """{name: Path} of what every machine needs."""
+    return {name: program(f"nested/{name}.c") for name in ("keep-kvm", "control")}
+
+
 def programs(names):
     """{name: Path} of what scenarios name: C files and scripts of tests/e2e, programs of TOOLS."""
     found = {}

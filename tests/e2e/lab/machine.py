@@ -81,7 +81,7 @@ class Here:
 
     def program(self, job, name):
         """Where one of the job's programs is, or the lab's."""
-        return str(job.programs.get(name) or images.program(f"nested/{name}.c"))
+        return str({**images.lab_programs(), **job.programs}[name])
 
     def guest_files(self, kernel):
         return str(kernel.image), str(images.guest_initrd(kernel))
@@ -187,8 +187,7 @@ class Nested:
 
     def _command(self):
         opt = self._options
-        programs = {"hvrun": Path(opt.hvrun), "keep-kvm": images.program("nested/keep-kvm.c")}
-        programs["control"] = images.program("nested/control.c")
+        programs = {"hvrun": Path(opt.hvrun), **images.lab_programs()}
         for job in self._jobs:
             programs.update(job.programs)
         guests = {}

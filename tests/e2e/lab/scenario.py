@@ -219,13 +219,17 @@ class Lab:
             raise LabError(f"'{command}' failed there ({status}): {(err or out).strip()}")
         return out
 
-    def control(self, command, **arguments):
-        """A command for the running hvrun; it has to succeed. Returns what it returns."""
+    def try_control(self, command, **arguments):
+        """A command for the running hvrun; returns its answer, with "return" or "error"."""
         request = json.dumps({"execute": command, "arguments": arguments})
-        answer = json.loads(self.shell(shlex.join([self.program("control"), "control", request])))
-        self._write_log(f"-- {request}: {json.dumps(answer)}\n")
-        if "error" in answer:
-            raise Failed(f"{request}: {answer['error']}")
+        answer = self.shell(shlex.join([self.program("control"), "control", request]))
+        self._write_log(f"-- {request}: {answer}")
+        return json.loads(answer)
+
+    def control(self, command, **arguments):
+        """A command that has to succeed. Returns what it returns."""
+        answer = self.try_control(command, **arguments)
+        self.check("return" in answer, f"{command}: {answer}")
         return answer["return"]
 
     def program(self, name):

@@ -1,5 +1,7 @@
 """The guest boots from a VHDX that qemu-img made of the root disk; the image stays sound."""
 
+import shlex
+
 PROGRAMS = ["qemu-img", "qemu-nbd"]
 
 WRITE = r"""
@@ -31,7 +33,7 @@ def run(lab):
     lab.fact("info", lab.shell(f"{image} info root.vhdx").splitlines())
 
     _, initrd = lab.machine.guest_files(lab.kernel)
-    command = " ".join(lab.hvrun(initrd=initrd, disks=["root.vhdx"]))
+    command = shlex.join(lab.hvrun(initrd=initrd, disks=["root.vhdx"]))
     status, _, err = lab.machine.run(f"mkdir -p /tmp/none && PATH=/tmp/none {command}")
     lab.fact("without_qemu_nbd", err.strip())
     lab.check(status == 2, f"without qemu-nbd: exit status {status}")
