@@ -19,10 +19,14 @@ sg_of()
 	ls -d "/sys/block/${1##*/}/device/scsi_generic/"* | sed 's|.*/|/dev/|'
 }
 
+# warnings: what the kernel warns of, but for commands that ended with sense data or found no disk:
+# the disk's driver notes each of them.
+warnings() { dmesg -r | grep -E '^<[0-4]>' | grep -v 'hv_storvsc.* tag#'; }
+
 # complaints: what the kernel says against the disks or VMBus; fails if it says nothing.
 complaints()
 {
-	dmesg -r | grep -E '^<[0-4]>' |
+	warnings |
 		grep -iE 'hv_|vmbus|storvsc|scsi|sd [0-9]|sr [0-9]|I/O error|EXT4-fs|blocked for|BUG|WARNING'
 }
 

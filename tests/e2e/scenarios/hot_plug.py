@@ -52,9 +52,7 @@ while [ "$(cat passes)" = "$passes" ] && [ ! -e broken ]; do sleep 0.1; done
 touch stop
 wait
 [ ! -e broken ] || fail "I/O on the other disk failed"
-# Its driver reports each command that found no disk.
-dmesg -r | grep -E '^<[0-4]>' | grep -v 'srb 0x20 ' |
-	grep -iE 'hv_|vmbus|blocked for|BUG|WARNING|Call Trace' &&
+warnings | grep -iE 'hv_|vmbus|blocked for|BUG|WARNING|Call Trace' &&
 	fail "see above"
 echo "$(cat passes) passes over the disk that stays"
 exit 0

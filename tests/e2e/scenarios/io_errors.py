@@ -123,7 +123,7 @@ until_works read_at 00
 HANG_FOR_GOOD
 others_go_on
 dmesg | grep -E 'Sense Key|Add. Sense|critical' | sed 's/.*\] *//' | sort | uniq -c
-dmesg -r | grep -E '^<[0-4]>' | grep -iE 'hv_vmbus|BUG|WARNING|Call Trace' && fail "see above"
+warnings | grep -iE 'hv_vmbus|BUG|WARNING|Call Trace' && fail "see above"
 echo "all done"
 exit 0
 """

@@ -54,7 +54,7 @@ look three
 umount /mnt
 sg_start --eject /dev/sr0 || fail "sg_start --eject"
 sg_turs /dev/sr0 > /tmp/said 2>&1 && fail "ready without a medium"
-dmesg -r | grep -E '^<[0-4]>' | grep -iE 'hv_|vmbus|blocked for|BUG|WARNING' && fail "see above"
+warnings | grep -iE 'hv_|vmbus|blocked for|BUG|WARNING' && fail "see above"
 echo "all done"
 exit 0
 """

@@ -59,7 +59,7 @@ sg_read_behind=$(sg_dd if=$disk of=/dev/null bs=512 skip=262144 count=1 blk_sgio
 e2fsck -fp $disk > /tmp/said 2>&1 || fail "e2fsck: $(cat /tmp/said)"
 mount $disk /mnt && sha256sum -c --status /tmp/sum || fail "the data are not what they were"
 umount /mnt
-dmesg -r | grep -E '^<[0-4]>' | grep -iE 'hv_|vmbus|EXT4-fs.*error|blocked for|BUG|WARNING' &&
+warnings | grep -iE 'hv_|vmbus|EXT4-fs.*error|blocked for|BUG|WARNING' &&
 	fail "see above"
 echo "all done"
 exit 0
