@@ -207,6 +207,34 @@ Test(guestmem, finds_every_page_whatever_order_they_came_in)
 	hvs_mem_destroy(mem);
 }
 
+Test(guestmem, the_address_of_a_byte_is_found_from_ours)
+{
+	struct hvs_mem *mem = make();
+	uint64_t len = 1;
+
+	cr_assert_eq(hvsi_mem_gpa(mem, ram, &len), 0);
+	cr_assert_eq(len, 0, "nothing is RAM");
+	/* Neighbours here, far apart for the guest, and not in order. */
+	cr_assert_eq(hvs_mem_add(mem, 0x90000, 2 * HVSI_PAGE, ram, HVS_RDWR), 0);
+	cr_assert_eq(hvs_mem_add(mem, 0x10000, 3 * HVSI_PAGE, ram + 2 * HVSI_PAGE, HVS_READ), 0);
+	len = 100;
+	cr_assert_eq(hvsi_mem_gpa(mem, ram, &len), 0x90000);
+	cr_assert_eq(len, 100);
+	len = UINT64_MAX;
+	cr_assert_eq(hvsi_mem_gpa(mem, ram + 5, &len), 0x90005);
+	cr_assert_eq(len, 2 * HVSI_PAGE - 5, "as far as the region goes");
+	len = 2;
+	cr_assert_eq(hvsi_mem_gpa(mem, ram + 2 * HVSI_PAGE - 1, &len), 0x90000 + 2 * HVSI_PAGE - 1);
+	cr_assert_eq(len, 1);
+	len = 2;
+	cr_assert_eq(hvsi_mem_gpa(mem, ram + 2 * HVSI_PAGE, &len), 0x10000);
+	cr_assert_eq(len, 2);
+	len = 1;
+	cr_assert_eq(hvsi_mem_gpa(mem, ram + 5 * HVSI_PAGE, &len), 0);
+	cr_assert_eq(len, 0);
+	hvs_mem_destroy(mem);
+}
+
 Test(guestmem, without_memory_nothing_changes)
 {
 	struct test_alloc t = {.fail_at = 0};
