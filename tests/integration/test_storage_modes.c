@@ -95,8 +95,8 @@ static const struct supported supported[] = {
 };
 #define SUPPORTED (sizeof(supported) / sizeof(supported[0]))
 
-static void report(uint8_t options, uint8_t opcode, uint16_t action, uint32_t len, uint32_t sense,
-		   uint32_t transferred)
+static struct hvs_guest_scsi_result report(uint8_t options, uint8_t opcode, uint16_t action,
+					   uint32_t len, uint32_t sense, uint32_t transferred)
 {
 	const struct cdb_case c = {"report supported operation codes",
 				   {0xa3, 0x0c, options, opcode, (uint8_t)(action >> 8),
@@ -106,7 +106,7 @@ static void report(uint8_t options, uint8_t opcode, uint16_t action, uint32_t le
 				   CDB_GOOD(transferred)};
 
 	memset(mem.p, 0xee, 4096);
-	(void)cdb_expect(&m, &mem, &c);
+	return cdb_expect(&m, &mem, &c);
 }
 
 /* How often an entry is in a list; their order says nothing. */
@@ -132,7 +132,7 @@ Test(report_opcodes, all_of_them)
 			for (size_t i = 0; i < SUPPORTED; i++)
 				if ((supported[i].needs & flags[f]) == supported[i].needs)
 					len += each;
-			report(timeouts ? 0x80 : 0, 0, 0, 4096, 0, len);
+			(void)report(timeouts ? 0x80 : 0, 0, 0, 4096, 0, len);
 			cr_assert_arr_eq(
 				mem.p,
 				((uint8_t[4]){0, 0, (uint8_t)((len - 4) >> 8), (uint8_t)(len - 4)}),
@@ -149,8 +149,8 @@ Test(report_opcodes, all_of_them)
 				cr_assert_eq(times(mem.p + 4, len - 4, want, each), 1, "%02x",
 					     s->opcode);
 			}
-			report(0, 0, 0, 4, 0, 4);
-			report(0, 0, 0, 0, 0, 0);
+			(void)report(0, 0, 0, 4, 0, 4);
+			(void)report(0, 0, 0, 0, 0, 0);
 		}
 		down();
 	}
@@ -158,6 +158,8 @@ Test(report_opcodes, all_of_them)
 
 Test(report_opcodes, one_and_what_its_cdb_has)
 {
+	struct hvs_guest_scsi_result r;
+
 	up(ALL_FLAGS);
 	for (size_t i = 0; i < SUPPORTED; i++) {
 		const struct supported *s = &supported[i];
@@ -166,20 +168,22 @@ Test(report_opcodes, one_and_what_its_cdb_has)
 			uint8_t action = s->action == NONE ? 0 : s->action;
 			bool refused = options == (s->action == NONE ? 2 : 1);
 
-			report(options, s->opcode, action, 255, refused ? SENSE_FIELD : 0,
-			       refused ? 0 : 4u + s->len);
+			(void)report(options, s->opcode, action, 255, refused ? SENSE_FIELD : 0,
+				     refused ? 0 : 4u + s->len);
 			if (refused)
 				continue;
 			cr_assert_arr_eq(mem.p, ((uint8_t[4]){0, 3, 0, s->len}), 4);
 			cr_assert_arr_eq(mem.p + 4, s->usage, s->len, "%02x/%02x", s->opcode,
 					 s->action);
-			report(0x80 | options, s->opcode, action, 255, 0, 16u + s->len);
+			(void)report(0x80 | options, s->opcode, action, 255, 0, 16u + s->len);
 			cr_assert_arr_eq(mem.p, ((uint8_t[4]){0, 0x83, 0, s->len}), 4);
 			cr_assert_arr_eq(mem.p + 4 + s->len, ((uint8_t[12]){0, 10}), 12);
 		}
 	}
-	report(4, 0, 0, 255, SENSE_FIELD, 0);
-	report(7, 0, 0, 255, SENSE_FIELD, 0);
+	r = report(4, 0, 0, 255, SENSE_FIELD, 0);
+	/* Byte 2 of the CDB is wrong, not the command. */
+	cr_assert_arr_eq(r.sense + 15, ((uint8_t[3]){0xc0, 0, 2}), 3);
+	(void)report(7, 0, 0, 255, SENSE_FIELD, 0);
 	down();
 }
 
@@ -195,9 +199,9 @@ Test(report_opcodes, one_that_there_is_not)
 
 	up(0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		report(cases[i].options, cases[i].opcode, cases[i].action, 255, 0, 4);
+		(void)report(cases[i].options, cases[i].opcode, cases[i].action, 255, 0, 4);
 		cr_assert_arr_eq(mem.p, ((uint8_t[4]){0, 1}), 4, "case %zu", i);
-		report(0x80 | cases[i].options, cases[i].opcode, cases[i].action, 255, 0, 4);
+		(void)report(0x80 | cases[i].options, cases[i].opcode, cases[i].action, 255, 0, 4);
 		cr_assert_arr_eq(mem.p, ((uint8_t[4]){0, 1}), 4, "case %zu", i);
 	}
 	down();

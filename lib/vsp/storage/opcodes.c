@@ -107,7 +107,7 @@ enum hvsi_scsi_state hvsi_scsi_report_opcodes(const struct hvsi_scsi_cmd *cmd,
 	}
 	/* 1: one without service actions, 2: one with them, 3: either */
 	if (options > 3 || (options == 1 && has_actions) || (options == 2 && found && !has_actions))
-		return hvsi_scsi_invalid(cmd->req, HVSI_SENSE_INVALID_FIELD);
+		return hvsi_scsi_invalid_cdb(cmd->req, 2);
 	return report_one(cmd, found, timeouts, alloc_len);
 }
 

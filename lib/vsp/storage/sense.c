@@ -47,6 +47,14 @@ enum hvsi_scsi_state hvsi_scsi_invalid(struct hvsi_stor_request *req, uint32_t s
 	return fail(req, HVSI_SRB_INVALID_REQUEST, sense);
 }
 
+enum hvsi_scsi_state hvsi_scsi_invalid_cdb(struct hvsi_stor_request *req, uint8_t byte)
+{
+	(void)hvsi_scsi_invalid(req, HVSI_SENSE_INVALID_FIELD);
+	req->result.sense[15] = 0xc0; /* SKSV, C/D: a byte of the CDB */
+	hvsi_put_be16(req->result.sense + 16, byte);
+	return HVSI_SCSI_DONE;
+}
+
 enum hvsi_scsi_state hvsi_scsi_check_info(struct hvsi_stor_request *req, uint32_t sense,
 					  uint64_t information)
 {

@@ -429,6 +429,9 @@ enum hvsi_scsi_state hvsi_scsi_good(struct hvsi_stor_request *req, uint32_t tran
 enum hvsi_scsi_state hvsi_scsi_check(struct hvsi_stor_request *req, uint32_t sense);
 enum hvsi_scsi_state hvsi_scsi_invalid(struct hvsi_stor_request *req, uint32_t sense);
 enum hvsi_scsi_state hvsi_scsi_conflict(struct hvsi_stor_request *req);
+/* HVSI_SENSE_INVALID_FIELD, and in which byte of the CDB it is: where drivers take it otherwise for
+ * a command that does not exist. */
+enum hvsi_scsi_state hvsi_scsi_invalid_cdb(struct hvsi_stor_request *req, uint8_t byte);
 /* With a valid INFORMATION field, if it can hold the value. */
 enum hvsi_scsi_state hvsi_scsi_check_info(struct hvsi_stor_request *req, uint32_t sense,
 					  uint64_t information);
