@@ -105,9 +105,52 @@ static int read_many(struct machine *m, struct testdisk *d, uint64_t gpa)
 	return result;
 }
 
+/* Commands that need memory of their own. Any of them may fail for want of it. */
+static int look_and_change(struct machine *m, uint64_t gpa)
+{
+	static const struct {
+		uint8_t cdb[16];
+		uint8_t cdb_len;
+		uint8_t direction;
+		uint32_t len;
+	} cases[] = {
+		{{0x2f, 0x02, [8] = 2}, 10, HVS_GUEST_STOR_OUT, 1024}, /* VERIFY */
+		{{0x2e, 0x00, [8] = 2}, 10, HVS_GUEST_STOR_OUT, 1024}, /* WRITE AND VERIFY */
+		{{0x89, [13] = 1}, 16, HVS_GUEST_STOR_OUT, 1024},      /* COMPARE AND WRITE */
+		{{0x8b, [13] = 2}, 16, HVS_GUEST_STOR_OUT, 1024},      /* ORWRITE */
+		{{0x41, [8] = 9}, 10, HVS_GUEST_STOR_OUT, 512},        /* WRITE SAME */
+		{{0x42, [8] = 24}, 10, HVS_GUEST_STOR_OUT, 24},        /* UNMAP */
+		{{0x9e, 0x12, [13] = 24}, 16, HVS_GUEST_STOR_IN, 24},  /* GET LBA STATUS */
+		{{0xa3, 0x0c, [8] = 4},
+		 12,
+		 HVS_GUEST_STOR_IN,
+		 1024}, /* SUPPORTED OPERATION CODES */
+	};
+	int result = 0;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct hvs_guest_scsi cmd = {.cdb_len = cases[i].cdb_len,
+					     .direction = cases[i].direction,
+					     .buffer = {.gpa = gpa, .len = cases[i].len}};
+		struct hvs_guest_scsi_result r;
+		int err;
+
+		memcpy(cmd.cdb, cases[i].cdb, sizeof(cmd.cdb));
+		err = hvs_guest_stor_execute(m->ch, &cmd, &r);
+		if (err)
+			return err;
+		if (r.srb_status == SRB_SUCCESS)
+			continue;
+		cr_assert_eq(sense_of(&r), 0x044400, "%02x: sense %#x", cmd.cdb[0], sense_of(&r));
+		result = -ENOMEM;
+	}
+	return result;
+}
+
 static int whole_life(struct test_alloc *a)
 {
-	struct testdisk *d = testdisk_new(0, HVS_BLK_INFO_WRITE_BACK);
+	struct testdisk *d = testdisk_new(0, HVS_BLK_INFO_WRITE_BACK | HVS_BLK_INFO_UNMAP |
+						     HVS_BLK_INFO_LBA_STATUS);
 	struct machine m = {0};
 	uint64_t gpa = 0;
 	int err = up(a, d, &m);
@@ -118,6 +161,8 @@ static int whole_life(struct test_alloc *a)
 		err = open_channel(&m);
 	if (!err && !hvs_loopback_alloc_pages(m.lb, 40, &gpa))
 		err = -ENOSPC;
+	if (!err)
+		err = look_and_change(&m, gpa);
 	if (!err)
 		err = read_some(&m, gpa);
 	if (!err)

@@ -19,6 +19,8 @@ CANNOT_PASS = {
     # It asks for the status of block N + 1 and wants to hear of N + 8, where physical blocks have
     # 8 logical ones.
     "GetLBAStatus.UnmapSingle",
+    # It takes "invalid field in CDB", which it has to get, for an unknown command.
+    "ReportSupportedOpcodes.OneCommand",
 }
 
 # Why the suite may leave a test out.
@@ -64,7 +66,9 @@ def judge(lab, kind, found):
     for test, (passed, said) in found.items():
         why = "; ".join(said) or "nothing said"
         skip = [text for text in said if "[SKIPPED]" in text]
-        if not passed and test not in CANNOT_PASS:
+        if test in CANNOT_PASS:
+            pass
+        elif not passed:
             failed[test] = why
         elif skip and not any(re.search(reason, skip[-1]) for reason in MAY_SKIP):
             skipped[test] = skip[-1]

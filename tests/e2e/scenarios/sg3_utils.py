@@ -148,6 +148,7 @@ says 'NO registered reservation keys'
 
 complaints && fail "see above"
 works sg_reset --device $sg # the kernel waits 10 s behind each reset
+sg_turs $sg > /tmp/said 2>&1 # takes the unit attention, if nobody else has
 works sg_turs $sg
 has b1 64
 echo "all done"
