@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Saved state that says anything, and guest memory that changes. The input is a list of changes,
- * two bytes of flags, records without the last one, whose checksum is made here, and, after a
- * record of type 0, what the guest does with a bus that took them. Whatever comes, everything must
- * be given back.
+ * Saved state that says anything, of a bus with a storage controller too, and guest memory that
+ * changes. The input is a list of changes, two bytes of flags, records without the last one, whose
+ * checksum is made here, and, after a record of type 0, what the guest does with a bus that took
+ * them. Whatever comes, everything must be given back.
  */
 #include "race.h"
 
@@ -144,6 +144,24 @@ static int dev_restore(void *dev, struct hvs_channel *ch, const struct hvs_open_
 
 /* ---- the machine ------------------------------------------------------------------------------ */
 
+static uint8_t disk[65536];
+static struct hvs_memdisk memdisk = {.data = disk, .len = sizeof(disk), .block_size = 512};
+
+static void offer_storage(struct hvs_vmbus *bus)
+{
+	const struct hvs_storvsp_config cfg = {HVS_STORVSP_CONFIG_INIT, .max_subchannels = 2};
+	struct hvs_storvsp *ctl;
+
+	if (hvs_storvsp_create(bus, &cfg, &ctl))
+		abort();
+	for (uint8_t lun = 0; lun < 2; lun++) {
+		const struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT, .lun = lun};
+
+		if (hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk, NULL))
+			abort();
+	}
+}
+
 static void machine_up(struct machine *m, uint8_t *ram, unsigned flags)
 {
 	const struct hvs_allocator alloc = {.alloc = count_alloc, .free = count_free};
@@ -180,6 +198,8 @@ static void machine_up(struct machine *m, uint8_t *ram, unsigned flags)
 		if (!(flags >> i & 1) && hvs_device_offer(m->bus, &offer, &dev_ops, NULL, &d))
 			abort();
 	}
+	if (flags & 64)
+		offer_storage(m->bus);
 }
 
 static void run(struct machine *m)
