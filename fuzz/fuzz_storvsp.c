@@ -29,14 +29,17 @@ enum { READ_ONLY = 1, NO_NEGOTIATION = 2, ACTIONS = 4 };
 
 /* ---- a disk that keeps requests --------------------------------------------------------------- */
 
-static uint8_t data[DISK_BYTES];
+static uint8_t medium[DISK_BYTES];
 
 struct disk {
 	struct hvs_disk *disk;
 	uint64_t num_blocks;
 	uint32_t flags;
 	bool hangs; /* cannot cancel */
-	struct hvs_blk_req *held[HELD];
+	struct {
+		struct hvs_blk_req *req;
+		bool cancelled; /* in vain */
+	} held[HELD];
 	unsigned count;
 };
 
@@ -57,20 +60,21 @@ static void disk_submit(void *priv, struct hvs_blk_req *req)
 
 	if (d->count == HELD)
 		abort();
-	d->held[d->count++] = req;
+	d->held[d->count].req = req;
+	d->held[d->count++].cancelled = false;
 }
 
 static void finish(struct disk *d, unsigned i, enum hvs_blk_status status)
 {
-	struct hvs_blk_req *req = d->held[i];
+	struct hvs_blk_req *req = d->held[i].req;
 	uint64_t at = req->offset;
 
 	d->held[i] = d->held[--d->count];
 	for (unsigned n = 0; n < req->iovcnt && at + req->iov[n].iov_len <= DISK_BYTES; n++) {
 		if (req->op == HVS_BLK_READ)
-			memcpy(req->iov[n].iov_base, data + at, req->iov[n].iov_len);
+			memcpy(req->iov[n].iov_base, medium + at, req->iov[n].iov_len);
 		else
-			memcpy(data + at, req->iov[n].iov_base, req->iov[n].iov_len);
+			memcpy(medium + at, req->iov[n].iov_base, req->iov[n].iov_len);
 		at += req->iov[n].iov_len;
 	}
 	hvs_blk_complete(req, status);
@@ -80,9 +84,11 @@ static void disk_cancel(void *priv, struct hvs_blk_req *req)
 {
 	struct disk *d = priv;
 
-	for (unsigned i = 0; i < d->count && !d->hangs; i++)
-		if (d->held[i] == req) {
-			finish(d, i, HVS_BLK_ABORTED);
+	for (unsigned i = 0; i < d->count; i++)
+		if (d->held[i].req == req) {
+			d->held[i].cancelled = true;
+			if (!d->hangs)
+				finish(d, i, HVS_BLK_ABORTED);
 			return;
 		}
 }
@@ -262,8 +268,14 @@ static void plug(struct machine *m, struct input *in)
 
 static void give_back(struct machine *m)
 {
-	for (unsigned i = 0; i < DISKS; i++)
-		m->disk[i].hangs = false;
+	for (unsigned i = 0; i < DISKS; i++) {
+		struct disk *d = &m->disk[i];
+
+		d->hangs = false;
+		for (unsigned n = d->count; n-- > 0;)
+			if (n < d->count && d->held[n].cancelled)
+				finish(d, n, HVS_BLK_ABORTED);
+	}
 }
 
 /* False: the machine is gone. */
@@ -318,12 +330,12 @@ static void attach_memdisk(struct machine *m, struct hvs_memdisk *memdisk)
 		abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct machine m;
-	struct input in = {bytes, size};
+	struct input in = {data, size};
 	const struct hvs_loopback_config cfg = {HVS_LOOPBACK_CONFIG_INIT, .ram_bytes = RAM_BYTES};
-	struct hvs_memdisk memdisk = {.data = data, .len = DISK_BYTES, .block_size = 512};
+	struct hvs_memdisk memdisk = {.data = medium, .len = DISK_BYTES, .block_size = 512};
 	uint8_t flags;
 	uint8_t *ram;
 
