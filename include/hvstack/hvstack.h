@@ -8,6 +8,8 @@
 #include <hvstack/channel.h>
 #include <hvstack/hv.h>
 #include <hvstack/memory.h>
+#include <hvstack/network.h>
+#include <hvstack/port.h>
 #include <hvstack/reservation.h>
 #include <hvstack/state.h>
 #include <hvstack/storage.h>
