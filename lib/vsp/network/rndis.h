@@ -84,12 +84,13 @@ struct hvsi_rndis {
 	uint16_t ndis_major; /* what the guest said it speaks */
 	uint16_t ndis_minor;
 	uint32_t mtu;       /* largest IP packet of the connection */
+	bool rsc;           /* the guest understands coalesced segments */
 	uint32_t queues;    /* channels there may be, 1..64 */
 	uint32_t offloads;  /* enum hvsi_offload: can be done */
 	uint64_t permanent; /* hvsi_mac() of the address it was given */
 	char name[64];
 
-	/* Read by all. */
+	/* Read by all; the first two are set by whoever learns of it. */
 	atomic_bool link_up;
 	_Atomic(uint64_t) bits_per_second;
 	atomic_uint filter;    /* HVSI_FILTER_*; 0: the guest wants no frames */
@@ -174,9 +175,9 @@ void hvsi_rndis_indicate_offloads(const struct hvsi_rndis *r, struct hvsi_rndis_
 int hvsi_rndis_save(struct hvsi_rndis *r, struct hvs_state_writer *w);
 
 /*
- * r is open (hvsi_rndis_open() with what was saved). An offload that the NIC had and has no longer
- * stays in the guest's mind: offloads_on may exceed r->offloads then. Entries of channels that
- * there are no more go round.
+ * Instead of hvsi_rndis_open(). What the guest was told goes on being true for it, whatever the NIC
+ * is now: it uses the address it had, and offloads_on may exceed what r->offloads can do. Entries
+ * of channels that there are no more go round.
  *
  * 0, -EBADMSG; then r is as before.
  */

@@ -235,6 +235,7 @@ struct hvsi_ndis_header {
 _Static_assert(sizeof(struct hvsi_ndis_header) == 4, "protocol: NDIS object");
 
 #define HVSI_ENCAPSULATION_ETHERNET 2u
+#define HVSI_ETHERNET_HEADER 14u /* bytes */
 
 /* What a checksum covers; UDP and TCP of IPv4 and IPv6 alike. */
 #define HVSI_NDIS_CSUM_OPTIONS 0x001u /* IPv4 options, IPv6 extension headers */
@@ -315,10 +316,12 @@ _Static_assert(offsetof(struct hvsi_ndis_offload_parameters, ipsec2) == 20, "pro
 #define HVSI_NDIS_OFFLOAD_PARAMETERS_MIN 20u
 
 struct hvsi_ndis_encapsulation {
-	struct hvs_le32 enabled; /* 1 on, 2 off */
+	struct hvs_le32 enabled; /* HVSI_NDIS_ENCAPSULATION_ON; 2: off */
 	struct hvs_le32 type;
 	struct hvs_le32 header_bytes;
 };
+
+#define HVSI_NDIS_ENCAPSULATION_ON 1u
 
 struct hvsi_ndis_offload_encapsulation {
 	struct hvsi_ndis_header hdr;
