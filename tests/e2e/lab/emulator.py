@@ -7,7 +7,10 @@ the one from Debian's backports is unpacked under build/lab; the machine's packa
 """
 
 import functools
+import mmap
 import re
+import struct
+from pathlib import Path
 
 from . import host
 from .host import LabError, progress, sh
@@ -41,6 +44,59 @@ def command():
         "env", f"LD_LIBRARY_PATH={usr}/lib/x86_64-linux-gnu",
         str(program), "-L", f"{usr}/share/qemu", "-L", f"{usr}/share/seabios",
     ]  # fmt: skip
+
+
+# Offsets in a VMCB (AMD's manual, volume 2, appendix B); the processor keeps what it needs of the
+# host in a page of the same form, with an empty control area.
+ASID, EFER, CR3, CR0, RIP, RSP = 0x58, 0x4D0, 0x550, 0x558, 0x578, 0x5D8
+CR0_OF_LINUX = 0x80050033
+EFER_LONG_MODE = 0x400
+
+
+def corrupted(pid):
+    """Has this QEMU put its guest's own registers into a VMCB? See ../README.md, "An exit that is
+    taken twice". Returns what was seen, or None."""
+    guests, hosts = [], []
+    for page in _pages(pid):
+        if _u32(page, CR0) != CR0_OF_LINUX or _u64(page, EFER) & ~0xFFFF:
+            continue
+        if _u64(page, EFER) & EFER_LONG_MODE:
+            registers = tuple(_u64(page, offset) for offset in (RIP, RSP, CR3))
+            (guests if _u32(page, ASID) else hosts).append(registers)
+    for registers in guests:
+        if registers in hosts:
+            return "rip {:#x}, rsp {:#x}, cr3 {:#x}".format(*registers)
+    return None
+
+
+def _pages(pid):
+    """The guest's RAM: the largest mapping."""
+
+    def size(line):
+        begin, end = (int(x, 16) for x in line.split()[0].split("-"))
+        return end - begin if line.split()[1].startswith("rw") else 0
+
+    ram = max(Path(f"/proc/{pid}/maps").read_text().splitlines(), key=size)
+    begin = int(ram.split("-")[0], 16)
+    step = 16 << 20
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for offset in range(0, size(ram), step):
+            memory.seek(begin + offset)
+            chunk = memory.read(min(step, size(ram) - offset))
+            # Most pages are not looked at: the register is rare.
+            at = chunk.find(CR0_OF_LINUX.to_bytes(4, "little"))
+            while at >= 0:
+                if at % mmap.PAGESIZE == CR0:
+                    yield chunk[at - CR0 : at - CR0 + mmap.PAGESIZE]
+                at = chunk.find(CR0_OF_LINUX.to_bytes(4, "little"), at + 1)
+
+
+def _u32(page, offset):
+    return struct.unpack_from("<I", page, offset)[0]
+
+
+def _u64(page, offset):
+    return struct.unpack_from("<Q", page, offset)[0]
 
 
 def _fetch():
