@@ -25,6 +25,8 @@
  * front that a tag can be put into. */
 #define HVSI_FRAME_COPY (HVS_NET_MAX_COPIED - HVSI_TAG_BYTES)
 
+#define HVSI_TYPE_ARP 0x0806u
+
 #define HVSI_IP4_MIN 20u
 #define HVSI_IP6_BYTES 40u
 
@@ -118,12 +120,13 @@ void hvsi_frame_want_uso(struct hvsi_frame_request *r, uint32_t ppi);  /* bits a
 /*
  * Fill in f for a back end with these offloads and rewrite the copy of the headers: IP lengths,
  * IPv4 checksum, seed or checksum of TCP and UDP, the tag. iov: [0] is the copy as h describes it
- * (h->bytes), changed if a tag is put in; then guest memory. It stays f's.
+ * (h->bytes), which begins earlier if a tag is put in; then guest memory; what is behind the IP
+ * packet of a frame with sums to be made is cut off. It stays f's. h is of no use then.
  *
  * 0: f can go to the back end. 1: it is to be cut first (hvsi_segments_start()), f->flags say how.
  * -EINVAL: the guest asked for what the headers don't allow; drop it.
  */
-int hvsi_frame_prepare(struct hvs_net_frame *f, const struct hvsi_headers *h,
+int hvsi_frame_prepare(struct hvs_net_frame *f, struct hvsi_headers *h,
 		       const struct hvsi_frame_request *r, uint32_t offloads, struct iovec *iov,
 		       uint16_t iovcnt);
 

@@ -53,7 +53,7 @@ bool hvsi_policy_needs_clock(const struct hvsi_policy *p);
 
 /*
  * May the guest send this frame? mac: the NIC's address now. h's tag (tagged, vlan_tci) becomes that
- * outside; a tag that is still among the bytes must be pulled before. A frame to be segmented counts
+ * outside; one that is among the bytes must have been pulled. A frame to be segmented counts
  * as one. now_ns: of a clock that never goes back.
  *
  * false: it is dropped, and counted.
@@ -61,7 +61,10 @@ bool hvsi_policy_needs_clock(const struct hvsi_policy *p);
 bool hvsi_policy_out(const struct hvsi_policy *p, struct hvsi_port *port, struct hvsi_headers *h,
 		     const uint8_t mac[HVSI_MAC_BYTES], uint64_t now_ns);
 
-/* May the guest have this frame? h's tag becomes what the guest is to see; bytes don't change. */
+/*
+ * May the guest have this frame? h's tag becomes what the guest is to see (tagged, vlan_tci). If it
+ * is among the bytes (tag_inline) it still is. false: it is dropped, and counted.
+ */
 bool hvsi_policy_in(const struct hvsi_policy *p, struct hvsi_port *port, struct hvsi_headers *h);
 
 /*
@@ -70,6 +73,13 @@ bool hvsi_policy_in(const struct hvsi_policy *p, struct hvsi_port *port, struct 
  */
 uint64_t hvsi_policy_wait(const struct hvsi_policy *p, const struct hvsi_port *port,
 			  uint64_t now_ns);
+
+/* Another policy is in force: what its limits allow begins anew. */
+static inline void hvsi_port_new_policy(struct hvsi_port *port)
+{
+	atomic_store_explicit(&port->bandwidth, 0, memory_order_relaxed);
+	atomic_store_explicit(&port->storm, 0, memory_order_relaxed);
+}
 
 void hvsi_port_get_counters(const struct hvsi_port *port, struct hvs_port_counters *out);
 

@@ -35,8 +35,6 @@ struct hvsi_segments {
 	uint32_t flags; /* of each segment: HVS_NET_VLAN, and HVS_NET_CSUM if that is left undone */
 	bool ip6;
 	bool tcp;
-	uint16_t ip_id;
-	uint32_t seq;
 };
 
 /* mss and bytes of payload as a guest may ask for. */
@@ -57,8 +55,8 @@ int hvsi_segments_start(struct hvsi_segments *s, const struct hvs_net_frame *f,
  * The next segment: its headers into `headers` (payload_off bytes of room, at most
  * HVS_NET_MAX_COPIED), iov[0] names them, iov[1..] its payload where it lies. Fills in `out`.
  *
- * 1, 0 (there is no more), -ENOBUFS (its payload is in more than max - 1 pieces; f->iovcnt + 1 is
- * always enough).
+ * 1, 0 (there is no more), -ENOBUFS (its payload is in more than max - 1 pieces, with which the
+ * iteration is over; f->iovcnt + 1 is always enough).
  */
 int hvsi_segments_next(struct hvsi_segments *s, uint8_t *headers, struct iovec *iov, size_t max,
 		       struct hvs_net_frame *out);
