@@ -69,7 +69,7 @@ static void let_go(struct hvsi_net_chan *c, struct hvsi_net_request *r)
 	if (r->section && --c->section_users == 0) {
 		hvsi_gate_leave(&c->queue->sections);
 		if (!atomic_load(&c->nic->send))
-			hvsi_nic_kick(c->nic, 0); /* who took it away may wait for that */
+			hvsi_nic_kick_primary(c->nic); /* who took it away may wait for that */
 	}
 	r->section = false;
 }
@@ -221,12 +221,14 @@ struct hvsi_net_chan *hvsi_net_chan_create(struct hvs_nic *nic, struct hvs_chann
 	c->queue = &nic->queue[hvsi_nic_queue_of(nic, c->index)];
 	c->unsent_last = &c->unsent;
 	c->pending = HVSI_NO_SLOT;
-	atomic_init(&c->handed, HVSI_NO_SLOT);
+	atomic_init(&c->handed, HVSI_NO_SLOT); /* of generation 0: of no buffer */
 	/* As few as make progress possible. */
 	if (add_slab(c) < 0 || hvsi_tx_prepare(c) < 0) {
 		hvsi_net_chan_destroy(c);
 		return NULL;
 	}
+	if (!c->index)
+		atomic_store(&nic->primary, ch);
 	return c;
 }
 
@@ -236,7 +238,7 @@ void hvsi_net_chan_join(struct hvsi_net_chan *c)
 	c->queue->channels++;
 	atomic_store(&c->nic->channel[c->index], c);
 	if (c->index)
-		hvsi_nic_kick(c->nic, 0); /* it waits until all are there */
+		hvsi_nic_kick_primary(c->nic); /* it waits until all are there */
 }
 
 /* Other workers have nothing to do with it any more. */
@@ -261,6 +263,10 @@ void hvsi_net_chan_destroy(struct hvsi_net_chan *c)
 	const struct hvs_allocator *a = allocator(c);
 
 	leave(c);
+	if (!c->index) {
+		atomic_store(&c->nic->primary, NULL);
+		hvsi_gate_drain(&c->nic->looking);
+	}
 	/* Who gave back the last frame may still have to kick. */
 	hvsi_gate_drain(&c->completing);
 	hvsi_tx_free(c);
@@ -354,6 +360,8 @@ static void chan_close(struct hvs_channel *ch, void *ctx)
 
 	c->closing = true;
 	leave(c);
+	if (!c->index)
+		hvsi_nvsp_close(c);
 	(void)chan_ready(ch, ctx, 0);
 }
 

@@ -107,7 +107,8 @@ struct hvsi_pool {
 
 struct hvsi_receive_buffer {
 	struct hvsi_shared shared;
-	uint16_t id; /* what the guest calls it */
+	uint16_t id;         /* what the guest calls it */
+	uint32_t generation; /* of those that there were; lists of slots belong to one */
 	uint32_t slot_bytes;
 	uint32_t slot_count;
 	uint32_t pool_count;
@@ -210,11 +211,13 @@ struct hvsi_net_chan {
 	/* Frames to the guest: in slots, not sent yet. */
 	uint32_t pending;
 	uint32_t pending_last;
+	uint32_t generation; /* of the receive buffer they are in */
 	bool stalled; /* there is no room in the ring for them */
 	bool touched; /* in queue->touched */
 	struct hvsi_net_chan *touched_next;
 	uint8_t apart[HVSI_CACHE_LINE];
-	_Atomic(uint32_t) handed; /* from other workers, the last first */
+	/* From other workers, the last first: generation << 32 | slot. */
+	_Atomic(uint64_t) handed;
 	uint8_t apart2[HVSI_CACHE_LINE];
 };
 
@@ -268,8 +271,7 @@ struct hvsi_session {
 	uint32_t version; /* NVSP; 0: none yet */
 	uint32_t frame_bytes; /* largest frame as the guest configured it */
 	uint64_t capabilities;
-	bool configured;
-	bool ndis_known;
+	bool opened; /* RNDIS may begin */
 	uint16_t ndis_major;
 	uint16_t ndis_minor;
 	struct hvsi_receive_buffer receive;
@@ -287,18 +289,10 @@ struct hvsi_session {
 	bool tell_network;
 	bool tell_offloads;
 	uint64_t vf; /* as the guest was told */
-	bool path_vf;
 	struct hvsi_rndis_message reply[HVSI_NET_REPLIES]; /* wait for a slot, or room */
 	unsigned first_reply;
 	unsigned replies;
 	uint8_t control[HVSI_RNDIS_MAX_CONTROL];
-};
-
-/* What other threads ask the primary channel to look at. */
-enum hvsi_net_event {
-	HVSI_EVENT_LINK = 1u << 0,
-	HVSI_EVENT_NETWORK = 1u << 1,
-	HVSI_EVENT_VF = 1u << 2,
 };
 
 struct hvsi_net_monitor {
@@ -335,12 +329,16 @@ struct hvs_nic {
 	atomic_uint frame_bytes; /* largest that fits a slot */
 	atomic_bool tags;        /* the guest takes tags out of band */
 	atomic_uint rndis_state; /* enum hvsi_rndis_state */
-	atomic_uint events;      /* enum hvsi_net_event */
+	atomic_bool may_set_mac; /* the guest may choose its address */
+	atomic_bool network_changed;
 	atomic_bool link_up;
 	_Atomic(uint64_t) bits_per_second;
 	_Atomic(uint64_t) vf; /* 1 << 32 | serial; 0: none */
 	atomic_bool path_vf;
-	struct hvsi_gate looking; /* threads that kick a channel */
+	/* Of the primary channel, as long as it is there; and threads that look at it or `channel`
+	 * for the sake of a kick. */
+	_Atomic(struct hvs_channel *) primary;
+	struct hvsi_gate looking;
 
 	struct hvsi_port port;
 	_Atomic(struct hvsi_port_policy *) policy;
@@ -356,8 +354,8 @@ void hvsi_nic_destroy(void *dev);
 uint32_t hvsi_nic_queue_of(const struct hvs_nic *nic, uint16_t subchannel);
 /* Wait until no worker is in the gate of its queue. Not from inside one. */
 void hvsi_nic_drain(struct hvs_nic *nic);
-/* Have ready() called: of this channel; of one on the worker of this queue. [any] */
-void hvsi_nic_kick(struct hvs_nic *nic, unsigned channel);
+/* Have ready() called: of the primary channel; of one on the worker of this queue. [any] */
+void hvsi_nic_kick_primary(struct hvs_nic *nic);
 void hvsi_nic_kick_queue(struct hvs_nic *nic, uint32_t queue);
 /* The policy, until it is let go; on the queue's worker. */
 const struct hvsi_policy *hvsi_nic_policy(struct hvs_nic *nic, struct hvsi_queue *q);
@@ -402,7 +400,8 @@ bool hvsi_nvsp_version_listed(uint32_t version);
 bool hvsi_nvsp_version_known(const struct hvs_nic *nic, uint32_t version);
 /* The primary channel: what is due. */
 void hvsi_nvsp_poll(struct hvsi_net_chan *c);
-/* The driver has gone. True: nothing of its buffers is in use any more. */
+/* The driver goes. End, again and again until it is true: nothing of its buffers is in use. */
+void hvsi_nvsp_close(struct hvsi_net_chan *c);
 bool hvsi_nvsp_end(struct hvsi_net_chan *c);
 /* Take buffers into use. 0 or a negative errno. */
 int hvsi_nvsp_take_receive(struct hvsi_net_chan *c, uint32_t gpadl, uint16_t id,

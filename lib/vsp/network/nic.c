@@ -214,14 +214,14 @@ void hvsi_nic_drain(struct hvs_nic *nic)
 		hvsi_gate_drain(&nic->queue[i].gate);
 }
 
-void hvsi_nic_kick(struct hvs_nic *nic, unsigned channel)
+void hvsi_nic_kick_primary(struct hvs_nic *nic)
 {
-	const struct hvsi_net_chan *c;
+	struct hvs_channel *ch;
 
 	hvsi_gate_enter(&nic->looking);
-	c = atomic_load(&nic->channel[channel]);
-	if (c)
-		hvs_channel_kick(c->ch);
+	ch = atomic_load(&nic->primary);
+	if (ch)
+		hvs_channel_kick(ch);
 	hvsi_gate_leave(&nic->looking);
 }
 
@@ -239,29 +239,24 @@ void hvsi_nic_kick_queue(struct hvs_nic *nic, uint32_t queue)
 	hvsi_gate_leave(&nic->looking);
 }
 
-static void happened(struct hvs_nic *nic, enum hvsi_net_event event)
-{
-	atomic_fetch_or(&nic->events, event);
-	hvsi_nic_kick(nic, 0);
-}
-
 void hvs_nic_set_link(struct hvs_nic *nic, bool up, uint64_t bits_per_second)
 {
 	atomic_store(&nic->link_up, up);
 	if (bits_per_second)
 		atomic_store(&nic->bits_per_second, bits_per_second);
-	happened(nic, HVSI_EVENT_LINK);
+	hvsi_nic_kick_primary(nic);
 }
 
 void hvs_nic_network_changed(struct hvs_nic *nic)
 {
-	happened(nic, HVSI_EVENT_NETWORK);
+	atomic_store(&nic->network_changed, true);
+	hvsi_nic_kick_primary(nic);
 }
 
 void hvs_nic_set_vf(struct hvs_nic *nic, bool allocated, uint32_t serial)
 {
 	atomic_store(&nic->vf, allocated ? 1ull << 32 | serial : 0);
-	happened(nic, HVSI_EVENT_VF);
+	hvsi_nic_kick_primary(nic);
 }
 
 /* ---- policy ----------------------------------------------------------------------------------- */
@@ -313,6 +308,7 @@ int hvs_nic_set_policy(struct hvs_nic *nic, const struct hvs_port_policy *policy
 		hvsi_free(a, p, sizeof(*p));
 		return err;
 	}
+	atomic_store(&nic->may_set_mac, policy && policy->flags & HVS_PORT_MAC_SPOOFING);
 	p = atomic_exchange(&nic->policy, p);
 	if (p) {
 		p->next = nic->old_policies;

@@ -61,7 +61,7 @@ void hvsi_rx_slot_put(struct hvs_nic *nic, uint32_t queue, struct hvsi_receive_b
 	if (!hvsi_slot_put(b, slot, queue, queue ? queue : control_pool(nic), &pool))
 		return;
 	if (pool == control_pool(nic))
-		hvsi_nic_kick(nic, 0);
+		hvsi_nic_kick_primary(nic);
 	else
 		hvsi_nic_kick_queue(nic, pool);
 }
@@ -101,10 +101,33 @@ uint32_t hvsi_net_spare_bytes(const struct hvsi_net_chan *c)
 	return quarter < HVSI_NET_SPARE_BYTES ? quarter : HVSI_NET_SPARE_BYTES;
 }
 
+static uint64_t handed(const struct hvsi_receive_buffer *b, uint32_t slot)
+{
+	return (uint64_t)b->generation << 32 | slot;
+}
+
+/* The first slot of a list; one of another buffer is empty. */
+static uint32_t first_handed(const struct hvsi_receive_buffer *b, uint64_t list)
+{
+	return list >> 32 == b->generation ? (uint32_t)list : HVSI_NO_SLOT;
+}
+
+/* Slots of another buffer are forgotten. */
+static void settle(struct hvsi_net_chan *c, const struct hvsi_receive_buffer *b)
+{
+	if (c->generation == b->generation)
+		return;
+	c->generation = b->generation;
+	c->pending = HVSI_NO_SLOT;
+	c->stalled = false;
+}
+
 /* What other workers have put into slots, in order. */
 static void take_handed(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b)
 {
-	uint32_t slot = atomic_exchange_explicit(&c->handed, HVSI_NO_SLOT, memory_order_acquire);
+	uint32_t slot = first_handed(b, atomic_exchange_explicit(&c->handed,
+								 handed(b, HVSI_NO_SLOT),
+								 memory_order_acquire));
 	uint32_t first = HVSI_NO_SLOT;
 	uint32_t last = slot;
 
@@ -179,7 +202,9 @@ void hvsi_rx_send(struct hvsi_net_chan *c)
 
 	if (!b)
 		return;
-	if (atomic_load_explicit(&c->handed, memory_order_relaxed) != HVSI_NO_SLOT)
+	settle(c, b);
+	if (first_handed(b, atomic_load_explicit(&c->handed, memory_order_relaxed)) !=
+	    HVSI_NO_SLOT)
 		take_handed(c, b);
 	if (c->pending == HVSI_NO_SLOT)
 		return;
@@ -202,6 +227,7 @@ void hvsi_rx_drop(struct hvsi_net_chan *c)
 
 	if (!b)
 		return;
+	settle(c, b);
 	take_handed(c, b);
 	drop_pending(c, b);
 }
@@ -283,16 +309,17 @@ static void fill(const struct rx *rx, uint32_t slot, const struct plain *f)
 static void hand_over(struct rx *rx)
 {
 	struct hvsi_net_chan *c = rx->remote;
-	uint32_t top;
+	uint64_t top;
 
 	if (!c)
 		return;
 	rx->remote = NULL;
 	top = atomic_load_explicit(&c->handed, memory_order_relaxed);
 	do {
-		rx->b->slot[rx->remote_first].next = top;
-	} while (!atomic_compare_exchange_weak(&c->handed, &top, rx->remote_last));
-	if (top == HVSI_NO_SLOT)
+		rx->b->slot[rx->remote_first].next = first_handed(rx->b, top);
+	} while (!atomic_compare_exchange_weak(&c->handed, &top,
+					       handed(rx->b, rx->remote_last)));
+	if (first_handed(rx->b, top) == HVSI_NO_SLOT)
 		hvs_channel_kick(c->ch);
 }
 
@@ -310,6 +337,7 @@ static void add_remote(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot)
 
 static void add_local(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot)
 {
+	settle(c, rx->b);
 	rx->b->slot[slot].next = HVSI_NO_SLOT;
 	if (c->pending == HVSI_NO_SLOT)
 		c->pending = slot;
@@ -455,6 +483,7 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 	}
 	while (n < s.count)
 		hvsi_rx_slot_put(rx->nic, rx->q->number, rx->b, slot[n++]);
+	count_frame(rx, f, headers);
 	return TAKEN;
 }
 
@@ -513,6 +542,7 @@ take_slowly(struct rx *rx, const struct hvs_net_frame *f, struct hvsi_headers *h
 	p->iovcnt = n;
 	p->len = plain.len;
 	deliver(rx, c, slot, p);
+	count_frame(rx, f, iov[0].iov_base);
 	return TAKEN;
 }
 
@@ -549,7 +579,7 @@ static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
 		hvsi_count(&rx->q->counters.to_unwanted, 1);
 		return TAKEN;
 	}
-	if ((c->queue == rx->q && c->stalled) || !has_slot(rx)) {
+	if ((c->queue == rx->q && c->stalled && c->generation == rx->b->generation) || !has_slot(rx)) {
 		if (!has_slot(rx)) { /* have whoever gives one back say so */
 			slot = hvsi_slot_get(rx->b, rx->q->number);
 			if (slot != HVSI_NO_SLOT)
@@ -561,13 +591,8 @@ static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
 		return TAKEN;
 	p.csum = csum_word(rx, &h, f->flags);
 	if (f->flags & (HVS_NET_CSUM | HVS_NET_TSO | HVS_NET_USO) || h.tag_inline ||
-	    (h.tagged && !rx->tags) || bytes == copy) {
-		enum taken taken = take_slowly(rx, f, &h, c, &p);
-
-		if (taken == TAKEN)
-			count_frame(rx, f, bytes);
-		return taken;
-	}
+	    (h.tagged && !rx->tags) || bytes == copy)
+		return take_slowly(rx, f, &h, c, &p);
 	if (f->len > rx->most) {
 		hvsi_count(&rx->q->counters.to_too_long, 1);
 		return TAKEN;
