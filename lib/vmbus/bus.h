@@ -134,9 +134,9 @@ struct hvsi_gpadl {
 	uint32_t relid;
 	enum hvsi_gpadl_state state;
 	/* Under gpadls.lock: */
-	uint32_t users;  /* open channels whose ring it is, and devices */
-	bool shared;     /* the guest knows that it is there, and has not asked for it back */
-	bool torn;       /* it has */
+	uint32_t users; /* open channels whose ring it is, and devices */
+	bool shared;    /* the guest knows that it is there, and has not asked for it back */
+	bool torn;      /* it has */
 	uint32_t range_count;
 	uint32_t need; /* 8-byte words of ranges */
 	uint32_t have;

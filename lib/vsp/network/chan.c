@@ -78,6 +78,7 @@ void hvsi_net_request_put(struct hvsi_net_chan *c, struct hvsi_net_request *r)
 {
 	let_go(c, r);
 	r->busy = false;
+	r->unsent = false;
 	r->next = c->free;
 	c->free = r;
 	c->requests--;
@@ -98,6 +99,7 @@ static bool send(struct hvsi_net_chan *c, struct hvsi_net_request *r)
 
 void hvsi_net_request_keep(struct hvsi_net_chan *c, struct hvsi_net_request *r)
 {
+	r->unsent = true;
 	r->next = NULL;
 	*c->unsent_last = r;
 	c->unsent_last = &r->next;
@@ -154,6 +156,18 @@ static void send_unsent(struct hvsi_net_chan *c)
 		if (!next)
 			c->unsent_last = &c->unsent;
 	}
+}
+
+void hvsi_net_requests_drop_unsent(struct hvsi_net_chan *c)
+{
+	struct hvsi_net_request *next;
+
+	for (struct hvsi_net_request *r = c->unsent; r; r = next) {
+		next = r->next;
+		hvsi_net_request_put(c, r);
+	}
+	c->unsent = NULL;
+	c->unsent_last = &c->unsent;
 }
 
 /* ---- packets ---------------------------------------------------------------------------------- */
@@ -360,6 +374,7 @@ static void chan_close(struct hvs_channel *ch, void *ctx)
 
 	c->closing = true;
 	leave(c);
+	hvsi_net_requests_drop_unsent(c);
 	if (!c->index)
 		hvsi_nvsp_close(c);
 	(void)chan_ready(ch, ctx, 0);

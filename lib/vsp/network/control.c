@@ -34,10 +34,9 @@ static bool send_message(struct hvsi_net_chan *c, const struct hvsi_rndis_messag
 	struct hvs_nic *nic = c->nic;
 	struct hvsi_receive_buffer *b = atomic_load(&nic->receive);
 	const uint32_t bytes = hvsi_nvsp_bytes(nic);
-	const struct hvsi_nvsp nvsp = {
-		.type = hvsi_le32(HVSI_NVSP_RNDIS_PACKET),
-		.u.rndis = {.channel_type = hvsi_le32(HVSI_NVSP_CONTROL),
-			    .section = hvsi_le32(HVSI_NVSP_NO_SECTION)}};
+	const struct hvsi_nvsp nvsp = {.type = hvsi_le32(HVSI_NVSP_RNDIS_PACKET),
+				       .u.rndis = {.channel_type = hvsi_le32(HVSI_NVSP_CONTROL),
+						   .section = hvsi_le32(HVSI_NVSP_NO_SECTION)}};
 	const struct iovec iov = {.iov_base = (void *)(uintptr_t)&nvsp, .iov_len = bytes};
 	struct hvs_page_range range = {.len = m->len};
 	uint32_t slot;
@@ -160,10 +159,9 @@ static void tell_vf(struct hvsi_net_chan *c)
 		return;
 	while (vf != s->vf) {
 		uint64_t about = s->vf ? s->vf : vf; /* the last one has to go first */
-		const struct hvsi_nvsp m = {
-			.type = hvsi_le32(HVSI_NVSP_VF_ASSOCIATION),
-			.u.vf = {.allocated = hvsi_le32(!s->vf),
-				 .serial = hvsi_le32((uint32_t)about)}};
+		const struct hvsi_nvsp m = {.type = hvsi_le32(HVSI_NVSP_VF_ASSOCIATION),
+					    .u.vf = {.allocated = hvsi_le32(!s->vf),
+						     .serial = hvsi_le32((uint32_t)about)}};
 		const struct iovec iov = {.iov_base = (void *)(uintptr_t)&m,
 					  .iov_len = hvsi_nvsp_bytes(nic)};
 

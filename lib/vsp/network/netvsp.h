@@ -42,8 +42,8 @@ struct hvsi_net_chan;
 struct hvsi_shared {
 	struct hvs_gpadl *gpadl; /* NULL: there is none */
 	struct hvs_map *map;
-	uint32_t id;             /* of the GPADL */
-	uint32_t len;            /* bytes, of whole pages */
+	uint32_t id;              /* of the GPADL */
+	uint32_t len;             /* bytes, of whole pages */
 	uint8_t HVSI_GUEST *flat; /* if it lies in one piece in this process */
 	uint8_t HVSI_GUEST **pages;
 };
@@ -75,8 +75,8 @@ static inline void hvsi_shared_write(const struct hvsi_shared *s, uint32_t off, 
 }
 
 /* Name len bytes, in at most max pieces; how many there are. */
-unsigned hvsi_shared_iov(const struct hvsi_shared *s, uint32_t off, uint32_t len,
-			 struct iovec *iov, unsigned max);
+unsigned hvsi_shared_iov(const struct hvsi_shared *s, uint32_t off, uint32_t len, struct iovec *iov,
+			 unsigned max);
 
 /* ---- slots of the receive buffer (slots.c) --------------------------------------------------- */
 
@@ -85,6 +85,7 @@ unsigned hvsi_shared_iov(const struct hvsi_shared *s, uint32_t off, uint32_t len
 enum hvsi_slot_state {
 	HVSI_SLOT_OURS,
 	HVSI_SLOT_GUESTS, /* the first of a packet: the guest completes it by this number */
+	HVSI_SLOT_TAKEN,  /* restoring: another one of a packet */
 };
 
 struct hvsi_slot {
@@ -125,6 +126,8 @@ struct hvsi_send_buffer {
 /* All slots in their pools. 0, -ENOMEM. */
 int hvsi_slots_init(struct hvsi_receive_buffer *b, const struct hvs_allocator *a,
 		    uint32_t slot_bytes, uint32_t queues);
+/* From saved state: those that are the guest's are in no pool. */
+void hvsi_slots_settle(struct hvsi_receive_buffer *b);
 void hvsi_slots_free(struct hvsi_receive_buffer *b, const struct hvs_allocator *a);
 /* One of a pool, on its worker; HVSI_NO_SLOT: there is none, and it is starving. */
 uint32_t hvsi_slot_get(struct hvsi_receive_buffer *b, uint32_t pool);
@@ -135,7 +138,7 @@ bool hvsi_slot_put(struct hvsi_receive_buffer *b, uint32_t slot, uint32_t own, u
 
 /* ---- requests: packets of the guest until they are completed (chan.c) ------------------------- */
 
-#define HVSI_TX_IOV 36u       /* pieces of a frame; if there are more it is copied */
+#define HVSI_TX_IOV 36u        /* pieces of a frame; if there are more it is copied */
 #define HVSI_TX_REQUESTS 1024u /* per channel */
 #define HVSI_TX_FRAMES 4096u   /* per channel, with what large ones are cut into */
 
@@ -155,6 +158,7 @@ struct hvsi_net_request {
 	uint32_t status; /* NVSP, when they are all done */
 	bool wants_completion;
 	bool busy;    /* not free */
+	bool unsent;  /* its completion waits for room in the ring */
 	bool section; /* uses the send buffer */
 	uint8_t reply_len;
 	struct hvsi_nvsp reply;
@@ -183,7 +187,7 @@ struct hvsi_net_chan {
 	struct hvsi_queue *queue;
 	uint16_t index; /* 0: primary */
 	bool closing;
-	bool joined; /* is in nic->channel */
+	bool joined;       /* is in nic->channel */
 	uint64_t timer_ns; /* when it is set for; 0: it is not */
 	uint32_t send_ring_bytes;
 
@@ -200,7 +204,7 @@ struct hvsi_net_chan {
 	unsigned tx_frames; /* that are not free */
 	struct hvs_net_frame *batch[HVS_NET_BATCH];
 	unsigned batched;
-	unsigned section_users; /* requests here; not 0: inside queue->sections */
+	unsigned section_users;           /* requests here; not 0: inside queue->sections */
 	const struct hvsi_policy *policy; /* while a packet is read */
 	bool limited;                     /* the policy looks at the clock: */
 	uint64_t now_ns;
@@ -212,8 +216,8 @@ struct hvsi_net_chan {
 	uint32_t pending;
 	uint32_t pending_last;
 	uint32_t generation; /* of the receive buffer they are in */
-	bool stalled; /* there is no room in the ring for them */
-	bool touched; /* in queue->touched */
+	bool stalled;        /* there is no room in the ring for them */
+	bool touched;        /* in queue->touched */
 	struct hvsi_net_chan *touched_next;
 	uint8_t apart[HVSI_CACHE_LINE];
 	/* From other workers, the last first: generation << 32 | slot. */
@@ -239,8 +243,7 @@ struct hvsi_net_counters {
 /* Of a counter that one thread alone writes. */
 static inline void hvsi_count(_Atomic(uint64_t) *counter, uint64_t by)
 {
-	atomic_store_explicit(counter,
-			      atomic_load_explicit(counter, memory_order_relaxed) + by,
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
 			      memory_order_relaxed);
 }
 
@@ -252,8 +255,8 @@ struct hvsi_queue {
 	struct hvsi_gate monitoring; /* inside a monitor */
 	_Atomic(struct hvsi_port_policy *) policy; /* being used */
 	uint32_t number;
-	bool blocked; /* rx_room() is due */
-	unsigned channels;  /* that have joined */
+	bool blocked;      /* rx_room() is due */
+	unsigned channels; /* that have joined */
 	unsigned policy_users;
 	struct hvsi_net_chan *touched; /* channels with frames of this batch */
 	struct hvsi_rss rss;
@@ -268,7 +271,7 @@ struct hvsi_queue {
 
 /* On the primary channel's worker. */
 struct hvsi_session {
-	uint32_t version; /* NVSP; 0: none yet */
+	uint32_t version;     /* NVSP; 0: none yet */
 	uint32_t frame_bytes; /* largest frame as the guest configured it */
 	uint64_t capabilities;
 	bool opened; /* RNDIS may begin */
@@ -282,13 +285,13 @@ struct hvsi_session {
 	unsigned granted;                /* sub-channels */
 	bool offer;                      /* them, when the answer is sent */
 	bool table_sent;
-	bool wanted; /* the back end was told that frames are */
-	bool link_up;           /* as the guest was told */
+	bool wanted;  /* the back end was told that frames are */
+	bool link_up; /* as the guest was told */
 	uint64_t bits_per_second;
-	uint64_t link_down_ns;  /* since when */
+	uint64_t link_down_ns; /* since when */
 	bool tell_network;
 	bool tell_offloads;
-	uint64_t vf; /* as the guest was told */
+	uint64_t vf;                                       /* as the guest was told */
 	struct hvsi_rndis_message reply[HVSI_NET_REPLIES]; /* wait for a slot, or room */
 	unsigned first_reply;
 	unsigned replies;
@@ -386,6 +389,8 @@ void hvsi_net_request_answer(struct hvsi_net_chan *c, struct hvsi_net_request *r
 			     const struct hvsi_nvsp *reply);
 /* RNDIS_PACKET_DONE */
 void hvsi_net_request_status(struct hvsi_net_chan *c, struct hvsi_net_request *r, uint32_t status);
+/* The channel is closed, or not restored after all: nobody wants them. */
+void hvsi_net_requests_drop_unsent(struct hvsi_net_chan *c);
 void hvsi_net_requests_visit(struct hvsi_net_chan *c,
 			     void (*visit)(struct hvsi_net_request *req, void *arg), void *arg);
 
@@ -409,6 +414,9 @@ int hvsi_nvsp_take_receive(struct hvsi_net_chan *c, uint32_t gpadl, uint16_t id,
 int hvsi_nvsp_take_send(struct hvsi_net_chan *c, uint32_t gpadl, uint32_t section_bytes);
 void hvsi_nvsp_open_rndis(struct hvs_nic *nic);
 uint32_t hvsi_nvsp_slot_bytes(uint32_t frame_bytes);
+/* May a guest configure such frames; may sections be of this size? */
+bool hvsi_nvsp_frame_ok(uint32_t frame_bytes);
+bool hvsi_nvsp_section_ok(uint32_t section_bytes);
 
 /* control.c: a control message of the guest, in n->session.control. */
 void hvsi_net_control(struct hvsi_net_chan *c, struct hvsi_net_request *r, uint32_t len);

@@ -76,8 +76,8 @@ static int ask_back_end(struct hvs_nic *nic)
 
 static int make_queues(struct hvs_nic *nic)
 {
-	nic->queue = hvsi_alloc_array(hvsi_nic_allocator(nic), nic->queue_count,
-				      sizeof(nic->queue[0]));
+	nic->queue =
+		hvsi_alloc_array(hvsi_nic_allocator(nic), nic->queue_count, sizeof(nic->queue[0]));
 	if (!nic->queue)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < nic->queue_count; i++)

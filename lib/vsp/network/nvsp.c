@@ -14,6 +14,8 @@
 #define LEAST_SLOTS 4u
 #define LARGEST_BUFFER (64u * 1024 * 1024)
 #define SECTION_BYTES 6144u
+#define LEAST_SECTION 2048u
+#define MOST_SECTION 65536u
 
 static const uint32_t versions[] = {HVSI_NVSP_VERSION_1, HVSI_NVSP_VERSION_2, HVSI_NVSP_VERSION_4,
 				    HVSI_NVSP_VERSION_5, HVSI_NVSP_VERSION_6, HVSI_NVSP_VERSION_61};
@@ -43,6 +45,17 @@ bool hvsi_nvsp_version_known(const struct hvs_nic *nic, uint32_t version)
 uint32_t hvsi_nvsp_slot_bytes(uint32_t frame_bytes)
 {
 	return (SLOT_HEADER + frame_bytes + SLOT_MORE + SLOT_TAIL + 63) & ~63u;
+}
+
+bool hvsi_nvsp_frame_ok(uint32_t frame_bytes)
+{
+	return frame_bytes >= DEFAULT_FRAME && frame_bytes <= LARGEST_FRAME;
+}
+
+bool hvsi_nvsp_section_ok(uint32_t section_bytes)
+{
+	return section_bytes >= LEAST_SECTION && section_bytes <= MOST_SECTION &&
+	       section_bytes % 8 == 0;
 }
 
 /* ---- the receive buffer ----------------------------------------------------------------------- */
@@ -268,8 +281,8 @@ static void init(struct hvsi_net_chan *c, struct hvsi_net_request *r, const stru
 	bool ok = !s->version && hvsi_nvsp_version_known(nic, version);
 
 	if (ok) {
-		reply.u.init_done.version = hvsi_le32(
-			version == HVSI_NVSP_VERSION_1 ? version : HVSI_NVSP_NO_VERSION);
+		reply.u.init_done.version =
+			hvsi_le32(version == HVSI_NVSP_VERSION_1 ? version : HVSI_NVSP_NO_VERSION);
 		reply.u.init_done.max_mdl_chain = hvsi_le32(HVSI_NVSP_MAX_MDL_CHAIN);
 		reply.u.init_done.status = hvsi_le32(HVSI_NVSP_SUCCESS);
 	}
@@ -289,7 +302,7 @@ static void configure(struct hvsi_session *s, const struct hvsi_nvsp *m)
 
 	if (s->receive.shared.gpadl)
 		return;
-	s->frame_bytes = frame >= DEFAULT_FRAME && frame <= LARGEST_FRAME ? frame : DEFAULT_FRAME;
+	s->frame_bytes = hvsi_nvsp_frame_ok(frame) ? frame : DEFAULT_FRAME;
 	s->capabilities = hvsi_get64(m->u.config.capabilities) &
 			  (HVSI_NVSP_CAN_SRIOV | HVSI_NVSP_CAN_8021Q | HVSI_NVSP_CAN_RSC);
 }
@@ -339,9 +352,8 @@ static uint32_t least_bytes(uint32_t type, uint32_t version)
 
 static void answer_oid(struct hvsi_net_chan *c, struct hvsi_net_request *r)
 {
-	const struct hvsi_nvsp reply = {
-		.type = hvsi_le32(HVSI_NVSP_OID_QUERY_EX_DONE),
-		.u.oid_done.status = hvsi_le32(HVSI_RNDIS_NOT_SUPPORTED)};
+	const struct hvsi_nvsp reply = {.type = hvsi_le32(HVSI_NVSP_OID_QUERY_EX_DONE),
+					.u.oid_done.status = hvsi_le32(HVSI_RNDIS_NOT_SUPPORTED)};
 
 	hvsi_net_request_answer(c, r, &reply);
 }
@@ -411,6 +423,7 @@ void hvsi_nvsp_handle(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 
 void hvsi_nvsp_poll(struct hvsi_net_chan *c)
 {
+	hvsi_net_update_receiving(c->nic); /* what was restored may want frames */
 	go_on_revoking(c);
 	offer_subchannels(c);
 	send_table(c);

@@ -38,7 +38,7 @@ enum {
 #define HVSI_NVSP_FAILURE 2u
 #define HVSI_NVSP_INVALID_RNDIS_PACKET 5u
 
-#define HVSI_NVSP_DATA 0u    /* channel_type; guests give others too */
+#define HVSI_NVSP_DATA 0u /* channel_type; guests give others too */
 #define HVSI_NVSP_CONTROL 1u
 #define HVSI_NVSP_NO_SECTION 0xffffffffu
 #define HVSI_NVSP_NO_VERSION 0xffffffffu

@@ -12,8 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define PACKET_SLOTS 64u    /* in one packet */
-#define PACKET_SLOTS_1 16u  /* to firmware, whose rings are small */
+#define PACKET_SLOTS 64u   /* in one packet */
+#define PACKET_SLOTS_1 16u /* to firmware, whose rings are small */
 #define PACKET_HEADER 24u
 #define PACKET_TRAILER 8u
 #define RX_IOV 68u
@@ -125,9 +125,9 @@ static void settle(struct hvsi_net_chan *c, const struct hvsi_receive_buffer *b)
 /* What other workers have put into slots, in order. */
 static void take_handed(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b)
 {
-	uint32_t slot = first_handed(b, atomic_exchange_explicit(&c->handed,
-								 handed(b, HVSI_NO_SLOT),
-								 memory_order_acquire));
+	uint32_t slot =
+		first_handed(b, atomic_exchange_explicit(&c->handed, handed(b, HVSI_NO_SLOT),
+							 memory_order_acquire));
 	uint32_t first = HVSI_NO_SLOT;
 	uint32_t last = slot;
 
@@ -160,10 +160,9 @@ static void drop_pending(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b)
 static int send_packet(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b, unsigned most)
 {
 	const uint32_t bytes = hvsi_nvsp_bytes(c->nic);
-	const struct hvsi_nvsp m = {
-		.type = hvsi_le32(HVSI_NVSP_RNDIS_PACKET),
-		.u.rndis = {.channel_type = hvsi_le32(HVSI_NVSP_DATA),
-			    .section = hvsi_le32(HVSI_NVSP_NO_SECTION)}};
+	const struct hvsi_nvsp m = {.type = hvsi_le32(HVSI_NVSP_RNDIS_PACKET),
+				    .u.rndis = {.channel_type = hvsi_le32(HVSI_NVSP_DATA),
+						.section = hvsi_le32(HVSI_NVSP_NO_SECTION)}};
 	const struct iovec iov = {.iov_base = (void *)(uintptr_t)&m, .iov_len = bytes};
 	struct hvs_page_range range[PACKET_SLOTS];
 	unsigned guests = HVSI_SLOT_GUESTS;
@@ -203,8 +202,7 @@ void hvsi_rx_send(struct hvsi_net_chan *c)
 	if (!b)
 		return;
 	settle(c, b);
-	if (first_handed(b, atomic_load_explicit(&c->handed, memory_order_relaxed)) !=
-	    HVSI_NO_SLOT)
+	if (first_handed(b, atomic_load_explicit(&c->handed, memory_order_relaxed)) != HVSI_NO_SLOT)
 		take_handed(c, b);
 	if (c->pending == HVSI_NO_SLOT)
 		return;
@@ -317,8 +315,7 @@ static void hand_over(struct rx *rx)
 	top = atomic_load_explicit(&c->handed, memory_order_relaxed);
 	do {
 		rx->b->slot[rx->remote_first].next = first_handed(rx->b, top);
-	} while (!atomic_compare_exchange_weak(&c->handed, &top,
-					       handed(rx->b, rx->remote_last)));
+	} while (!atomic_compare_exchange_weak(&c->handed, &top, handed(rx->b, rx->remote_last)));
 	if (first_handed(rx->b, top) == HVSI_NO_SLOT)
 		hvs_channel_kick(c->ch);
 }
@@ -468,8 +465,8 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 	struct iovec iov[RX_IOV + 1];
 	unsigned n = 0;
 
-	if (hvsi_segments_start(&s, f, headers, false) < 0 ||
-	    f->payload_off + f->mss > rx->most || s.count > rx->b->pool[rx->q->number].count) {
+	if (hvsi_segments_start(&s, f, headers, false) < 0 || f->payload_off + f->mss > rx->most ||
+	    s.count > rx->b->pool[rx->q->number].count) {
 		hvsi_count(&rx->q->counters.to_too_long, 1);
 		return TAKEN;
 	}
@@ -488,9 +485,10 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 }
 
 /* A frame that can't be copied as it is. What it takes is on the stack: kept apart. */
-__attribute__((noinline)) static enum taken
-take_slowly(struct rx *rx, const struct hvs_net_frame *f, struct hvsi_headers *h,
-	    struct hvsi_net_chan *c, struct plain *p)
+__attribute__((noinline)) static enum taken take_slowly(struct rx *rx,
+							const struct hvs_net_frame *f,
+							struct hvsi_headers *h,
+							struct hvsi_net_chan *c, struct plain *p)
 {
 	struct hvs_net_frame plain = *f;
 	uint8_t copy[HVS_NET_MAX_COPIED];
@@ -579,7 +577,8 @@ static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
 		hvsi_count(&rx->q->counters.to_unwanted, 1);
 		return TAKEN;
 	}
-	if ((c->queue == rx->q && c->stalled && c->generation == rx->b->generation) || !has_slot(rx)) {
+	if ((c->queue == rx->q && c->stalled && c->generation == rx->b->generation) ||
+	    !has_slot(rx)) {
 		if (!has_slot(rx)) { /* have whoever gives one back say so */
 			slot = hvsi_slot_get(rx->b, rx->q->number);
 			if (slot != HVSI_NO_SLOT)

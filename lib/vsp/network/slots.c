@@ -71,8 +71,8 @@ void hvsi_shared_close(struct hvsi_shared *s, const struct hvs_allocator *a)
 	*s = (struct hvsi_shared){0};
 }
 
-unsigned hvsi_shared_iov(const struct hvsi_shared *s, uint32_t off, uint32_t len,
-			 struct iovec *iov, unsigned max)
+unsigned hvsi_shared_iov(const struct hvsi_shared *s, uint32_t off, uint32_t len, struct iovec *iov,
+			 unsigned max)
 {
 	unsigned n = 0;
 
@@ -85,8 +85,8 @@ unsigned hvsi_shared_iov(const struct hvsi_shared *s, uint32_t off, uint32_t len
 
 		if (run > len)
 			run = len;
-		iov[n++] = (struct iovec){hvsi_guest_to_host(s->pages[off / PAGE] + off % PAGE),
-					  run};
+		iov[n++] =
+			(struct iovec){hvsi_guest_to_host(s->pages[off / PAGE] + off % PAGE), run};
 		off += run;
 		len -= run;
 	}
@@ -125,6 +125,22 @@ int hvsi_slots_init(struct hvsi_receive_buffer *b, const struct hvs_allocator *a
 	for (uint32_t i = b->slot_count; i-- > 0;)
 		add_free(b, i < control ? queues : (i - control) % queues, i);
 	return 0;
+}
+
+void hvsi_slots_settle(struct hvsi_receive_buffer *b)
+{
+	for (uint32_t i = 0; i < b->pool_count; i++)
+		b->pool[i].free = HVSI_NO_SLOT;
+	for (uint32_t i = b->slot_count; i-- > 0;) {
+		struct hvsi_slot *s = &b->slot[i];
+
+		if (atomic_load(&s->state) == HVSI_SLOT_TAKEN) {
+			atomic_store(&s->state, HVSI_SLOT_OURS);
+		} else if (atomic_load(&s->state) == HVSI_SLOT_OURS) {
+			s->next = b->pool[s->pool].free;
+			b->pool[s->pool].free = i;
+		}
+	}
 }
 
 void hvsi_slots_free(struct hvsi_receive_buffer *b, const struct hvs_allocator *a)
@@ -171,6 +187,5 @@ bool hvsi_slot_put(struct hvsi_receive_buffer *b, uint32_t slot, uint32_t own, u
 			s->next = top;
 		} while (!atomic_compare_exchange_weak(&p->returned, &top, slot));
 	}
-	return atomic_load(&p->starving) &&
-	       atomic_exchange(&p->starving, false);
+	return atomic_load(&p->starving) && atomic_exchange(&p->starving, false);
 }

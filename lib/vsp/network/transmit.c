@@ -10,11 +10,11 @@
 #include <string.h>
 
 #define SLAB_FRAMES 32u
-#define LOW_FRAMES 1024u           /* no more are taken while so many are at the back end */
-#define MAX_MESSAGES 64u           /* in one packet: more than guests are told that they may */
-#define MAX_BYTES (1024u * 1024)   /* in one packet */
+#define LOW_FRAMES 1024u         /* no more are taken while so many are at the back end */
+#define MAX_MESSAGES 64u         /* in one packet: more than guests are told that they may */
+#define MAX_BYTES (1024u * 1024) /* in one packet */
 #define MAX_PPI_BYTES 256u
-#define SECTION_PIECES 18u         /* 64 KiB */
+#define SECTION_PIECES 18u /* 64 KiB */
 
 struct hvsi_tx_slab {
 	struct hvsi_tx_slab *next;
@@ -449,8 +449,8 @@ static void take_frame(struct hvsi_net_chan *c, struct hvsi_net_request *r, cons
 
 /* len: of the whole message, as checked. False: it is malformed. */
 static bool take_message(struct hvsi_net_chan *c, struct hvsi_net_request *r,
-			 const struct stream *s, struct place at,
-			 const struct hvsi_rndis_packet *p, uint32_t len)
+			 const struct stream *s, struct place at, const struct hvsi_rndis_packet *p,
+			 uint32_t len)
 {
 	const uint32_t body = len - HVSI_RNDIS_OFFSETS_FROM;
 	const uint32_t least = sizeof(*p) - HVSI_RNDIS_OFFSETS_FROM;
