@@ -98,7 +98,7 @@ static void linux_begins(struct rndis *t)
 	cr_assert_eq(number_at(ask(t, HVSI_OID_LINK_SPEED, 4)), 100000000);
 	cr_assert_eq(rndis_query(t, HVSI_OID_RSS_CAPABILITIES, rss_header, 20, &len),
 		     HVSI_RNDIS_SUCCESS);
-	cr_assert_geq(number_at(rndis_info(t) + 8), 2, "else it has one queue");
+	cr_assert_geq(number_at(rndis_info(t) + 12), 2, "else it has one queue");
 }
 
 Test(net_rndis_guests, linux)
