@@ -47,6 +47,6 @@ void rndis_halt(struct rndis *t);
 
 /* The answer is a number of so many bytes. */
 uint64_t rndis_number(struct rndis *t, uint32_t oid, uint32_t bytes);
-void rndis_expect_query_refused(struct rndis *t, uint32_t oid, uint32_t status);
+void rndis_expect_query_refused(struct rndis *t, uint32_t oid, uint32_t expected);
 
 #endif

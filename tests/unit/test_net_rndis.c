@@ -267,9 +267,9 @@ Test(net_rndis, a_short_request_is_answered_with_its_id)
 
 	rndis_start(&t);
 	for (size_t i = 0; i < sizeof(types); i++)
-		for (uint8_t len = 12; len < (i ? 28 : 24); len++) {
+		for (unsigned len = 12; len < (i ? 28 : 24); len++) {
 			msg[0] = types[i];
-			msg[4] = len;
+			msg[4] = (uint8_t)len;
 			msg[10] = 0x77;
 			rndis_send(&t, msg, len);
 			cr_assert_eq(word(&t, 8), 0x770000);

@@ -53,8 +53,8 @@ static uint32_t make_rss(uint8_t msg[1024], uint16_t size, uint32_t table_off, u
 
 	memset(msg, 0, 1024);
 	memset(msg + key_off, 0x6d, 40);
-	for (uint32_t i = 0; i < 128; i++) {
-		struct hvs_le32 entry = hvsi_le32(i % channels);
+	for (size_t i = 0; i < 128; i++) {
+		struct hvs_le32 entry = hvsi_le32((uint32_t)i % channels);
 
 		memcpy(msg + table_off + i * 4, &entry, sizeof(entry));
 	}

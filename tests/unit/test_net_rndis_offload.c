@@ -62,7 +62,7 @@ Test(net_rndis_offload, each_offload_is_told_alone)
 {
 	static const struct {
 		uint32_t offload;
-		size_t at; /* of the structure's bytes that say it, and what */
+		uint8_t at; /* of the structure's bytes that say it, and what */
 		uint8_t value;
 	} each[] = {
 		{HVSI_OFFLOAD_TX_IP4, 8, 0x01},   {HVSI_OFFLOAD_TX_IP4, 9, 0x01},

@@ -87,7 +87,7 @@ static uint32_t list_of(struct rndis *t, uint16_t major, uint16_t minor, uint32_
 	cr_assert_eq(rndis_query(t, HVSI_OID_SUPPORTED_LIST, NULL, 0, &len), HVSI_RNDIS_SUCCESS);
 	cr_assert_eq(len % 4, 0);
 	cr_assert_leq(len, 128 * 4);
-	for (uint32_t i = 0; i < len / 4; i++) {
+	for (size_t i = 0; i < len / 4; i++) {
 		struct hvs_le32 oid;
 
 		memcpy(&oid, rndis_info(t) + i * 4, sizeof(oid));
@@ -389,7 +389,7 @@ Test(net_rndis_oid, the_multicast_list_is_what_was_set)
 	cr_assert_eq(rndis_set(&t, HVSI_OID_MULTICAST_LIST, list, 32 * 6), HVSI_RNDIS_SUCCESS);
 	cr_assert_eq(rndis_query(&t, HVSI_OID_MULTICAST_LIST, NULL, 0, &len), HVSI_RNDIS_SUCCESS);
 	cr_assert_eq(len, 32 * 6);
-	cr_assert_arr_eq(rndis_info(&t), list, 32 * 6);
+	cr_assert_arr_eq(rndis_info(&t), list, (size_t)32 * 6);
 	cr_assert_eq(rndis_set(&t, HVSI_OID_MULTICAST_LIST, list, 33 * 6),
 		     HVSI_RNDIS_MULTICAST_FULL);
 	cr_assert_eq(rndis_set(&t, HVSI_OID_MULTICAST_LIST, list, 7), HVSI_RNDIS_INVALID_LENGTH);

@@ -195,10 +195,7 @@ Test(net_rndis_rss, functions_and_types_nobody_knows)
 Test(net_rndis_rss, tables_and_keys_outside_the_message_change_nothing)
 {
 	static const struct {
-		uint16_t table_bytes;
-		uint32_t table_off;
-		uint16_t key_bytes;
-		uint32_t key_off;
+		uint32_t table_bytes, table_off, key_bytes, key_off;
 	} bad[] = {
 		{0, 40, 40, 552},          {2, 40, 40, 552},    {511, 40, 40, 552},
 		{512, 81, 40, 552},        {512, 592, 40, 552}, {512, 0xfffffe00, 40, 552},
@@ -215,9 +212,9 @@ Test(net_rndis_rss, tables_and_keys_outside_the_message_change_nothing)
 	cr_assert_eq(sizeof(s), 592);
 	generation = now(&t).generation;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		s.p.table_bytes = hvsi_le16(bad[i].table_bytes);
+		s.p.table_bytes = hvsi_le16((uint16_t)bad[i].table_bytes);
 		s.p.table_off = hvsi_le32(bad[i].table_off);
-		s.p.key_bytes = hvsi_le16(bad[i].key_bytes);
+		s.p.key_bytes = hvsi_le16((uint16_t)bad[i].key_bytes);
 		s.p.key_off = hvsi_le32(bad[i].key_off);
 		cr_assert_eq(set_rss(&t, &s), HVSI_RNDIS_INVALID_DATA, "case %zu", i);
 		cr_assert_eq(t.changes, 0);
