@@ -258,12 +258,24 @@ static const char *check_l4(const uint8_t *b, bool csum, struct test_frame *out)
 	return test_sum(pseudo, l4, len) == 0xffff ? NULL : "checksum";
 }
 
+/* Behind extension headers: what follows them, and where. */
+static uint8_t skip_extensions(const uint8_t *b, uint8_t next, size_t *off)
+{
+	while (next == 0 || next == 43 || next == 51 || next == 60) {
+		const uint8_t *ext = b + *off;
+
+		*off += next == 51 ? (ext[1] + 2u) * 4 : (ext[1] + 1u) * 8;
+		next = ext[0];
+	}
+	return next;
+}
+
 const char *test_frame_check(const uint8_t *b, size_t len, bool csum, struct test_frame *out)
 {
 	size_t off = 12;
 	const uint8_t *ip;
 
-	while (hvsi_get_be16(b + off) == 0x8100)
+	while (hvsi_get_be16(b + off) == 0x8100 || hvsi_get_be16(b + off) == 0x88a8)
 		off += 4;
 	ip = b + off + 2;
 	out->l3_off = off + 2;
@@ -272,15 +284,9 @@ const char *test_frame_check(const uint8_t *b, size_t len, bool csum, struct tes
 	if (!out->ip6 && hvsi_get_be16(b + off) != 0x0800)
 		return "not IP";
 	if (out->ip6) {
-		uint8_t next = ip[6];
-
 		out->end = out->l3_off + 40 + hvsi_get_be16(ip + 4);
 		out->l4_off = out->l3_off + 40;
-		while (next == 0 || next == 43 || next == 60) {
-			next = b[out->l4_off];
-			out->l4_off += (b[out->l4_off + 1] + 1u) * 8;
-		}
-		out->protocol = next;
+		out->protocol = skip_extensions(b, ip[6], &out->l4_off);
 	} else {
 		out->end = out->l3_off + hvsi_get_be16(ip + 2);
 		out->l4_off = out->l3_off + (ip[0] & 15u) * 4;

@@ -97,7 +97,7 @@ static uint8_t list_says(const struct fixture *f, const struct talk *t, bool out
 			   !matches(&r->remote, kind == HVS_PORT_MAC ? t->mac[1] : t->ip[1], kind)))
 			continue;
 		if (of == HVS_PORT_MAC)
-			bits = (r->local.kind ? 48 : 0) + (r->remote.kind ? 48 : 0);
+			bits = (r->local.kind ? 48u : 0) + (r->remote.kind ? 48u : 0);
 		if (any && bits < longest)
 			continue;
 		/* Of equals DENY, and what is counted is counted. */

@@ -33,7 +33,7 @@ static struct hvs_net_frame describe(const struct test_frame *f, uint16_t mss,
 
 static struct test_frame_spec random_spec(struct rng *rng)
 {
-	static const uint8_t exts[] = {0, 43, 60};
+	static const uint8_t exts[] = {0, 43, 60, 51};
 	struct test_frame_spec s = {
 		.ip6 = rng_below(rng, 2),
 		.protocol = rng_below(rng, 2) ? TEST_TCP : TEST_UDP,
@@ -50,7 +50,7 @@ static struct test_frame_spec random_spec(struct rng *rng)
 	};
 
 	for (unsigned i = 0; i < s.exts; i++)
-		s.ext[i] = exts[rng_below(rng, 3)];
+		s.ext[i] = exts[rng_below(rng, 4)];
 	return s;
 }
 
