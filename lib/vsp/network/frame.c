@@ -379,12 +379,15 @@ static bool is_tcp_or_udp(const struct hvsi_headers *h)
 static int prepare_large(struct hvs_net_frame *f, struct hvsi_headers *h,
 			 struct hvsi_frame_request *r, uint8_t *copy)
 {
-	const uint8_t protocol = r->flags & HVS_NET_TSO ? HVSI_PROTO_TCP : HVSI_PROTO_UDP;
+	const uint32_t kind = r->flags & (HVS_NET_TSO | HVS_NET_USO);
+	const uint8_t protocol = kind == HVS_NET_TSO ? HVSI_PROTO_TCP : HVSI_PROTO_UDP;
 	const uint32_t packet = h->len - h->l3_off;
 	uint8_t *ip = copy + h->l3_off;
 
+	if (kind == (HVS_NET_TSO | HVS_NET_USO) || packet > MAX_IP)
+		return -EINVAL;
 	if (!is_tcp_or_udp(h) || h->flags & HVSI_FRAME_SNAP || h->protocol != protocol ||
-	    packet > MAX_IP || h->len <= h->payload_off)
+	    h->len <= h->payload_off)
 		return -EINVAL;
 	if (!hvsi_segments_allowed(r->mss, h->len - h->payload_off))
 		return -EINVAL;
@@ -399,7 +402,7 @@ static int prepare_large(struct hvs_net_frame *f, struct hvsi_headers *h,
 	if (protocol == HVSI_PROTO_UDP)
 		hvsi_put_be16(copy + h->l4_off + 4, (uint16_t)(h->end - h->l4_off));
 	if (h->len - h->payload_off > r->mss) {
-		f->flags |= r->flags & (HVS_NET_TSO | HVS_NET_USO);
+		f->flags |= kind;
 		f->mss = (uint16_t)r->mss;
 	}
 	return 0;

@@ -217,16 +217,16 @@ static bool read_text(struct hvsi_info info, struct hvs_le32 off, struct hvs_le3
 }
 
 /* 0: not ASCII. */
-static char text_char(struct text t, uint32_t i)
+static uint8_t text_char(struct text t, size_t i)
 {
 	uint8_t low = t.bytes[2 * i], high = t.bytes[2 * i + 1];
 
-	return high || low > 0x7f ? 0 : (char)low;
+	return high || low > 0x7f ? 0 : low;
 }
 
-static char lower(char c)
+static uint8_t lower(uint8_t c)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 }
 
 static bool text_is(struct text t, const char *name)
@@ -234,13 +234,13 @@ static bool text_is(struct text t, const char *name)
 	if (t.chars != strlen(name))
 		return false;
 	for (uint32_t i = 0; i < t.chars; i++)
-		if (lower(text_char(t, i)) != lower(name[i]))
+		if (lower(text_char(t, i)) != lower((uint8_t)name[i]))
 			return false;
 	return true;
 }
 
 /* -1: it is none. */
-static int hex_digit(char c)
+static int hex_digit(uint8_t c)
 {
 	c = lower(c);
 	if (c >= '0' && c <= '9')
@@ -252,7 +252,7 @@ static bool read_mac(struct text value, uint8_t mac[6])
 {
 	if (value.chars != 12)
 		return false;
-	for (uint32_t i = 0; i < 6; i++) {
+	for (size_t i = 0; i < 6; i++) {
 		int high = hex_digit(text_char(value, 2 * i));
 		int low = hex_digit(text_char(value, 2 * i + 1));
 

@@ -351,7 +351,7 @@ static uint32_t query_multicast(struct query *q)
 {
 	unsigned count = atomic_load(&q->r->multicast_count);
 
-	for (unsigned i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++)
 		hvsi_mac_bytes(atomic_load(&q->r->multicast[i]), q->answer + i * 6);
 	q->len = count * 6;
 	return HVSI_RNDIS_SUCCESS;
@@ -441,10 +441,10 @@ static uint32_t set_multicast(struct hvsi_rndis *r, struct hvsi_info info)
 		return HVSI_RNDIS_INVALID_LENGTH;
 	if (count > HVSI_RNDIS_MAX_MULTICAST)
 		return HVSI_RNDIS_MULTICAST_FULL;
-	for (unsigned i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++)
 		if (!(info.bytes[i * 6] & HVSI_MAC_GROUP))
 			return HVSI_RNDIS_INVALID_DATA;
-	for (unsigned i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++)
 		atomic_store(&r->multicast[i], hvsi_mac(info.bytes + i * 6));
 	atomic_store(&r->multicast_count, count);
 	return HVSI_RNDIS_SUCCESS;

@@ -38,7 +38,7 @@ static uint8_t max_prefix(uint8_t kind)
 static int check_address(const struct hvs_port_address *a)
 {
 	if (!is_zero(a->reserved, sizeof(a->reserved)))
-		return -ENOTSUP;
+		return -EINVAL;
 	if (a->kind > HVS_PORT_IP6 || a->prefix > max_prefix(a->kind))
 		return -EINVAL;
 	return 0;
@@ -53,7 +53,7 @@ static int check_rule(const struct hvs_port_rule *r)
 	if (err)
 		return err;
 	if (!is_zero(r->reserved, sizeof(r->reserved)))
-		return -ENOTSUP;
+		return -EINVAL;
 	if (r->action < HVS_PORT_ALLOW || r->action > HVS_PORT_METER ||
 	    r->direction < HVS_PORT_IN || r->direction > HVS_PORT_BOTH)
 		return -EINVAL;
@@ -101,7 +101,7 @@ static int check(const struct hvs_port_policy *p)
 	int err;
 
 	if (p->flags & ~KNOWN_FLAGS || p->reserved || p->reserved2)
-		return -ENOTSUP;
+		return -EINVAL;
 	if (p->max_bits_per_second && p->max_bits_per_second < MIN_BITS)
 		return -EINVAL;
 	err = check_vlan(p);

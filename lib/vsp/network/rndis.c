@@ -73,17 +73,17 @@ static bool is_station(uint64_t mac)
 }
 
 uint32_t hvsi_rndis_set_mac(struct hvsi_rndis *r, const struct hvsi_rndis_env *env,
-			    const uint8_t bytes[6], uint32_t *changes)
+			    const uint8_t mac[6], uint32_t *changes)
 {
-	uint64_t mac = hvsi_mac(bytes);
+	uint64_t to = hvsi_mac(mac);
 
-	if (!is_station(mac))
+	if (!is_station(to))
 		return HVSI_RNDIS_INVALID_DATA;
-	if (mac == atomic_load(&r->mac))
+	if (to == atomic_load(&r->mac))
 		return HVSI_RNDIS_SUCCESS;
-	if (mac != r->permanent && !env->may_set_mac)
+	if (to != r->permanent && !env->may_set_mac)
 		return HVSI_RNDIS_FAILURE;
-	atomic_store(&r->mac, mac);
+	atomic_store(&r->mac, to);
 	*changes |= HVSI_RNDIS_CHANGED_MAC;
 	return HVSI_RNDIS_SUCCESS;
 }
@@ -244,29 +244,29 @@ static uint32_t reset(struct hvsi_rndis *r, struct hvsi_rndis_message *reply)
 }
 
 uint32_t hvsi_rndis_control(struct hvsi_rndis *r, const struct hvsi_rndis_env *env, const void *msg,
-			    size_t avail, struct hvsi_rndis_message *reply)
+			    size_t len, struct hvsi_rndis_message *reply)
 {
 	struct hvsi_rndis_simple head;
-	uint32_t len;
+	uint32_t msg_len;
 
 	reply->len = 0;
-	if (avail < sizeof(head) || avail > HVSI_RNDIS_MAX_CONTROL)
+	if (len < sizeof(head) || len > HVSI_RNDIS_MAX_CONTROL)
 		return HVSI_RNDIS_MALFORMED;
 	memcpy(&head, msg, sizeof(head));
 	/* A packet's length is rounded up. A message that says it is longer than all that came is
 	 * answered like one that is too short, as drivers wait for ever. */
-	len = hvsi_get32(head.hdr.len);
-	if (len < sizeof(head) || len > avail)
-		len = sizeof(head);
+	msg_len = hvsi_get32(head.hdr.len);
+	if (msg_len < sizeof(head) || msg_len > len)
+		msg_len = sizeof(head);
 	switch (hvsi_get32(head.hdr.type)) {
 	case HVSI_RNDIS_INITIALIZE:
-		return initialize(r, msg, len, reply);
+		return initialize(r, msg, msg_len, reply);
 	case HVSI_RNDIS_HALT:
 		return halt(r);
 	case HVSI_RNDIS_QUERY:
-		return query(r, env, msg, len, reply);
+		return query(r, env, msg, msg_len, reply);
 	case HVSI_RNDIS_SET:
-		return set(r, env, msg, len, reply);
+		return set(r, env, msg, msg_len, reply);
 	case HVSI_RNDIS_RESET:
 		return reset(r, reply);
 	case HVSI_RNDIS_KEEPALIVE:

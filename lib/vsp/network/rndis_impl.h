@@ -41,7 +41,7 @@ uint32_t hvsi_oid_set(struct hvsi_rndis *r, const struct hvsi_rndis_env *env, ui
 /* ---- offload.c ---------------------------------------------------------------------------- */
 
 /* A set of offloads as guests know it. */
-void hvsi_offload_put(uint32_t offloads, struct hvsi_ndis_offload *to);
+void hvsi_offload_put(uint32_t on, struct hvsi_ndis_offload *to);
 void hvsi_offload_put_encapsulation(struct hvsi_ndis_offload_encapsulation *to);
 
 /* These three return a status. */
