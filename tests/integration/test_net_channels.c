@@ -41,8 +41,8 @@ Test(net_channels, as_many_as_there_may_be_are_granted)
 		unsigned max;
 		unsigned asked;
 		int granted;
-	} cases[] = {{0, 1, -EREMOTEIO}, {3, 0, -EREMOTEIO}, {3, 1, 1}, {3, 3, 3}, {3, 7, 3},
-		     {3, 63, 3}};
+	} cases[] = {{0, 1, -EREMOTEIO}, {3, 0, -EREMOTEIO}, {3, 1, 1},
+		     {3, 3, 3},          {3, 7, 3},          {3, 63, 3}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const struct nic_options opt = options(cases[i].max, 0);

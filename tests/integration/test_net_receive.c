@@ -80,9 +80,9 @@ Test(net_receive, many_frames_make_few_packets_and_one_interrupt)
 
 Test(net_receive, firmware_gets_packets_that_it_can_hold)
 {
-	const struct nic_options opt = {.guest = {.version = HVSI_NVSP_VERSION_1,
-						  .receive_bytes = 16 * 4096},
-					.ring_bytes = 4096};
+	const struct nic_options opt = {
+		.guest = {.version = HVSI_NVSP_VERSION_1, .receive_bytes = 16 * 4096},
+		.ring_bytes = 4096};
 	struct nic *n = nic_new(&opt);
 
 	/* 35 slots: 8 for control messages. */
@@ -157,9 +157,9 @@ Test(net_receive, a_full_ring_leaves_room_for_completions_and_control_messages)
 
 Test(net_receive, control_messages_wait_for_slots_and_are_answered)
 {
-	const struct hvsi_rndis_simple m = {.hdr = {.type = hvsi_le32(HVSI_RNDIS_KEEPALIVE),
-						    .len = hvsi_le32(sizeof(m))},
-					    .request_id = hvsi_le32(0xabcd0000)};
+	const struct hvsi_rndis_simple m = {
+		.hdr = {.type = hvsi_le32(HVSI_RNDIS_KEEPALIVE), .len = hvsi_le32(sizeof(m))},
+		.request_id = hvsi_le32(0xabcd0000)};
 	struct nic *n = up();
 	struct hvsi_rndis_done done;
 	uint32_t len = sizeof(done);
@@ -335,8 +335,7 @@ Test(net_receive, checksums_that_the_back_end_left_are_completed)
 		uint32_t len = nic_frame(right, true, tcp, 200, 1);
 		const struct iovec iov[2] = {{frame, 60}, {frame + 60, len - 60}};
 		const struct hvs_net_frame f = {HVS_NET_FRAME_INIT, .flags = HVS_NET_CSUM,
-						.len = len,	    .iov = iov,
-						.iovcnt = 2};
+						.len = len, .iov = iov, .iovcnt = 2};
 
 		memcpy(frame, right, len);
 		memset(frame + 34 + (tcp ? 16 : 6), 0x55, 2);
@@ -382,9 +381,9 @@ Test(net_receive, large_frames_are_cut)
 	uint32_t len = nic_frame(frame, true, true, 20000, 1);
 	const struct iovec iov[2] = {{frame, 54}, {frame + 54, len - 54}};
 	const struct hvs_net_frame f = {HVS_NET_FRAME_INIT, .flags = HVS_NET_CSUM | HVS_NET_TSO,
-					.len = len,	    .l3_off = 14,
-					.l4_off = 34,	    .payload_off = 54,
-					.mss = 1448,	    .iov = iov,
+					.len = len,         .l3_off = 14,
+					.l4_off = 34,       .payload_off = 54,
+					.mss = 1448,        .iov = iov,
 					.iovcnt = 2};
 	uint32_t at = 0;
 
@@ -417,8 +416,8 @@ Test(net_receive, tags_are_told_beside_the_frame_to_guests_that_know_them)
 		uint32_t len = nic_frame(plain, true, false, 100, 1);
 		const struct iovec iov = {plain, len};
 		const struct hvs_net_frame beside = {HVS_NET_FRAME_INIT, .flags = HVS_NET_VLAN,
-						     .len = len,	 .vlan_tci = 5 << 13 | 77,
-						     .iov = &iov,	 .iovcnt = 1};
+						     .len = len,         .vlan_tci = 5 << 13 | 77,
+						     .iov = &iov,        .iovcnt = 1};
 
 		memcpy(tagged, plain, 12);
 		hvsi_put_be32(tagged + 12, 0x81000000u | 5 << 13 | 77);
@@ -448,7 +447,7 @@ Test(net_receive, the_ports_policy_decides_what_arrives)
 	uint32_t len = nic_frame(frame, true, false, 100, 1);
 	const struct iovec iov = {frame, len};
 	struct hvs_net_frame f = {HVS_NET_FRAME_INIT, .flags = HVS_NET_VLAN, .len = len,
-				  .vlan_tci = 9,      .iov = &iov,	     .iovcnt = 1};
+				  .vlan_tci = 9,      .iov = &iov,           .iovcnt = 1};
 
 	cr_assert_eq(hvs_nic_set_policy(n->nic, &policy), 0);
 	cr_assert(nic_give(n, 0, frame, len)); /* untagged: of another network */
