@@ -11,8 +11,6 @@
 #include <hvstack/guest/network.h>
 #include <hvstack/hvstack.h>
 
-#include <errno.h>
-
 #define RAM_GPA 0x100000u
 #define RAM_BYTES ((size_t)3 * 1024 * 1024)
 #define RING_BYTES (256u * 1024)
@@ -32,6 +30,9 @@ struct held {
 	uint32_t sum; /* of what is the library's memory */
 };
 
+static struct model_frame model[MESSAGES];
+static struct held held[HELD];
+
 static struct machine {
 	struct hvs_loopback *lb;
 	struct hvs_guest *g;
@@ -44,9 +45,7 @@ static struct machine {
 	bool keeps;
 	bool raced; /* memory changes: nothing is what it was */
 	bool exact; /* the model knows the packet */
-	struct model_frame model[MESSAGES];
 	unsigned models, next;
-	struct held held[HELD];
 	unsigned held_count;
 	uint8_t state[PACKETS]; /* of a packet */
 } m;
@@ -99,12 +98,12 @@ static void net_tx(void *net, uint32_t queue, struct hvs_net_frame *const *frame
 		flatten(frames[i], bytes);
 		if (m.exact) {
 			CHECK(m.next < m.models);
-			m.next += model_check(&m.model[m.next], frames[i], bytes);
+			m.next += model_check(&model[m.next], frames[i], bytes);
 		}
 		if (!m.keeps)
 			continue;
 		CHECK(m.held_count < HELD);
-		m.held[m.held_count++] = (struct held){frames[i], sum_own(frames[i])};
+		held[m.held_count++] = (struct held){frames[i], sum_own(frames[i])};
 	}
 	if (!m.keeps)
 		hvs_nic_tx_done(m.nic, frames, n, HVS_NET_OK);
@@ -123,12 +122,12 @@ static const struct hvs_net_ops net_ops = {HVS_NET_OPS_INIT, .get_info = net_inf
 static void finish(unsigned count, bool last)
 {
 	while (count-- && m.held_count) {
-		struct held h = m.held[last ? m.held_count - 1 : 0];
+		struct held h = held[last ? m.held_count - 1 : 0];
 
 		CHECK(sum_own(h.f) == h.sum);
 		m.held_count--;
 		if (!last)
-			memmove(m.held, m.held + 1, m.held_count * sizeof(m.held[0]));
+			memmove(held, held + 1, m.held_count * sizeof(held[0]));
 		hvs_nic_tx_done(m.nic, &h.f, 1, count % 3 ? HVS_NET_OK : HVS_NET_DROPPED);
 	}
 }
@@ -280,13 +279,23 @@ static unsigned lay_out(uint32_t from, uint32_t piece, unsigned empty, struct hv
 	return n;
 }
 
+/* A packet has room for so many ranges of one page each. */
+static bool too_many(const struct hvs_guest_buffer *ranges, unsigned n)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += 8 + (ranges[i].gpa % 4096 + ranges[i].len + 4095) / 4096 * 8;
+	return bytes > (size_t)PIECES * 16;
+}
+
 static int transmit(struct input *in, uint64_t xid)
 {
 	static struct hvs_guest_buffer ranges[PIECES];
 	uint32_t piece = (uint32_t)input_number(in, 2);
 	unsigned how = (unsigned)input_number(in, 1);
 	uint32_t section = HVS_GUEST_NET_NO_SECTION, in_section = 0;
-	unsigned empty = how & 4 ? 3 + how % 7 : 0, n;
+	unsigned empty = how & 4 ? 3 + how % 7 : 0, most, n;
 	struct hvs_guest_net_info info;
 	int err;
 
@@ -300,13 +309,14 @@ static int transmit(struct input *in, uint64_t xid)
 		if (how == 0xff)
 			section = (uint32_t)input_number(in, 4); /* whatever it is */
 	}
-	if (piece < (s.len - in_section) / 3000 + 1)
-		piece = (s.len - in_section) / 3000 + 1;
+	most = empty ? PIECES * 2 / 3 : PIECES;
+	if (piece < (s.len - in_section) / (most - 1) + 1)
+		piece = (s.len - in_section) / (most - 1) + 1;
 	do {
 		n = lay_out(in_section, piece, empty, ranges);
-		err = hvs_guest_net_transmit(m.drv, 0, xid, section, in_section, ranges, n);
 		piece *= 2;
-	} while (err == -EMSGSIZE);
+	} while (too_many(ranges, n));
+	err = hvs_guest_net_transmit(m.drv, 0, xid, section, in_section, ranges, n);
 	m.exact = m.exact && how != 0xff && !empty; /* the channel ends with those of no bytes */
 	return err;
 }
@@ -318,8 +328,8 @@ static void send_packet(struct input *in, uint64_t xid)
 	s.len = 0;
 	m.next = 0;
 	for (m.models = 0; m.models < 1 + what % MESSAGES; m.models++) {
-		model_make(&m.model[m.models], in);
-		if (!put_message(&m.model[m.models], in))
+		model_make(&model[m.models], in);
+		if (!put_message(&model[m.models], in))
 			break;
 	}
 	m.exact = !spoil(in, what >> 6) && !m.raced;
