@@ -24,8 +24,8 @@ static struct nic *up(const struct nic_options *opt, struct area *area)
 	return n;
 }
 
-static uint32_t build(void *to, const void *frame, uint32_t len, const struct hvs_guest_net_ppi *ppi,
-		      unsigned ppis)
+static uint32_t build(void *to, const void *frame, uint32_t len,
+		      const struct hvs_guest_net_ppi *ppi, unsigned ppis)
 {
 	const struct hvs_guest_net_packet p = {
 		.data = frame, .len = len, .ppi = ppi, .ppi_count = ppis, .pad = 8};
@@ -186,8 +186,7 @@ Test(net_transmit, firmware_leaves_a_hole_before_the_data_and_names_another_chan
 	struct nic *n = up(NULL, &a);
 	struct hvsi_rndis_packet p = {.hdr = {.type = hvsi_le32(1)}};
 	struct hvsi_nvsp m = {.type = hvsi_le32(HVSI_NVSP_RNDIS_PACKET),
-			      .u.rndis = {.channel_type = hvsi_le32(2),
-					  .section = hvsi_le32(2)}};
+			      .u.rndis = {.channel_type = hvsi_le32(2), .section = hvsi_le32(2)}};
 	struct iovec iov = {&m, 28};
 	uint8_t frame[1514];
 	uint32_t len = nic_frame(frame, false, false, 300, 1);
@@ -216,9 +215,9 @@ Test(net_transmit, sections_that_are_not_there_fail)
 	const struct {
 		uint32_t section;
 		uint32_t bytes;
-	} cases[] = {{count, 100},	 {count + 1, 100}, {UINT32_MAX - 1, 100}, {0x80000000, 100},
-		     {0, 6145},		 {0, UINT32_MAX},  {count - 1, 6145},	  {0, 0},
-		     {0, 7}};
+	} cases[] = {{count, 100},      {count + 1, 100}, {UINT32_MAX - 1, 100},
+		     {0x80000000, 100}, {0, 6145},        {0, UINT32_MAX},
+		     {count - 1, 6145}, {0, 0},           {0, 7}};
 	uint64_t before = nic_counters(n).from_malformed;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

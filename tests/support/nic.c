@@ -226,6 +226,8 @@ void nic_run(struct nic *n)
 	int got;
 
 	do {
+		for (unsigned i = 0; n->drv && hvs_guest_net_channel(n->drv, i); i++)
+			hvs_guest_flush(hvs_guest_net_channel(n->drv, i));
 		hvs_loopback_run(n->lb);
 		got = n->drv ? hvs_guest_net_poll(n->drv) : 0;
 		cr_assert_geq(got, 0, "the guest does not bear it: %d", got);
