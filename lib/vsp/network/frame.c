@@ -15,7 +15,7 @@
 #define TYPE_IP6 0x86ddu
 #define TYPE_MIN 0x0600u /* less is a length */
 #define MAX_TAGS 2u
-#define TYPE_AT (2 * HVSI_MAC_BYTES)
+#define TYPE_AT 12u /* behind both addresses */
 
 #define SNAP_BYTES 8u
 #define ARP_BYTES 28u
@@ -447,7 +447,7 @@ static int prepare_ip4(const struct hvsi_headers *h, uint8_t *copy)
 		return 0; /* some guests say so of IPv6 too */
 	if (!(h->flags & HVSI_FRAME_PROTOCOL))
 		return -EINVAL;
-	hvsi_ip4_set_csum(ip, (ip[0] & 0xfu) * 4);
+	hvsi_ip4_set_csum(ip, (size_t)(ip[0] & 0xfu) * 4);
 	return 0;
 }
 
