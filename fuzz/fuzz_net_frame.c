@@ -182,7 +182,7 @@ static void cut(struct fuzz *f, const struct hvs_net_frame *large, const uint8_t
 {
 	const bool csum_left = f->offloads & HVS_NET_CSUM;
 	const uint32_t len = large->len - large->payload_off;
-	uint8_t *headers = malloc(1u + large->payload_off);
+	uint8_t *headers = large->payload_off ? malloc(large->payload_off) : NULL;
 	struct iovec iov[2 + PIECES];
 	struct hvsi_segments s;
 	struct hvs_net_frame out;
