@@ -224,8 +224,8 @@ static void give(struct queue *q)
 	for (unsigned i = 0; i < n; i++) {
 		unsigned flow = rng_below(&q->rng, FLOWS);
 
-		iov[i] = (struct iovec){bytes[i], build(bytes[i], true, q->number, flow,
-							++q->next[flow])};
+		iov[i] = (struct iovec){bytes[i],
+					build(bytes[i], true, q->number, flow, ++q->next[flow])};
 		f[i] = (struct hvs_net_frame){HVS_NET_FRAME_INIT, .len = 60, .iov = &iov[i],
 					      .iovcnt = 1};
 		list[i] = &f[i];
@@ -276,8 +276,7 @@ static void see(void *arg, uint32_t queue, bool to_guest, const struct hvs_net_f
 static void change_something(struct rng *rng)
 {
 	const struct hvs_net_monitor_ops ops = {HVS_NET_MONITOR_OPS_INIT, .frame = see};
-	const struct hvs_port_policy policy = {HVS_PORT_POLICY_INIT,
-					       .flags = HVS_PORT_DHCP_GUARD,
+	const struct hvs_port_policy policy = {HVS_PORT_POLICY_INIT, .flags = HVS_PORT_DHCP_GUARD,
 					       .max_storm_frames = 1 + rng_below(rng, 100)};
 	struct hvs_nic_counters counters = {.size = sizeof(counters)};
 	struct hvs_nic_status status = {.size = sizeof(status)};
