@@ -9,6 +9,8 @@
 #include "vsp/network/checksum.h"
 #include "vsp/network/segment.h"
 
+#include <hvstack/vmbus.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -456,7 +458,7 @@ static bool get_slots(struct rx *rx, uint32_t *slot, unsigned n)
 }
 
 static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struct hvsi_net_chan *c,
-			     struct plain *p, uint8_t *headers)
+			     struct plain p, uint8_t *headers)
 {
 	uint32_t slot[HVSI_SEGMENTS_MAX];
 	struct hvsi_segments s;
@@ -472,11 +474,11 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 	}
 	if (!get_slots(rx, slot, s.count))
 		return NO_ROOM;
-	p->iov = iov;
+	p.iov = iov;
 	while (n < s.count && hvsi_segments_next(&s, segment, iov, RX_IOV + 1, &out) == 1) {
-		p->iovcnt = out.iovcnt;
-		p->len = out.len;
-		deliver(rx, c, slot[n++], p);
+		p.iovcnt = out.iovcnt;
+		p.len = out.len;
+		deliver(rx, c, slot[n++], &p);
 	}
 	while (n < s.count)
 		hvsi_rx_slot_put(rx->nic, rx->q->number, rx->b, slot[n++]);
@@ -484,64 +486,68 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 	return TAKEN;
 }
 
-/* A frame that can't be copied as it is. What it takes is on the stack: kept apart. */
-__attribute__((noinline)) static enum taken take_slowly(struct rx *rx,
-							const struct hvs_net_frame *f,
-							struct hvsi_headers *h,
-							struct hvsi_net_chan *c, struct plain *p)
+/* One frame into one slot. */
+static enum taken take_small(struct rx *rx, const struct hvs_net_frame *f, struct hvsi_net_chan *c,
+			     struct plain p)
 {
-	struct hvs_net_frame plain = *f;
-	uint8_t copy[HVS_NET_MAX_COPIED];
-	uint8_t *bytes = copy + HVSI_TAG_BYTES;
-	uint32_t copied = h->copied;
-	struct iovec iov[RX_IOV];
-	unsigned n = behind_copy(f, copied, iov);
 	uint32_t slot;
 
-	memcpy(bytes, h->bytes, copied);
-	h->bytes = bytes;
-	if (h->tag_inline)
-		bytes = hvsi_frame_pull_tag(h, bytes);
-	iov[0] = (struct iovec){bytes, h->copied};
-	plain.iov = iov;
-	plain.iovcnt = (uint16_t)n;
-	plain.len = h->len;
-	plain.l3_off = h->l3_off;
-	plain.l4_off = h->l4_off;
-	plain.payload_off = h->payload_off;
-	plain.flags &= ~HVS_NET_VLAN;
-	if (!n || ((f->flags & (HVS_NET_TSO | HVS_NET_USO)) && !h->payload_off)) {
-		hvsi_count(&rx->q->counters.to_too_long, 1);
-		return TAKEN;
-	}
-	if (f->flags & (HVS_NET_TSO | HVS_NET_USO) && (h->tagged ? rx->tags : true)) {
-		p->tagged = h->tagged;
-		p->tci = h->vlan_tci;
-		return take_large(rx, &plain, c, p, bytes);
-	}
-	if (f->flags & HVS_NET_CSUM && h->payload_off)
-		hvsi_frame_sum_l4(h, bytes, iov, n);
-	if (h->tagged && !rx->tags) {
-		plain.flags |= HVS_NET_VLAN;
-		plain.vlan_tci = h->vlan_tci;
-		hvsi_frame_push_tag(&plain, iov);
-	} else {
-		p->tagged = h->tagged;
-		p->tci = h->vlan_tci;
-	}
-	if (plain.len > rx->most) {
+	if (f->len > rx->most) {
 		hvsi_count(&rx->q->counters.to_too_long, 1);
 		return TAKEN;
 	}
 	slot = hvsi_slot_get(rx->b, rx->q->number);
 	if (slot == HVSI_NO_SLOT)
 		return NO_ROOM;
-	p->iov = iov;
-	p->iovcnt = n;
-	p->len = plain.len;
-	deliver(rx, c, slot, p);
-	count_frame(rx, f, iov[0].iov_base);
+	p.iov = f->iov;
+	p.iovcnt = f->iovcnt;
+	p.len = f->len;
+	deliver(rx, c, slot, &p);
+	count_frame(rx, f, f->iov[0].iov_base);
 	return TAKEN;
+}
+
+/* A frame that can't be copied as it is. What it takes is on the stack: kept apart. */
+__attribute__((noinline)) static enum taken take_slowly(struct rx *rx,
+							const struct hvs_net_frame *f,
+							struct hvsi_headers h,
+							struct hvsi_net_chan *c, struct plain p)
+{
+	bool large = f->flags & (HVS_NET_TSO | HVS_NET_USO);
+	struct hvs_net_frame plain = *f;
+	uint8_t copy[HVS_NET_MAX_COPIED];
+	uint8_t *bytes = copy + HVSI_TAG_BYTES;
+	struct iovec iov[RX_IOV];
+
+	plain.iov = iov;
+	plain.iovcnt = (uint16_t)behind_copy(f, h.copied, iov);
+	memcpy(bytes, h.bytes, h.copied);
+	h.bytes = bytes;
+	if (h.tag_inline)
+		bytes = hvsi_frame_pull_tag(&h, bytes);
+	iov[0] = (struct iovec){bytes, h.copied};
+	plain.len = h.len;
+	plain.l3_off = h.l3_off;
+	plain.l4_off = h.l4_off;
+	plain.payload_off = h.payload_off;
+	plain.flags &= ~HVS_NET_VLAN;
+	/* A tag among the bytes of each segment is not worth the trouble. */
+	if (!plain.iovcnt || (large && (!h.payload_off || (h.tagged && !rx->tags)))) {
+		hvsi_count(&rx->q->counters.to_too_long, 1);
+		return TAKEN;
+	}
+	p.tagged = h.tagged && rx->tags;
+	p.tci = h.vlan_tci;
+	if (large)
+		return take_large(rx, &plain, c, p, bytes);
+	if (f->flags & HVS_NET_CSUM && h.payload_off)
+		hvsi_frame_sum_l4(&h, bytes, iov, plain.iovcnt);
+	if (h.tagged && !rx->tags) {
+		plain.flags |= HVS_NET_VLAN;
+		plain.vlan_tci = h.vlan_tci;
+		hvsi_frame_push_tag(&plain, iov);
+	}
+	return take_small(rx, &plain, c, p);
 }
 
 static bool has_slot(const struct rx *rx)
@@ -591,17 +597,10 @@ static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
 	p.csum = csum_word(rx, &h, f->flags);
 	if (f->flags & (HVS_NET_CSUM | HVS_NET_TSO | HVS_NET_USO) || h.tag_inline ||
 	    (h.tagged && !rx->tags) || bytes == copy)
-		return take_slowly(rx, f, &h, c, &p);
-	if (f->len > rx->most) {
-		hvsi_count(&rx->q->counters.to_too_long, 1);
-		return TAKEN;
-	}
-	slot = hvsi_slot_get(rx->b, rx->q->number);
+		return take_slowly(rx, f, h, c, p);
 	p.tagged = h.tagged;
 	p.tci = h.vlan_tci;
-	deliver(rx, c, slot, &p);
-	count_frame(rx, f, bytes);
-	return TAKEN;
+	return take_small(rx, f, c, p);
 }
 
 /* ---- batches ---------------------------------------------------------------------------------- */
@@ -666,7 +665,7 @@ unsigned hvs_nic_rx(struct hvs_nic *nic, uint32_t queue, const struct hvs_net_fr
 	rx.q = &nic->queue[queue];
 	hvsi_gate_enter(&rx.q->gate);
 	rx.b = atomic_load(&nic->receive);
-	if (rx.b && atomic_load(&nic->receiving)) {
+	if (rx.b && atomic_load(&nic->receiving) && !hvs_vmbus_resetting(nic->bus)) {
 		unsigned taken = take_all(&rx, frames, n);
 
 		rx.q->blocked = taken < n;
