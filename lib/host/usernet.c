@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libslirp in a libevent loop. All of it happens in step(), on the thread of the base: frames from
- * the guest go in, sockets that are ready and timeouts are handled, frames to the guest go out, and
+ * libslirp in a libevent loop. All of it happens in step(), on the thread of the base: sockets that
+ * are ready and timeouts are handled, frames from the guest go in, frames to the guest go out, and
  * libslirp says what it waits for next. Its sockets are in an epoll set of our own, whose descriptor
  * is the one that libevent knows.
  */
@@ -248,8 +248,9 @@ static void step(void *arg)
 {
 	struct hvs_usernet *net = arg;
 
-	send_frames(net);
+	/* First, as it tells libslirp what time it is: it would take new connections for old. */
 	slirp_pollfds_poll(net->slirp, 0, on_get_revents, net);
+	send_frames(net);
 	if (!net->no_room)
 		deliver(net);
 	wait_for_next(net);
