@@ -32,7 +32,7 @@
 #define BLOCK_PACKET 6u
 #define BYTE_ORDER_MAGIC 0x1a2b3c4du
 #define LINK_ETHERNET 1u
-#define OPTION_END 0u
+#define OPTION_END 0u         /* has no length */
 #define OPTION_APPLICATION 4u /* of the section */
 #define OPTION_NAME 2u        /* of the interface */
 #define OPTION_RESOLUTION 9u
@@ -125,7 +125,7 @@ static void put_head(struct buffer *b, const char *name, uint32_t max_packet)
 	put(b, version, sizeof(version));
 	put(b, &unknown_len, sizeof(unknown_len));
 	put_option(b, OPTION_APPLICATION, application, sizeof(application) - 1);
-	put_option(b, OPTION_END, NULL, 0);
+	put32(b, OPTION_END);
 	end_block(b, at);
 
 	at = begin_block(b, BLOCK_INTERFACE);
@@ -134,7 +134,7 @@ static void put_head(struct buffer *b, const char *name, uint32_t max_packet)
 	if (name)
 		put_option(b, OPTION_NAME, name, (uint16_t)strlen(name));
 	put_option(b, OPTION_RESOLUTION, &nanoseconds, 1);
-	put_option(b, OPTION_END, NULL, 0);
+	put32(b, OPTION_END);
 	end_block(b, at);
 }
 
@@ -189,7 +189,7 @@ static void put_packet(struct buffer *b, const struct hvs_net_frame *frame, bool
 	put_option(b, OPTION_FLAGS, &flags, sizeof(flags));
 	if (dropped_before)
 		put_option(b, OPTION_DROPS, &dropped_before, sizeof(dropped_before));
-	put_option(b, OPTION_END, NULL, 0);
+	put32(b, OPTION_END);
 	end_block(b, at);
 }
 
@@ -202,7 +202,7 @@ static void put_statistics(struct buffer *b, const struct hvs_capture_counters *
 	put_time(b);
 	put_option(b, OPTION_RECEIVED, &received, sizeof(received));
 	put_option(b, OPTION_DROPPED, &counters->dropped, sizeof(counters->dropped));
-	put_option(b, OPTION_END, NULL, 0);
+	put32(b, OPTION_END);
 	end_block(b, at);
 }
 
