@@ -102,14 +102,14 @@ struct hvs_net_ops {
 	void (*rx_wanted)(void *net, bool wanted);
 
 	/* The NIC that uses it from now on: after get_info and before anything else, inside
-	 * hvs_nic_create(), on that thread. If hvs_nic_create() fails after this, detach() follows
-	 * for each queue there. Optional. */
+	 * hvs_nic_create(). Optional. */
 	void (*attach)(void *net, struct hvs_nic *nic);
 
-	/* hvs_nic_remove() was called: hvs_nic_rx() must not be called for this queue from now on,
-	 * and the frames from the guest that the back end has must come back soon. Once for each of
-	 * the NIC's queues. On the queue's worker. Optional. */
-	void (*detach)(void *net, uint32_t queue);
+	/* The NIC leaves: when this returns, hvs_nic_rx() is not inside of it any more, and is not
+	 * called again. The frames from the guest that the back end has must come back soon. Once
+	 * after each attach(), inside hvs_nic_remove(), or else when the bus is destroyed, or
+	 * hvs_nic_create() fails. Optional. */
+	void (*detach)(void *net);
 };
 #define HVS_NET_OPS_INIT .size = (uint32_t)sizeof(struct hvs_net_ops)
 
@@ -163,10 +163,9 @@ HVS_API HVS_NODISCARD int hvs_nic_create(struct hvs_vmbus *bus, const struct hvs
 					 struct hvs_nic **out);
 
 /*
- * Take a NIC away from the guest, whatever it does with it. The back end is told by detach(), until
- * when it may call hvs_nic_rx(). done (may be NULL) runs when the back end is not used any more: it
- * has been detached from all queues, and has given back all frames with hvs_nic_tx_done(). nic must
- * not be used after this call but by the back end. [main worker]
+ * Take a NIC away from the guest, whatever it does with it. The back end is told by detach(). done
+ * (may be NULL) runs when it is not used any more: it has given back all frames with
+ * hvs_nic_tx_done(). nic must not be used after this call but for that. [main worker]
  *
  * 0, -EINVAL (NULL).
  */

@@ -119,6 +119,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	pthread_mutex_lock(&in->lock);
 	if (!in->nic || in->waiting) {
 		(void)event_del(in->event);
 		more = false;
@@ -131,6 +132,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		(void)event_del(in->event);
 		break;
 	}
+	pthread_mutex_unlock(&in->lock);
 	hvsi_base_leave(outer);
 }
 
@@ -138,6 +140,7 @@ int hvsi_net_in_init(struct hvsi_net_in *in)
 {
 	for (unsigned i = 0; i < HVS_NET_BATCH; i++)
 		in->pointers[i] = &in->frames[i];
+	pthread_mutex_init(&in->lock, NULL);
 	in->memory = aligned_alloc(ALIGN, MEMORY_BYTES);
 	in->event = event_new(in->base, in->fd, EV_READ | EV_PERSIST, on_readable, in);
 	return in->memory && in->event ? 0 : -ENOMEM;
@@ -147,29 +150,38 @@ void hvsi_net_in_fini(struct hvsi_net_in *in)
 {
 	if (in->event)
 		event_free(in->event);
+	pthread_mutex_destroy(&in->lock);
 	free(in->memory);
 }
 
 void hvsi_net_in_attach(struct hvsi_net_in *in, struct hvs_nic *nic)
 {
+	pthread_mutex_lock(&in->lock);
 	in->nic = nic;
+	pthread_mutex_unlock(&in->lock);
 	hvsi_net_in_resume(in);
 }
 
 void hvsi_net_in_detach(struct hvsi_net_in *in)
 {
-	(void)event_del(in->event);
+	pthread_mutex_lock(&in->lock);
 	in->nic = NULL;
 	in->waiting = false;
 	in->first = in->count = 0;
+	pthread_mutex_unlock(&in->lock);
 }
 
 void hvsi_net_in_room(struct hvsi_net_in *in)
 {
-	if (!in->nic || !in->waiting || !deliver(in))
-		return;
-	in->waiting = false;
-	hvsi_net_in_resume(in);
+	bool resume;
+
+	pthread_mutex_lock(&in->lock);
+	resume = in->nic && in->waiting && deliver(in);
+	if (resume)
+		in->waiting = false;
+	pthread_mutex_unlock(&in->lock);
+	if (resume)
+		hvsi_net_in_resume(in);
 }
 
 void hvsi_net_in_resume(struct hvsi_net_in *in)

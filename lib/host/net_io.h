@@ -45,7 +45,6 @@ struct hvsi_net_in_ops {
 	void (*ended)(void *arg, int err);
 };
 
-/* All but resume() on the thread that runs base, or while nobody does. */
 struct hvsi_net_in {
 	const struct hvsi_net_in_ops *ops;
 	void *arg;
@@ -54,8 +53,10 @@ struct hvsi_net_in {
 	uint32_t max_read; /* bytes that one read may return */
 	struct event_base *base;
 	struct event *event;
-	struct hvs_nic *nic; /* NULL: not attached */
-	bool waiting;        /* for room */
+
+	pthread_mutex_t lock; /* all of the following, also while the NIC takes frames */
+	struct hvs_nic *nic;  /* NULL: not attached */
+	bool waiting;         /* for room */
 	uint8_t *memory;
 	/* Read, and not taken by the NIC yet: first to count - 1. */
 	unsigned first;
@@ -69,9 +70,9 @@ struct hvsi_net_in {
 int hvsi_net_in_init(struct hvsi_net_in *in);
 void hvsi_net_in_fini(struct hvsi_net_in *in);
 
-/* Frames go to that NIC from now on. In hvs_net_ops.attach(). */
+/* Frames go to that NIC from now on. [any] */
 void hvsi_net_in_attach(struct hvsi_net_in *in, struct hvs_nic *nic);
-/* In hvs_net_ops.detach() and rx_room(). */
+/* As hvs_net_ops.detach() and rx_room(). */
 void hvsi_net_in_detach(struct hvsi_net_in *in);
 void hvsi_net_in_room(struct hvsi_net_in *in);
 /* There is something to read again. [any] */

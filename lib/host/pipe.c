@@ -252,7 +252,7 @@ static void pipe_attach(void *net, struct hvs_nic *nic)
 	hvsi_net_in_attach(&p->in, nic);
 }
 
-static void pipe_detach(void *net, uint32_t queue)
+static void pipe_detach(void *net)
 {
 	struct hvs_pipe *p = net;
 
@@ -260,8 +260,7 @@ static void pipe_detach(void *net, uint32_t queue)
 	p->nic = NULL;
 	pthread_mutex_unlock(&p->lock);
 	hvsi_net_out_drop(&p->out);
-	if (queue == 0)
-		hvsi_net_in_detach(&p->in);
+	hvsi_net_in_detach(&p->in);
 }
 
 const struct hvs_net_ops hvs_pipe_ops = {

@@ -277,14 +277,15 @@ static void tap_attach(void *net, struct hvs_nic *nic)
 	hvsi_tap_set_nic(tap, nic);
 }
 
-static void tap_detach(void *net, uint32_t queue)
+static void tap_detach(void *net)
 {
 	struct hvs_tap *tap = net;
 
 	hvsi_tap_set_nic(tap, NULL);
-	if (queue < tap->queue_count)
-		hvsi_net_in_detach(&tap->queues[queue].in);
-	hvsi_net_out_drop(&queue_of(tap, queue)->out);
+	for (uint32_t i = 0; i < tap->queue_count; i++) {
+		hvsi_net_in_detach(&tap->queues[i].in);
+		hvsi_net_out_drop(&tap->queues[i].out);
+	}
 }
 
 const struct hvs_net_ops hvs_tap_ops = {

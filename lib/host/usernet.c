@@ -58,7 +58,8 @@ struct hvs_usernet {
 	void (*log)(void *arg, const char *text);
 	void *log_arg;
 	struct hvs_nic *nic;
-	bool attached; /* hvs_nic_rx() may be called */
+	pthread_mutex_t delivering; /* while the NIC takes frames */
+	bool attached;              /* under that lock */
 
 	struct hvsi_notify notify; /* runs step() */
 	struct event *timeout;
@@ -84,7 +85,7 @@ static ssize_t on_packet(const void *bytes, size_t len, void *arg)
 	struct hvs_usernet *net = arg;
 	struct packet *p;
 
-	if (!net->attached || len > HVS_NET_MAX_FRAME || len < HVS_NET_HEADER_BYTES ||
+	if (len > HVS_NET_MAX_FRAME || len < HVS_NET_HEADER_BYTES ||
 	    net->waiting_bytes + len > MAX_WAITING_BYTES)
 		return (ssize_t)len;
 	p = malloc(sizeof(*p) + len);
@@ -119,7 +120,10 @@ static void deliver(struct hvs_usernet *net)
 	unsigned taken = 0;
 	unsigned n = 0;
 
-	while (net->attached && net->first && taken == n) {
+	pthread_mutex_lock(&net->delivering);
+	while (!net->attached && net->first)
+		free_first(net);
+	while (net->first && taken == n) {
 		n = 0;
 		for (struct packet *p = net->first; p && n < HVS_NET_BATCH; p = p->next) {
 			iov[n] = (struct iovec){p->bytes, p->len};
@@ -133,6 +137,7 @@ static void deliver(struct hvs_usernet *net)
 			free_first(net);
 	}
 	net->no_room = taken < n;
+	pthread_mutex_unlock(&net->delivering);
 }
 
 /* ---- from the guest --------------------------------------------------------------------- */
@@ -244,6 +249,17 @@ static void wait_for_next(struct hvs_usernet *net)
 	}
 }
 
+static void deliver_if_room(struct hvs_usernet *net)
+{
+	bool room;
+
+	pthread_mutex_lock(&net->delivering);
+	room = !net->no_room;
+	pthread_mutex_unlock(&net->delivering);
+	if (room)
+		deliver(net);
+}
+
 static void step(void *arg)
 {
 	struct hvs_usernet *net = arg;
@@ -251,8 +267,7 @@ static void step(void *arg)
 	/* First, as it tells libslirp what time it is: it would take new connections for old. */
 	slirp_pollfds_poll(net->slirp, 0, on_get_revents, net);
 	send_frames(net);
-	if (!net->no_room)
-		deliver(net);
+	deliver_if_room(net);
 	wait_for_next(net);
 }
 
@@ -417,23 +432,25 @@ static void usernet_attach(void *opaque, struct hvs_nic *nic)
 {
 	struct hvs_usernet *net = opaque;
 
+	pthread_mutex_lock(&net->delivering);
 	net->nic = nic;
 	net->no_room = false;
 	net->attached = true;
+	pthread_mutex_unlock(&net->delivering);
 	hvsi_notify_signal(&net->notify);
 }
 
-static void usernet_detach(void *opaque, uint32_t queue)
+static void usernet_detach(void *opaque)
 {
 	struct hvs_usernet *net = opaque;
-	struct hvsi_frames list = take_frames(net);
+	struct hvsi_frames list;
 
-	hvsi_frames_done(&list, net->nic, HVS_NET_DROPPED);
-	if (queue != 0)
-		return;
+	pthread_mutex_lock(&net->delivering);
 	net->attached = false;
-	while (net->first)
-		free_first(net);
+	net->no_room = false; /* what waits is freed by the next step() */
+	pthread_mutex_unlock(&net->delivering);
+	list = take_frames(net);
+	hvsi_frames_done(&list, net->nic, HVS_NET_DROPPED);
 }
 
 const struct hvs_net_ops hvs_usernet_ops = {
@@ -531,6 +548,7 @@ int hvs_usernet_create(const struct hvs_usernet_config *cfg_in, struct hvs_usern
 	net->log_arg = cfg.arg;
 	net->epoll = -1;
 	net->notify.fd = -1;
+	pthread_mutex_init(&net->delivering, NULL);
 	pthread_mutex_init(&net->lock, NULL);
 	err = init(net, &cfg);
 	if (err) {
@@ -576,7 +594,6 @@ void hvs_usernet_destroy(struct hvs_usernet *net)
 {
 	if (!net)
 		return;
-	net->attached = false;
 	if (net->slirp)
 		slirp_cleanup(net->slirp);
 	if (net->ready)
@@ -589,6 +606,7 @@ void hvs_usernet_destroy(struct hvs_usernet *net)
 		close(net->epoll);
 	while (net->first)
 		free_first(net);
+	pthread_mutex_destroy(&net->delivering);
 	pthread_mutex_destroy(&net->lock);
 	free(net->watches);
 	free(net->frame);

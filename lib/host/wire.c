@@ -19,7 +19,8 @@ struct inbox {
 	struct hvs_wire_end *end; /* whose NIC gets the frames */
 	uint32_t queue;
 	struct hvsi_notify notify;
-	pthread_mutex_t lock; /* the list */
+	pthread_mutex_t delivering; /* while the NIC takes frames; before `lock` */
+	pthread_mutex_t lock;       /* all of the following */
 	struct hvsi_frames list;
 	bool open;
 };
@@ -41,7 +42,6 @@ struct hvs_wire {
 
 /* ---- frames ----------------------------------------------------------------------------- */
 
-/* On the thread of the inbox. */
 static void deliver(void *arg)
 {
 	const struct hvs_net_frame *frames[HVS_NET_BATCH];
@@ -53,6 +53,7 @@ static void deliver(void *arg)
 	unsigned n;
 	bool open;
 
+	pthread_mutex_lock(&in->delivering);
 	pthread_mutex_lock(&in->lock);
 	list = in->list;
 	in->list.first = NULL;
@@ -67,6 +68,7 @@ static void deliver(void *arg)
 		if (taken < n)
 			hvs_nic_tx_done(end->other->nic, done + taken, n - taken, HVS_NET_DROPPED);
 	}
+	pthread_mutex_unlock(&in->delivering);
 }
 
 static void wire_tx(void *net, uint32_t queue, struct hvs_net_frame *const *frames, unsigned n)
@@ -140,13 +142,16 @@ static void wire_attach(void *net, struct hvs_nic *nic)
 	set_there(end, true);
 }
 
-static void wire_detach(void *net, uint32_t queue)
+static void wire_detach(void *net)
 {
 	struct hvs_wire_end *end = net;
 
 	set_there(end, false);
-	set_open(end, queue, false);
-	deliver(&end->inboxes[queue]);
+	for (uint32_t i = 0; i < end->queue_count; i++) {
+		set_open(end, i, false);
+		/* What has come meanwhile goes back; and afterwards no other thread is in there. */
+		deliver(&end->inboxes[i]);
+	}
 }
 
 const struct hvs_net_ops hvs_wire_ops = {
@@ -174,6 +179,7 @@ static int make_end(struct hvs_wire *wire, unsigned which, const struct hvs_wire
 		err = hvsi_notify_init(&in->notify, cfg->bases[in->queue], deliver, in);
 		if (err)
 			return err;
+		pthread_mutex_init(&in->delivering, NULL);
 		pthread_mutex_init(&in->lock, NULL);
 		end->queue_count++;
 	}
@@ -224,6 +230,7 @@ void hvs_wire_destroy(struct hvs_wire *wire)
 
 		for (uint32_t n = 0; n < end->queue_count; n++) {
 			hvsi_notify_fini(&end->inboxes[n].notify);
+			pthread_mutex_destroy(&end->inboxes[n].delivering);
 			pthread_mutex_destroy(&end->inboxes[n].lock);
 		}
 		free(end->inboxes);

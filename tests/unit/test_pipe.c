@@ -217,7 +217,7 @@ Test(pipe, frames_that_wait_come_back_when_the_nic_goes)
 {
 	open_pair(SOCK_SEQPACKET);
 	fill();
-	hvs_pipe_ops.detach(end[0], 0);
+	hvs_pipe_ops.detach(end[0]);
 	cr_assert_eq(hvst_nic_done(nic[0], HVS_NET_DROPPED), 1);
 }
 

@@ -307,7 +307,7 @@ Test(tap, after_detach_nothing_comes)
 	uint8_t bytes[1514];
 
 	start();
-	hvs_tap_ops.detach(tap, 0);
+	hvs_tap_ops.detach(tap);
 	cr_assert(host_sends(NULL, bytes, hvst_udp4(bytes, 100, 1)));
 	hvst_linger(bases[0], 20);
 	cr_assert_eq(hvst_nic_came(nic), 0);

@@ -480,7 +480,7 @@ Test(usernet, after_detach_nothing_comes)
 	hvst_linger(base, 20);
 	came = hvst_nic_came(nic);
 	ask_for_frames(10);
-	hvs_usernet_ops.detach(net, 0);
+	hvs_usernet_ops.detach(net);
 	cr_assert_eq(hvst_nic_done(nic, HVS_NET_DROPPED), 10);
 	hvst_linger(base, 20);
 	cr_assert_eq(hvst_nic_came(nic), came);

@@ -140,8 +140,7 @@ Test(wire, the_link_is_down_while_nobody_is_at_the_other_end)
 
 	/* It leaves with a frame on its way. */
 	send_one(0, 0, 3);
-	hvs_wire_ops.detach(end[1], 0);
-	hvs_wire_ops.detach(end[1], 1);
+	hvs_wire_ops.detach(end[1]);
 	cr_assert_eq(hvst_nic_done(nic[0], HVS_NET_DROPPED), 2);
 	cr_assert_not(hvst_nic_link(nic[0]));
 	hvst_linger(base, 10);

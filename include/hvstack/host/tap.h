@@ -72,7 +72,7 @@ extern HVS_API const struct hvs_net_ops hvs_tap_ops;
 HVS_API HVS_NODISCARD int hvs_tap_open(const struct hvs_tap_config *cfg, struct hvs_tap **out,
 				       char *why, size_t why_len);
 
-/* The NIC is removed, or the bus is destroyed and none of the bases has run since. NULL is allowed. */
+/* The NIC is removed, or its bus is destroyed. NULL is allowed. */
 HVS_API void hvs_tap_close(struct hvs_tap *tap);
 
 #ifdef __cplusplus

@@ -76,7 +76,8 @@ HVS_API HVS_NODISCARD int hvs_usernet_forward(struct hvs_usernet *net,
 HVS_API HVS_NODISCARD int hvs_usernet_unforward(struct hvs_usernet *net,
 						const struct hvs_usernet_forward *forward);
 
-/* The NIC is removed, or the bus is destroyed and base has not run since. NULL is allowed. */
+/* The NIC is removed, or its bus is destroyed. On the thread that runs base, or while nobody does.
+ * NULL is allowed. */
 HVS_API void hvs_usernet_destroy(struct hvs_usernet *net);
 
 #ifdef __cplusplus

@@ -53,8 +53,7 @@ HVS_API HVS_NODISCARD int hvs_wire_create(const struct hvs_wire_config *cfg, str
 /* End 0 or 1; valid as long as the wire. */
 HVS_API struct hvs_wire_end *hvs_wire_end(struct hvs_wire *wire, unsigned which);
 
-/* Both NICs are removed, or their buses destroyed and none of the bases has run since. NULL is
- * allowed. */
+/* Both NICs are removed, or their buses are destroyed. NULL is allowed. */
 HVS_API void hvs_wire_destroy(struct hvs_wire *wire);
 
 /* ---- sockets ----------------------------------------------------------------------------- */
