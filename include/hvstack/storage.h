@@ -124,8 +124,9 @@ struct hvs_disk_config {
  * out   may be NULL
  *
  * 0, -EINVAL (configuration, or get_info returned nonsense, or the back end can't serve as many
- * workers as the controller has), -ENOTSUP, -EBADMSG (the state of the reservations is damaged), -EEXIST (address in use, or its last disk not gone
- * yet), -ENOSPC (64 disks), -ENOMEM, or what get_info or the store's read() returned.
+ * workers as the controller has), -ENOTSUP, -EBADMSG (the state of the reservations is damaged),
+ * -EEXIST (address in use, or its last disk not gone yet), -ENOSPC (64 disks), -ENOMEM, or what
+ * get_info or the store's read() returned.
  */
 HVS_API HVS_NODISCARD int hvs_storvsp_attach(struct hvs_storvsp *ctl,
 					     const struct hvs_disk_config *cfg,

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -252,6 +253,7 @@ EACH_ENGINE(filedisk_open, processes_that_share_see_what_the_other_writes)
 	open_disk(0, HVS_FILEDISK_SHARED);
 	child = fork();
 	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		event_reinit(base);
 		open_disk(0, HVS_FILEDISK_SHARED);
 		_exit(run_one(HVS_BLK_WRITE, 4096, 4096, 2, 0) == HVS_BLK_OK ? 0 : 1);
@@ -396,6 +398,7 @@ EACH_ENGINE(filedisk_open, a_killed_process_leaves_no_lock)
 		pid_t child = fork();
 
 		if (child == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			event_reinit(base);
 			open_disk(0, 0);
 			run_one(HVS_BLK_WRITE, 0, 64 * KIB, 3, 0);

@@ -38,3 +38,31 @@ disk_of()
 	done
 	return 1
 }
+
+# nic_of MAC: the network interface that has this address.
+nic_of()
+{
+	[ -d /sys/module/hv_netvsc ] || modprobe hv_netvsc
+	tries=0
+	while [ $tries -lt 100 ]; do
+		for nic in /sys/class/net/*; do
+			[ "$(cat "$nic/address")" = "$1" ] && basename "$nic" && return
+		done
+		tries=$((tries + 1))
+		sleep 0.1
+	done
+	return 1
+}
+
+# addresses NIC N: what the guest of net.py has on NIC: 10.9.N.2 and fd00:9:N::2, the host .1 and ::1.
+addresses()
+{
+	ip addr add "10.9.$2.2/24" dev "$1" && ip addr add "fd00:9:$2::2/64" dev "$1" nodad &&
+		ip link set "$1" up
+}
+
+# net_complaints: what the kernel says against network adapters or itself; fails if it says nothing.
+net_complaints()
+{
+	warnings | grep -iE 'hv_|vmbus|netvsc|eth[0-9]|NETDEV|checksum|BUG|WARNING|Call Trace'
+}

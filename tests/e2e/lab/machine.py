@@ -100,6 +100,9 @@ class Here:
     def threads(self):
         return ""  # gdb can tell
 
+    def corrupted(self):
+        return None
+
     def unprivileged(self, command):
         """The shell command that runs `command` as a user who may not override permissions."""
         if os.geteuid() != 0:
@@ -316,6 +319,10 @@ class Nested:
             )[1]
         except LabError as e:
             return f"{e}\n"
+
+    def corrupted(self):
+        """Has QEMU ruined a guest? What was seen, or None."""
+        return emulator.corrupted(self._qemu.pid)
 
     def unprivileged(self, command):
         return f"su -s /bin/sh nobody -c {shlex.quote(command)}"

@@ -13,6 +13,8 @@ from . import host, images
 from .host import LabError
 
 BOOT_SECONDS = 240  # until the guest's session begins: many times what it takes
+SILENT_SECONDS = 15  # after this time it is looked whether the software CPU has ruined the guest
+REPEATS = 5  # of a guest that it has ruined
 
 # What a guest can be asked to do when its script has ended, and hvrun's exit status for that.
 # After a crash it stays that of a crash, whatever the dump kernel does.
@@ -45,10 +47,14 @@ def names():
     return sorted(f.stem.replace("_", "-") for f in files)
 
 
+class Corrupted(Exception):
+    """QEMU's software CPU has ruined the guest: nobody can tell whether the scenario holds."""
+
+
 class Guest:
     """One start of hvrun, its console, and the session (lab: guest/session) in the guest."""
 
-    def __init__(self, process, token, log, deadline, on_output=None):
+    def __init__(self, process, token, log, deadline, corrupted, on_output=None):
         self.lines = []  # the console
         self.errors = ""  # hvrun's stderr
         self.status = None  # the script's exit status
@@ -59,6 +65,7 @@ class Guest:
         self._mark = f"@@{token} "
         self._log = log
         self._deadline = deadline
+        self._corrupted = corrupted
         self._on_output = on_output
         self._state = "boot"
         self._script_lines = []
@@ -129,9 +136,14 @@ class Guest:
     def _step(self, doing):
         """Takes one event from hvrun, or raises when there is no more time for it."""
         limit = self._boot_deadline if self._state == "boot" else self._deadline
+        left = max(0, limit - time.monotonic())
         try:
-            kind, value = self._process.events.get(timeout=max(0, limit - time.monotonic()))
+            kind, value = self._process.events.get(timeout=min(left, SILENT_SECONDS))
         except queue.Empty:
+            if seen := self._corrupted():
+                raise Corrupted(f"QEMU's software CPU has ruined the guest: {seen}") from None
+            if left > SILENT_SECONDS:
+                return
             after = f"after {time.monotonic() - self._begun:.0f} s"
             if self._state == "boot":
                 last = self.lines[-1] if self.lines else "nothing on its console"
@@ -282,9 +294,26 @@ class Lab:
         )  # fmt: skip
         self._write_log(f"-- {shlex.join(argv)}\n")
         process = self.machine.start(argv)
-        guest = Guest(process, token, self._write_log, self._deadline, on_output)
+        guest = Guest(
+            process, token, self._write_log, self._deadline, self.machine.corrupted, on_output
+        )
         self._guests.append(guest)
         return guest
+
+    def repeat(self, body):
+        """Returns what body() returns. It is begun again if QEMU ruins its guest, so it has to begin
+        with fresh disks, or with disks that may be in any state."""
+        for again in range(REPEATS + 1):
+            begun = time.monotonic()
+            try:
+                return body()
+            except Corrupted as e:
+                if again == REPEATS:
+                    raise
+                self.say(f"{e}; this part of {self._job.name} begins again")
+                self.facts["repeated"] = self.facts.get("repeated", 0) + 1
+                self._close_guests()
+                self._deadline += time.monotonic() - begun
 
     def boot(self, script, *, end="poweroff", **kwargs):
         """A guest from start to end; its script and hvrun have to succeed. Returns the output."""
@@ -301,9 +330,12 @@ class Lab:
 
     def close(self):
         self.fact("boot_seconds", [guest.boot_seconds for guest in self._guests])
+        self._close_guests()
+        for command in self._undo:
+            self.machine.run(f"cd {shlex.quote(self.dir)} && {command}")
+
+    def _close_guests(self):
         if any(not guest.ended for guest in self._guests):
             self._write_log("-- what hvrun's threads are doing:\n" + self.machine.threads())
         for guest in self._guests:
             guest.close()
-        for command in self._undo:
-            self.machine.run(f"cd {shlex.quote(self.dir)} && {command}")

@@ -26,7 +26,8 @@ def run(lab):
     lab.fact("seed", seed)
     dice = random.Random(seed)
     counts = []
-    for number in range(ROUNDS_LONG if lab.long else ROUNDS):
+
+    def one(number):
         lab.shell(f"rm -f data.img && truncate -s {SECTORS * 512} data.img")
         script = SCRIPT.replace("SECTORS", str(SECTORS)).replace("SEED", str(seed + number))
         guest = lab.start(
@@ -43,4 +44,7 @@ def run(lab):
         status, found, _ = lab.machine.run(f"cd {shlex.quote(lab.dir)} && {check} < said")
         lab.check(status == 0, f"round {number}: {' / '.join(found.splitlines())}")
         counts.append(len(said))
-        lab.fact("acknowledgements", counts)
+
+    for number in range(ROUNDS_LONG if lab.long else ROUNDS):
+        lab.repeat(lambda: one(number))
+    lab.fact("acknowledgements", counts)

@@ -1,0 +1,37 @@
+"""MTUs from 68 to 9,000: packets of every size come back, and larger ones are refused."""
+
+from lab import net
+
+PACKAGES = net.PACKAGES
+PROGRAMS = ["guest/traffic.c"]
+
+SCRIPT = rf"""
+. /run/e2e/lib.sh
+nic=$(nic_of {net.mac(0)}) && addresses "$nic" 0 || fail "no network adapter"
+ip link set "$nic" mtu 9000 || fail "MTU 9000"
+echo "ready"
+nc -l -p 9002 < /dev/null
+/run/e2e/traffic ping 10.9.0.1 68 9000 || fail "IPv4"
+/run/e2e/traffic ping fd00:9:0::1 68 9000 || fail "IPv6"
+/run/e2e/traffic tcp 10.9.0.1 {net.PORT} 1000000 4 || fail "TCP"
+for mtu in 68 576 1280 1500 4000 9000; do
+	ip link set "$nic" mtu $mtu || fail "MTU $mtu"
+	/run/e2e/traffic ping 10.9.0.1 68 68 || fail "IPv4, MTU $mtu"
+	/run/e2e/traffic ping 10.9.0.1 $mtu $mtu || fail "IPv4, MTU $mtu"
+done
+net_complaints && fail "see above"
+exit 0
+"""
+
+
+def run(lab):
+    guest = lab.start(
+        SCRIPT, cpus=2, programs=["traffic"], options=net.tap(0, mtu=9000)
+    )
+    net.addresses(lab, 0, mtu=9000)
+    net.serve(lab)
+    guest.wait_for("^ready")
+    lab.shell("until nc 10.9.0.2 9002 < /dev/null; do sleep 0.1; done")
+    guest.finish()
+    guest.check_end("poweroff")
+    lab.fact("traffic", [x for x in guest.output.splitlines() if "again" in x])
