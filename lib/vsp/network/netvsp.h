@@ -324,6 +324,7 @@ struct hvs_nic {
 	uint32_t max_version;
 	uint32_t queue_count;
 	uint32_t channel_count;
+	bool attached; /* the back end knows it */
 
 	struct hvsi_rndis rndis;
 	struct hvsi_session session;
