@@ -327,7 +327,7 @@ static void send_message(struct input *in, unsigned n)
 
 		memcpy(bytes, &p, sizeof(p));
 	}
-	memcpy(m.pages + 13u * 4096 + (where >> 1 & 1) * 6144u, bytes, in_section);
+	memcpy(m.pages + (size_t)13 * 4096 + (size_t)(where >> 1 & 1) * 6144, bytes, in_section);
 	memcpy(m.pages, bytes + in_section, len - in_section);
 	send_on(n, m.xid++, true, &range, range.len ? 1 : 0, &nvsp, sizeof(nvsp));
 }
