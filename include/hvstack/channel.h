@@ -208,6 +208,16 @@ HVS_API HVS_NODISCARD int hvs_channel_send_pages(struct hvs_channel *ch, uint64_
 						 unsigned iovcnt);
 
 /*
+ * Is there room in the ring for so many bytes of packets? A packet takes its payload and ranges of
+ * 8 bytes each, rounded up to 8, and at most 32 bytes more. For devices that leave room for what is
+ * more urgent than what they have to send.
+ *
+ * 0, -EAGAIN (no; ready() is called when there is, as for a packet of that size that was refused),
+ * -EMSGSIZE (never), -EPROTO or -ESHUTDOWN as for recv. [worker]
+ */
+HVS_API HVS_NODISCARD int hvs_channel_has_room(struct hvs_channel *ch, uint32_t bytes);
+
+/*
  * Make everything queued visible to the guest, with at most one interrupt, and give the room of
  * consumed packets back to it. Also done when ready() returns. [worker]
  */
@@ -225,6 +235,9 @@ HVS_API void hvs_channel_kick(struct hvs_channel *ch);
  * restore(). [worker]
  */
 HVS_API void hvs_channel_set_timer(struct hvs_channel *ch, uint64_t delay_ns);
+
+/* The clock of timers: hvs_backend_ops.now_ns. [worker] */
+HVS_API uint64_t hvs_channel_now(struct hvs_channel *ch);
 
 /* After close(): the device holds nothing of this channel any more. [worker] */
 HVS_API void hvs_channel_closed(struct hvs_channel *ch);
@@ -277,6 +290,24 @@ HVS_API const struct iovec *hvs_map_iov(const struct hvs_map *map, unsigned *iov
 
 /* Give a map back, at the latest before hvs_channel_closed(). NULL is allowed. [worker] */
 HVS_API void hvs_map_put(struct hvs_map *map);
+
+/*
+ * Take into use the pages that the guest shared on this channel with the GPADL of this number. If
+ * it wants them back, it is answered when they have been put: until then they are the device's.
+ * From open() on. In restore(), too, for what was in use when it was saved: nothing of that is kept
+ * otherwise.
+ *
+ * 0, -ENOENT (there is none, or it is on its way out), -ENOMEM. [worker]
+ */
+HVS_API HVS_NODISCARD int hvs_channel_gpadl_get(struct hvs_channel *ch, uint32_t id,
+						struct hvs_gpadl **out);
+
+/* Its bytes, valid until hvs_gpadl_put(); what the functions above need. [any] */
+HVS_API const struct hvs_extents *hvs_gpadl_extents(const struct hvs_gpadl *g);
+
+/* Give it back, after all maps of it, at the latest before hvs_channel_closed(). NULL is allowed.
+ * [worker] */
+HVS_API void hvs_gpadl_put(struct hvs_gpadl *g);
 
 #ifdef __cplusplus
 }

@@ -29,6 +29,7 @@ struct hvs_device;  /* one offered device */
 struct hvs_channel; /* one pair of ring buffers between a device and its guest driver */
 struct hvs_extents; /* guest memory named by a packet or a GPADL, checked */
 struct hvs_map;     /* host view of part of an hvs_extents */
+struct hvs_gpadl;   /* guest memory that was shared for longer than a packet, in use */
 
 /* GUID as the guest sees it: the first three fields little endian (MS-DTYP 2.3.4.2). */
 struct hvs_guid {

@@ -185,6 +185,7 @@ int hvs_vmbus_create(const struct hvs_vmbus_config *cfg_in, struct hvs_mem *mem,
 	bus->be = be;
 	bus->mem = mem;
 	hvsi_spin_init(&bus->inq_lock);
+	hvsi_spin_init(&bus->gpadls.lock);
 	hvsi_list_init(&bus->outq);
 	hvsi_work_init(&bus->control_work, run_control);
 	hvsi_work_init(&bus->event_work, run_event);

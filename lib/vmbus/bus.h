@@ -132,8 +132,11 @@ struct hvsi_gpadl {
 	struct hvs_vmbus *bus;
 	uint32_t id;
 	uint32_t relid;
-	uint32_t users; /* open channels whose ring it is */
 	enum hvsi_gpadl_state state;
+	/* Under gpadls.lock: */
+	uint32_t users; /* open channels whose ring it is, and devices */
+	bool shared;    /* the guest knows that it is there, and has not asked for it back */
+	bool torn;      /* it has */
 	uint32_t range_count;
 	uint32_t need; /* 8-byte words of ranges */
 	uint32_t have;
@@ -146,6 +149,7 @@ struct hvsi_gpadl {
 #define HVSI_GPADL_BUCKETS 256u
 
 struct hvsi_gpadls {
+	struct hvsi_spin lock; /* what the main worker changes, other workers look at */
 	struct hvsi_gpadl *bucket[HVSI_GPADL_BUCKETS];
 	uint32_t count;
 	uint32_t words; /* in all of them; a page takes one */
@@ -163,6 +167,11 @@ int hvsi_gpadl_restore(struct hvs_vmbus *bus, const struct hvsi_state_gpadl *s,
 void hvsi_gpadl_torndown(struct hvsi_gpadl *g);
 void hvsi_gpadl_get(struct hvsi_gpadl *g);
 void hvsi_gpadl_put(struct hvsi_gpadl *g);
+/* The same for a device, on its channel's worker. NULL: there is none. Whether the guest waits for
+ * it: hvsi_gpadl_answer_teardowns() is to be called on the main worker. */
+struct hvsi_gpadl *hvsi_gpadl_claim(struct hvs_vmbus *bus, uint32_t relid, uint32_t id);
+bool hvsi_gpadl_unclaim(struct hvsi_gpadl *g);
+void hvsi_gpadl_answer_teardowns(struct hvs_vmbus *bus);
 /* All of them, or those of one relid; none may be in use. */
 void hvsi_gpadl_free_all(struct hvs_vmbus *bus);
 void hvsi_gpadl_free_relid(struct hvs_vmbus *bus, uint32_t relid);
@@ -194,6 +203,7 @@ enum {
 	HVSI_DONE_MODIFY = 2,
 	HVSI_DONE_CLOSE = 4,
 	HVSI_DONE_SUBCHANNELS = 8, /* the device asks for sub-channels */
+	HVSI_DONE_GPADL = 16,      /* it does not use one any more that the guest wants back */
 };
 
 struct hvs_channel {
@@ -357,6 +367,8 @@ void hvsi_chan_io_free(struct hvs_channel *ch);
 int hvsi_chan_io_restore(struct hvs_channel *ch, uint32_t in_next, uint32_t out_next,
 			 struct hvs_state_reader *r);
 void hvsi_chan_io_restore_undo(struct hvs_channel *ch);
+/* Tell the main worker HVSI_DONE_*. */
+void hvsi_chan_report(struct hvs_channel *ch, unsigned done);
 /* Of a removed device, once for each channel, when it is at rest: hvsi_device_at_rest() follows. */
 void hvsi_chan_fence(struct hvs_channel *ch);
 

@@ -311,6 +311,8 @@ static unsigned run_done(struct hvsi_work *work, unsigned budget)
 		modify_done(ch);
 	if (done & HVSI_DONE_SUBCHANNELS)
 		hvsi_device_offer_subchannels(ch->dev);
+	if (done & HVSI_DONE_GPADL)
+		hvsi_gpadl_answer_teardowns(ch->dev->bus);
 	if (done & HVSI_DONE_CLOSE)
 		close_done(ch);
 	return 1;

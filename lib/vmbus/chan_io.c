@@ -69,7 +69,7 @@ void hvsi_chan_io_free(struct hvs_channel *ch)
 
 /* ---- commands from the main worker ------------------------------------------------------------ */
 
-static void report(struct hvs_channel *ch, unsigned done)
+void hvsi_chan_report(struct hvs_channel *ch, unsigned done)
 {
 	atomic_fetch_or(&ch->done, done);
 	hvsi_worker_post(&ch->dev->bus->main_worker, &ch->done_work);
@@ -153,7 +153,7 @@ static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
 	(void)budget;
 	if (ctl & HVSI_CTL_OPEN) {
 		ch->open_error = open_device(ch);
-		report(ch, HVSI_DONE_OPEN);
+		hvsi_chan_report(ch, HVSI_DONE_OPEN);
 	}
 	if (ctl & HVSI_CTL_RESUME) {
 		ch->started = true;
@@ -170,7 +170,7 @@ static unsigned run_ctl(struct hvsi_work *work, unsigned budget)
 		ch->target_vp = atomic_load(&ch->modify_vp);
 		signal_guest(ch); /* the old VP may have missed one */
 		atomic_fetch_add(&ch->modify_done, asked);
-		report(ch, HVSI_DONE_MODIFY);
+		hvsi_chan_report(ch, HVSI_DONE_MODIFY);
 	}
 	if (ctl & HVSI_CTL_CLOSE) {
 		ch->closing = true;
@@ -215,7 +215,7 @@ void hvs_channel_closed(struct hvs_channel *ch)
 	ch->accepted = false;
 	ch->timer_due = false;
 	hvsi_list_remove(&ch->timed);
-	report(ch, HVSI_DONE_CLOSE);
+	hvsi_chan_report(ch, HVSI_DONE_CLOSE);
 }
 
 /* ---- the data path ---------------------------------------------------------------------------- */
@@ -282,6 +282,13 @@ void hvs_channel_set_timer(struct hvs_channel *ch, uint64_t delay_ns)
 
 	ch->timer_ns = delay_ns < UINT64_MAX - now ? now + delay_ns : UINT64_MAX;
 	hvsi_worker_time(ch->worker, ch);
+}
+
+uint64_t hvs_channel_now(struct hvs_channel *ch)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+
+	return bus->ops.now_ns(bus->be);
 }
 
 /* The guest broke the protocol: nothing is read from or written to its rings any more. */
@@ -407,6 +414,18 @@ int hvs_channel_send_pages(struct hvs_channel *ch, uint64_t xid, bool wants_comp
 		    iov, iovcnt);
 }
 
+int hvs_channel_has_room(struct hvs_channel *ch, uint32_t bytes)
+{
+	int err;
+
+	if (!usable(ch))
+		return -ESHUTDOWN;
+	err = hvsi_ring_has_room(&ch->out, bytes);
+	if (err == -EPROTO)
+		return fault(ch, HVS_FAULT_RING_INDEX, "read index");
+	return err;
+}
+
 void hvs_channel_flush(struct hvs_channel *ch)
 {
 	bool arrived;
@@ -432,7 +451,7 @@ int hvs_channel_offer_subchannels(struct hvs_channel *ch, unsigned count)
 	if (!usable(ch))
 		return -ESHUTDOWN;
 	atomic_store(&ch->dev->subchannels_wanted, count);
-	report(ch, HVSI_DONE_SUBCHANNELS);
+	hvsi_chan_report(ch, HVSI_DONE_SUBCHANNELS);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * GPADLs: lists of guest pages under a number the guest chose. They arrive in one HEADER and as
- * many BODY messages as they need. Main worker only.
+ * many BODY messages as they need. Main worker only, but for what devices do.
  */
 #include "vmbus/bus.h"
 
@@ -37,7 +37,9 @@ static void destroy(struct hvsi_gpadl *g)
 
 	while (*at != g)
 		at = &(*at)->hash_next;
+	hvsi_spin_lock(&bus->gpadls.lock);
 	*at = g->hash_next;
+	hvsi_spin_unlock(&bus->gpadls.lock);
 	bus->gpadls.count--;
 	bus->gpadls.words -= g->need;
 	hvsi_list_remove(&g->answer.node);
@@ -56,6 +58,13 @@ static size_t build_created(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
 	return sizeof(msg);
 }
 
+static void set_shared(struct hvsi_gpadl *g, bool shared)
+{
+	hvsi_spin_lock(&g->bus->gpadls.lock);
+	g->shared = shared;
+	hvsi_spin_unlock(&g->bus->gpadls.lock);
+}
+
 /* A GPADL that was refused is gone once the guest has been told. */
 static void created_sent(struct hvsi_outmsg *m)
 {
@@ -63,6 +72,8 @@ static void created_sent(struct hvsi_outmsg *m)
 
 	if (g->status != HVSI_STATUS_OK)
 		destroy(g);
+	else
+		set_shared(g, true);
 }
 
 static size_t build_torndown(struct hvsi_outmsg *m, uint8_t buf[HVSI_MSG_MAX])
@@ -143,7 +154,9 @@ static struct hvsi_gpadl *create(struct hvs_vmbus *bus, uint32_t id, uint32_t re
 	g->state = HVSI_GPADL_COLLECTING;
 	hvsi_outmsg_init(&g->answer, HVSI_OUT_GPADL, build_created, created_sent);
 	g->hash_next = *bucket(bus, id);
+	hvsi_spin_lock(&bus->gpadls.lock);
 	*bucket(bus, id) = g;
+	hvsi_spin_unlock(&bus->gpadls.lock);
 	bus->gpadls.count++;
 	bus->gpadls.words += need;
 	return g;
@@ -228,6 +241,9 @@ int hvsi_gpadl_restore(struct hvs_vmbus *bus, const struct hvsi_state_gpadl *s,
 	g->have = (uint32_t)(len / 8);
 	g->state = (enum hvsi_gpadl_state)state;
 	g->status = hvsi_get32(s->status);
+	/* Until its answer is found to be still in the queue. */
+	g->shared = state == HVSI_GPADL_READY && g->status == HVSI_STATUS_OK;
+	g->torn = state == HVSI_GPADL_TEARDOWN;
 	if (state == HVSI_GPADL_COLLECTING || g->status != HVSI_STATUS_OK)
 		return 0;
 	return complete_ok(g) ? 0 : -EFAULT;
@@ -238,6 +254,7 @@ void hvsi_gpadl_teardown(struct hvs_vmbus *bus, const void *bytes, size_t len)
 	struct hvsi_reader r = hvsi_reader(bytes, len);
 	struct hvsi_msg_gpadl_teardown msg;
 	struct hvsi_gpadl *g;
+	uint32_t users;
 
 	if (!hvsi_read(&r, &msg, sizeof(msg)))
 		return;
@@ -247,20 +264,115 @@ void hvsi_gpadl_teardown(struct hvs_vmbus *bus, const void *bytes, size_t len)
 		return;
 	}
 	g->state = HVSI_GPADL_TEARDOWN;
-	if (!g->users)
+	hvsi_spin_lock(&bus->gpadls.lock);
+	g->shared = false;
+	g->torn = true;
+	users = g->users;
+	hvsi_spin_unlock(&bus->gpadls.lock);
+	if (!users)
 		hvsi_gpadl_torndown(g);
 }
 
 void hvsi_gpadl_get(struct hvsi_gpadl *g)
 {
+	hvsi_spin_lock(&g->bus->gpadls.lock);
 	g->users++;
+	hvsi_spin_unlock(&g->bus->gpadls.lock);
 }
 
 void hvsi_gpadl_put(struct hvsi_gpadl *g)
 {
-	if (--g->users == 0 && g->state == HVSI_GPADL_TEARDOWN)
+	if (hvsi_gpadl_unclaim(g))
 		hvsi_gpadl_torndown(g);
 }
+
+/* ---- devices ---------------------------------------------------------------------------------- */
+
+struct hvs_gpadl {
+	struct hvs_channel *ch;
+	struct hvsi_gpadl *g;
+	struct hvs_extents extents; /* g's, with the channel's maps */
+};
+
+struct hvsi_gpadl *hvsi_gpadl_claim(struct hvs_vmbus *bus, uint32_t relid, uint32_t id)
+{
+	bool restoring = !atomic_load(&bus->started);
+	struct hvsi_gpadl *g;
+
+	hvsi_spin_lock(&bus->gpadls.lock);
+	g = hvsi_gpadl_find(bus, id);
+	if (g && (g->relid != relid || !(g->shared || (restoring && g->torn))))
+		g = NULL;
+	if (g)
+		g->users++;
+	hvsi_spin_unlock(&bus->gpadls.lock);
+	return g;
+}
+
+bool hvsi_gpadl_unclaim(struct hvsi_gpadl *g)
+{
+	struct hvs_vmbus *bus = g->bus; /* another worker may be the last one, and free it */
+	bool wanted;
+
+	hvsi_spin_lock(&bus->gpadls.lock);
+	wanted = --g->users == 0 && g->torn;
+	hvsi_spin_unlock(&bus->gpadls.lock);
+	return wanted;
+}
+
+void hvsi_gpadl_answer_teardowns(struct hvs_vmbus *bus)
+{
+	for (unsigned i = 0; i < HVSI_GPADL_BUCKETS; i++)
+		for (struct hvsi_gpadl *g = bus->gpadls.bucket[i]; g; g = g->hash_next) {
+			bool in_use;
+
+			if (g->state != HVSI_GPADL_TEARDOWN)
+				continue;
+			hvsi_spin_lock(&bus->gpadls.lock);
+			in_use = g->users != 0;
+			hvsi_spin_unlock(&bus->gpadls.lock);
+			if (!in_use)
+				hvsi_gpadl_torndown(g);
+		}
+}
+
+int hvs_channel_gpadl_get(struct hvs_channel *ch, uint32_t id, struct hvs_gpadl **out)
+{
+	struct hvs_vmbus *bus = ch->dev->bus;
+	struct hvs_gpadl *use = hvsi_alloc(&bus->cfg.alloc, sizeof(*use));
+
+	if (!use)
+		return -ENOMEM;
+	use->ch = ch;
+	use->g = hvsi_gpadl_claim(bus, ch->relid, id);
+	if (!use->g) {
+		hvsi_free(&bus->cfg.alloc, use, sizeof(*use));
+		return -ENOENT;
+	}
+	use->extents = use->g->extents;
+	use->extents.pool = &ch->maps;
+	*out = use;
+	return 0;
+}
+
+const struct hvs_extents *hvs_gpadl_extents(const struct hvs_gpadl *g)
+{
+	return &g->extents;
+}
+
+void hvs_gpadl_put(struct hvs_gpadl *use)
+{
+	struct hvs_channel *ch;
+
+	if (!use)
+		return;
+	ch = use->ch;
+	if (hvsi_gpadl_unclaim(use->g))
+		hvsi_chan_report(ch, HVSI_DONE_GPADL);
+	hvsi_free(&ch->dev->bus->cfg.alloc, use, sizeof(*use));
+}
+
+/* ---- the end of a channel or of all ------------------------------------------------------------ */
 
 /* All of them but those of reserved channels, or those of one relid. */
 static void free_some(struct hvs_vmbus *bus, const uint32_t *relid)

@@ -272,6 +272,7 @@ static struct hvsi_outmsg *message_of_gpadl(struct hvs_vmbus *bus, uint32_t id)
 
 	if (!g || g->users || g->state == HVSI_GPADL_COLLECTING)
 		return NULL;
+	g->shared = false;
 	if (g->state == HVSI_GPADL_TEARDOWN)
 		hvsi_gpadl_torndown(g); /* is in the queue with that */
 	return &g->answer;

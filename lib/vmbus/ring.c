@@ -324,6 +324,11 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 	return 0;
 }
 
+int hvsi_ring_has_room(struct hvsi_ring_out *out, uint32_t bytes)
+{
+	return bytes > out->mem.size - 8 ? -EMSGSIZE : make_room(out, bytes);
+}
+
 bool hvsi_ring_out_blocked(struct hvsi_ring_out *out)
 {
 	const struct hvsi_ringmem *m = &out->mem;

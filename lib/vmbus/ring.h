@@ -102,6 +102,12 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 		    unsigned iovcnt);
 
 /*
+ * Do so many bytes fit, trailers included? As if a packet of them was to be written: 0, -EAGAIN,
+ * -EMSGSIZE, -EPROTO.
+ */
+int hvsi_ring_has_room(struct hvsi_ring_out *out, uint32_t bytes);
+
+/*
  * A write was refused: is there still too little room? False: there is enough now, and the consumer
  * need not signal it any more.
  */

@@ -108,14 +108,15 @@ int hvs_guest_channel_close(struct hvs_guest_channel *ch)
 	return err;
 }
 
-/* GPA-direct header for one range; returns its length, a multiple of 8. */
-static size_t range_header(uint8_t *to, const struct hvs_guest_buffer *b)
+/* A range of a GPA-direct packet; returns its length, a multiple of 8. 0: more than room. */
+static size_t put_range(uint8_t *to, size_t room, const struct hvs_guest_buffer *b)
 {
 	uint32_t offset = (uint32_t)(b->gpa % PAGE);
 	uint64_t pages = ((uint64_t)offset + b->len + PAGE - 1) / PAGE;
-	struct hvs_le32 head[4] = {hvsi_le32(0), hvsi_le32(1), hvsi_le32(b->len),
-				   hvsi_le32(offset)};
+	struct hvs_le32 head[2] = {hvsi_le32(b->len), hvsi_le32(offset)};
 
+	if (room < sizeof(head) || pages > (room - sizeof(head)) / 8)
+		return 0;
 	memcpy(to, head, sizeof(head));
 	for (uint64_t i = 0; i < pages; i++) {
 		struct hvs_le64 pfn = hvsi_le64(b->gpa / PAGE + i);
@@ -125,6 +126,35 @@ static size_t range_header(uint8_t *to, const struct hvs_guest_buffer *b)
 	return sizeof(head) + (size_t)pages * 8;
 }
 
+int hvs_guest_send_ranges(struct hvs_guest_channel *ch, uint64_t xid, bool wants_completion,
+			  const struct hvs_guest_buffer *ranges, unsigned range_count,
+			  const struct iovec *iov, unsigned iovcnt)
+{
+	const struct hvsi_descriptor desc = {
+		.type = HVS_PACKET_GPA_DIRECT, .flags = wants_completion, .xid = xid};
+	const struct hvsi_gpa_direct_header head = {.range_count = hvsi_le32(range_count)};
+	uint8_t *to = ch->guest->ranges;
+	size_t len = sizeof(head);
+
+	memcpy(to, &head, sizeof(head));
+	for (unsigned i = 0; i < range_count; i++) {
+		size_t more = put_range(to + len, HVSI_GUEST_PACKET - len, &ranges[i]);
+
+		if (!more)
+			return -EMSGSIZE;
+		len += more;
+	}
+	return hvsi_ring_write(&ch->out, &desc, to, len, iov, iovcnt);
+}
+
+int hvs_guest_complete(struct hvs_guest_channel *ch, uint64_t xid, const struct iovec *iov,
+		       unsigned iovcnt)
+{
+	const struct hvsi_descriptor desc = {.type = HVS_PACKET_COMPLETION, .xid = xid};
+
+	return hvsi_ring_write(&ch->out, &desc, NULL, 0, iov, iovcnt);
+}
+
 int hvs_guest_send(struct hvs_guest_channel *ch, uint64_t xid, bool wants_completion,
 		   const struct hvs_guest_buffer *buffer, const struct iovec *iov, unsigned iovcnt)
 {
@@ -132,13 +162,8 @@ int hvs_guest_send(struct hvs_guest_channel *ch, uint64_t xid, bool wants_comple
 		.type = HVS_PACKET_INBAND, .flags = wants_completion, .xid = xid};
 	struct hvsi_pipe_header pipe;
 
-	if (buffer && buffer->len) {
-		if (buffer->len / PAGE + 2 > (HVSI_GUEST_PACKET - 16) / 8)
-			return -EMSGSIZE;
-		desc.type = HVS_PACKET_GPA_DIRECT;
-		return hvsi_ring_write(&ch->out, &desc, ch->guest->ranges,
-				       range_header(ch->guest->ranges, buffer), iov, iovcnt);
-	}
+	if (buffer && buffer->len)
+		return hvs_guest_send_ranges(ch, xid, wants_completion, buffer, 1, iov, iovcnt);
 	if (!ch->pipe)
 		return hvsi_ring_write(&ch->out, &desc, NULL, 0, iov, iovcnt);
 	desc.header_len8 = HVSI_RING_DESCRIPTOR / 8;

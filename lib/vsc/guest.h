@@ -38,7 +38,7 @@ struct hvs_guest {
 	uint8_t *ranges;   /* page ranges of the packet being sent */
 };
 
-#define HVSI_GUEST_PACKET 65536u /* bytes of received and of ranges */
+#define HVSI_GUEST_PACKET (65536u + 4096u) /* bytes of received and of ranges */
 
 struct hvs_guest_channel {
 	struct hvsi_list node;

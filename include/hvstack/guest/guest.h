@@ -109,6 +109,18 @@ HVS_API HVS_NODISCARD int hvs_guest_send(struct hvs_guest_channel *ch, uint64_t 
 					 bool wants_completion,
 					 const struct hvs_guest_buffer *buffer,
 					 const struct iovec *iov, unsigned iovcnt);
+/*
+ * The same, with any number of ranges, each of consecutive pages. Also -EMSGSIZE: there are more
+ * page numbers than a packet holds.
+ */
+HVS_API HVS_NODISCARD int hvs_guest_send_ranges(struct hvs_guest_channel *ch, uint64_t xid,
+						bool wants_completion,
+						const struct hvs_guest_buffer *ranges,
+						unsigned range_count, const struct iovec *iov,
+						unsigned iovcnt);
+/* Queue the completion of a packet. As hvs_guest_send(). */
+HVS_API HVS_NODISCARD int hvs_guest_complete(struct hvs_guest_channel *ch, uint64_t xid,
+					     const struct iovec *iov, unsigned iovcnt);
 /* Make queued packets visible, signal the host if it sleeps. */
 HVS_API void hvs_guest_flush(struct hvs_guest_channel *ch);
 

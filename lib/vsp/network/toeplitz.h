@@ -4,23 +4,13 @@
 #define HVSI_NETWORK_TOEPLITZ_H
 
 #include "vsp/network/frame.h"
+#include "vsp/network/rndis_proto.h" /* HVSI_HASH_* */
 
 #include <stddef.h>
 #include <stdint.h>
 
 #define HVSI_TOEPLITZ_KEY 40u /* bytes */
 #define HVSI_TOEPLITZ_MAX 36u /* bytes that are hashed: two IPv6 addresses and ports */
-
-/* NDIS_HASH_*: what is hashed, of which packets. */
-#define HVSI_HASH_IP4 0x100u
-#define HVSI_HASH_TCP4 0x200u
-#define HVSI_HASH_IP6 0x400u
-#define HVSI_HASH_IP6_EX 0x800u /* EX: home address, routing header type 2 */
-#define HVSI_HASH_TCP6 0x1000u
-#define HVSI_HASH_TCP6_EX 0x2000u
-#define HVSI_HASH_UDP4 0x4000u
-#define HVSI_HASH_UDP6 0x8000u
-#define HVSI_HASH_UDP6_EX 0x10000u
 
 /* A key: what each half byte at each place contributes. */
 struct hvsi_toeplitz {

@@ -1,0 +1,680 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames to the guest: past the port's policy into slots of the receive buffer, and from there, many
+ * in one packet, through the channel that the guest wants them on. A frame is copied by the worker
+ * that has it; what belongs to a channel of another one is handed over in its slot.
+ */
+#include "vsp/network/netvsp.h"
+
+#include "vsp/network/checksum.h"
+#include "vsp/network/segment.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PACKET_SLOTS 64u   /* in one packet */
+#define PACKET_SLOTS_1 16u /* to firmware, whose rings are small */
+#define PACKET_HEADER 24u
+#define PACKET_TRAILER 8u
+#define RX_IOV 68u
+#define BACK_TAG_BYTES 18u /* what slots hold beyond the guest's frames */
+
+/* One call of hvs_nic_rx(). */
+struct rx {
+	struct hvs_nic *nic;
+	struct hvsi_queue *q;
+	struct hvsi_receive_buffer *b;
+	const struct hvsi_policy *policy;
+	/* Frames of this run for a channel of another worker, the last first. */
+	struct hvsi_net_chan *remote;
+	uint32_t remote_first;
+	uint32_t remote_last;
+	uint32_t most; /* bytes of a frame */
+	uint32_t offloads_on;
+	bool tags; /* out of band */
+};
+
+/* A frame in a form that can be copied as it is. */
+struct plain {
+	const struct iovec *iov;
+	unsigned iovcnt;
+	uint32_t len;
+	uint32_t csum; /* for the guest: HVSI_RX_CSUM_* */
+	bool tagged;   /* out of band */
+	uint16_t tci;
+	uint32_t hash_type;
+	uint32_t hash;
+};
+
+/* ---- slots ------------------------------------------------------------------------------------ */
+
+static uint32_t control_pool(const struct hvs_nic *nic)
+{
+	return nic->queue_count;
+}
+
+void hvsi_rx_slot_put(struct hvs_nic *nic, uint32_t queue, struct hvsi_receive_buffer *b,
+		      uint32_t slot)
+{
+	uint32_t pool;
+
+	if (!hvsi_slot_put(b, slot, queue, queue ? queue : control_pool(nic), &pool))
+		return;
+	if (pool == control_pool(nic))
+		hvsi_nic_kick_primary(nic);
+	else
+		hvsi_nic_kick_queue(nic, pool);
+}
+
+static void put_list(struct hvs_nic *nic, uint32_t queue, struct hvsi_receive_buffer *b,
+		     uint32_t slot)
+{
+	while (slot != HVSI_NO_SLOT) {
+		uint32_t next = b->slot[slot].next;
+
+		hvsi_rx_slot_put(nic, queue, b, slot);
+		slot = next;
+	}
+}
+
+void hvsi_rx_completed(struct hvsi_net_chan *c, uint64_t xid)
+{
+	struct hvsi_receive_buffer *b = atomic_load(&c->nic->receive);
+	unsigned guests = HVSI_SLOT_GUESTS;
+
+	if (!b)
+		return; /* of a buffer that was revoked */
+	if (xid >= b->slot_count ||
+	    !atomic_compare_exchange_strong(&b->slot[xid].state, &guests, HVSI_SLOT_OURS)) {
+		hvsi_count(&c->queue->counters.from_malformed, 1);
+		return;
+	}
+	put_list(c->nic, c->queue->number, b, (uint32_t)xid);
+}
+
+/* ---- to the guest ----------------------------------------------------------------------------- */
+
+uint32_t hvsi_net_spare_bytes(const struct hvsi_net_chan *c)
+{
+	uint32_t quarter = c->send_ring_bytes / 4;
+
+	return quarter < HVSI_NET_SPARE_BYTES ? quarter : HVSI_NET_SPARE_BYTES;
+}
+
+static uint64_t handed(const struct hvsi_receive_buffer *b, uint32_t slot)
+{
+	return (uint64_t)b->generation << 32 | slot;
+}
+
+/* The first slot of a list; one of another buffer is empty. */
+static uint32_t first_handed(const struct hvsi_receive_buffer *b, uint64_t list)
+{
+	return list >> 32 == b->generation ? (uint32_t)list : HVSI_NO_SLOT;
+}
+
+/* Slots of another buffer are forgotten. */
+static void settle(struct hvsi_net_chan *c, const struct hvsi_receive_buffer *b)
+{
+	if (c->generation == b->generation)
+		return;
+	c->generation = b->generation;
+	c->pending = HVSI_NO_SLOT;
+	c->stalled = false;
+}
+
+/* What other workers have put into slots, in order. */
+static void take_handed(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b)
+{
+	uint32_t slot =
+		first_handed(b, atomic_exchange_explicit(&c->handed, handed(b, HVSI_NO_SLOT),
+							 memory_order_acquire));
+	uint32_t first = HVSI_NO_SLOT;
+	uint32_t last = slot;
+
+	while (slot != HVSI_NO_SLOT) {
+		uint32_t next = b->slot[slot].next;
+
+		b->slot[slot].next = first;
+		first = slot;
+		slot = next;
+	}
+	if (first == HVSI_NO_SLOT)
+		return;
+	if (c->pending == HVSI_NO_SLOT)
+		c->pending = first;
+	else
+		b->slot[c->pending_last].next = first;
+	c->pending_last = last;
+}
+
+static void drop_pending(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b)
+{
+	uint32_t first = c->pending;
+
+	c->pending = HVSI_NO_SLOT;
+	c->stalled = false;
+	put_list(c->nic, c->queue->number, b, first);
+}
+
+/* One packet of what waits. 0 or what the channel said. */
+static int send_packet(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b, unsigned most)
+{
+	const uint32_t bytes = hvsi_nvsp_bytes(c->nic);
+	const struct hvsi_nvsp m = {.type = hvsi_le32(HVSI_NVSP_RNDIS_PACKET),
+				    .u.rndis = {.channel_type = hvsi_le32(HVSI_NVSP_DATA),
+						.section = hvsi_le32(HVSI_NVSP_NO_SECTION)}};
+	const struct iovec iov = {.iov_base = (void *)(uintptr_t)&m, .iov_len = bytes};
+	struct hvs_page_range range[PACKET_SLOTS];
+	unsigned guests = HVSI_SLOT_GUESTS;
+	uint32_t first = c->pending;
+	uint32_t last = first;
+	uint32_t rest;
+	unsigned n = 0;
+	int err;
+
+	for (uint32_t slot = first; slot != HVSI_NO_SLOT && n < most; slot = b->slot[slot].next) {
+		range[n++] = (struct hvs_page_range){.len = b->slot[slot].len,
+						     .offset = slot * b->slot_bytes};
+		last = slot;
+	}
+	err = hvs_channel_has_room(c->ch, PACKET_HEADER + 8 * n + bytes + PACKET_TRAILER +
+						  hvsi_net_spare_bytes(c));
+	if (err)
+		return err;
+	rest = b->slot[last].next;
+	b->slot[last].next = HVSI_NO_SLOT;
+	c->pending = rest;
+	atomic_store_explicit(&b->slot[first].state, HVSI_SLOT_GUESTS, memory_order_release);
+	err = hvs_channel_send_pages(c->ch, first, true, b->id, range, n, &iov, 1);
+	/* A guest that completes what it never got has given it back already. */
+	if (err && atomic_compare_exchange_strong(&b->slot[first].state, &guests, HVSI_SLOT_OURS))
+		put_list(c->nic, c->queue->number, b, first);
+	return err;
+}
+
+void hvsi_rx_send(struct hvsi_net_chan *c)
+{
+	struct hvs_nic *nic = c->nic;
+	struct hvsi_receive_buffer *b = atomic_load(&nic->receive);
+	unsigned most = PACKET_SLOTS;
+	int err = 0;
+
+	if (!b)
+		return;
+	settle(c, b);
+	if (first_handed(b, atomic_load_explicit(&c->handed, memory_order_relaxed)) != HVSI_NO_SLOT)
+		take_handed(c, b);
+	if (c->pending == HVSI_NO_SLOT)
+		return;
+	if (!atomic_load(&nic->receiving)) {
+		drop_pending(c, b);
+		return;
+	}
+	if (atomic_load_explicit(&nic->version, memory_order_relaxed) == HVSI_NVSP_VERSION_1)
+		most = PACKET_SLOTS_1;
+	while (c->pending != HVSI_NO_SLOT && !err)
+		err = send_packet(c, b, most);
+	c->stalled = err == -EAGAIN;
+	if (err && err != -EAGAIN)
+		drop_pending(c, b);
+}
+
+void hvsi_rx_drop(struct hvsi_net_chan *c)
+{
+	struct hvsi_receive_buffer *b = atomic_load(&c->nic->receive);
+
+	if (!b)
+		return;
+	settle(c, b);
+	take_handed(c, b);
+	drop_pending(c, b);
+}
+
+void hvsi_rx_unblock(struct hvsi_net_chan *c)
+{
+	struct hvsi_queue *q = c->queue;
+	struct hvs_nic *nic = c->nic;
+	const struct hvsi_receive_buffer *b;
+	bool room;
+
+	if (!q->blocked || c->stalled)
+		return;
+	hvsi_gate_enter(&q->gate);
+	b = atomic_load(&nic->receive);
+	room = !b || !q->channels || b->pool[q->number].free != HVSI_NO_SLOT ||
+	       atomic_load(&b->pool[q->number].returned) != HVSI_NO_SLOT;
+	hvsi_gate_leave(&q->gate);
+	if (!room)
+		return;
+	q->blocked = false;
+	if (nic->ops.rx_room)
+		nic->ops.rx_room(nic->net, q->number);
+}
+
+/* ---- into slots ------------------------------------------------------------------------------- */
+
+struct header {
+	struct hvsi_rndis_packet p;
+	struct hvsi_ppi32 ppi[4];
+	struct hvs_le32 pad;
+};
+_Static_assert(sizeof(struct header) % 8 == 0, "data begins at a multiple of 8");
+
+static void add_ppi(struct header *h, unsigned *n, uint32_t type, uint32_t value)
+{
+	h->ppi[(*n)++] = (struct hvsi_ppi32){.ppi = {.size = hvsi_le32(sizeof(h->ppi[0])),
+						     .type = hvsi_le32(type),
+						     .off = hvsi_le32(sizeof(struct hvsi_ppi))},
+					     .value = hvsi_le32(value)};
+}
+
+/* Fill a slot. */
+static void fill(const struct rx *rx, uint32_t slot, const struct plain *f)
+{
+	struct header h;
+	uint32_t at = slot * rx->b->slot_bytes;
+	unsigned n = 0;
+	uint32_t data;
+
+	add_ppi(&h, &n, HVSI_PPI_CHECKSUM, f->csum);
+	if (f->tagged)
+		add_ppi(&h, &n, HVSI_PPI_VLAN, hvsi_tci_to_ppi(f->tci));
+	if (f->hash_type) {
+		add_ppi(&h, &n, HVSI_PPI_HASH_VALUE, f->hash);
+		add_ppi(&h, &n, HVSI_PPI_HASH_INFO, f->hash_type | HVSI_HASH_TOEPLITZ);
+	}
+	data = (uint32_t)((sizeof(h.p) + n * sizeof(h.ppi[0]) + 7) & ~7u);
+	memset((uint8_t *)&h + sizeof(h.p) + n * sizeof(h.ppi[0]), 0, 4); /* up to the data */
+	rx->b->slot[slot].len = (data + f->len + 7) & ~7u;
+	h.p = (struct hvsi_rndis_packet){
+		.hdr = {.type = hvsi_le32(HVSI_RNDIS_PACKET),
+			.len = hvsi_le32(rx->b->slot[slot].len)},
+		.data_off = hvsi_le32(data - HVSI_RNDIS_OFFSETS_FROM),
+		.data_len = hvsi_le32(f->len),
+		.ppi_off = hvsi_le32(sizeof(h.p) - HVSI_RNDIS_OFFSETS_FROM),
+		.ppi_len = hvsi_le32((uint32_t)(n * sizeof(h.ppi[0]))),
+	};
+	hvsi_shared_write(&rx->b->shared, at, &h, data);
+	at += data;
+	for (unsigned i = 0; i < f->iovcnt; i++) {
+		uint32_t len = (uint32_t)f->iov[i].iov_len;
+
+		hvsi_shared_write(&rx->b->shared, at, f->iov[i].iov_base, len);
+		at += len;
+	}
+}
+
+static void hand_over(struct rx *rx)
+{
+	struct hvsi_net_chan *c = rx->remote;
+	uint64_t top;
+
+	if (!c)
+		return;
+	rx->remote = NULL;
+	top = atomic_load_explicit(&c->handed, memory_order_relaxed);
+	do {
+		rx->b->slot[rx->remote_first].next = first_handed(rx->b, top);
+	} while (!atomic_compare_exchange_weak(&c->handed, &top, handed(rx->b, rx->remote_last)));
+	if (first_handed(rx->b, top) == HVSI_NO_SLOT)
+		hvs_channel_kick(c->ch);
+}
+
+static void add_remote(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot)
+{
+	if (rx->remote != c)
+		hand_over(rx);
+	if (!rx->remote)
+		rx->remote_first = slot;
+	else
+		rx->b->slot[slot].next = rx->remote_last;
+	rx->remote = c;
+	rx->remote_last = slot;
+}
+
+static void add_local(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot)
+{
+	settle(c, rx->b);
+	rx->b->slot[slot].next = HVSI_NO_SLOT;
+	if (c->pending == HVSI_NO_SLOT)
+		c->pending = slot;
+	else
+		rx->b->slot[c->pending_last].next = slot;
+	c->pending_last = slot;
+	if (c->touched)
+		return;
+	c->touched = true;
+	c->touched_next = rx->q->touched;
+	rx->q->touched = c;
+}
+
+static void deliver(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot, const struct plain *f)
+{
+	fill(rx, slot, f);
+	if (c->queue == rx->q)
+		add_local(rx, c, slot);
+	else
+		add_remote(rx, c, slot);
+}
+
+/* ---- frames ----------------------------------------------------------------------------------- */
+
+enum taken { TAKEN, NO_ROOM };
+
+/* Where a frame goes. NULL: there is no channel. */
+static struct hvsi_net_chan *steer(struct rx *rx, const struct hvsi_headers *h, struct plain *f)
+{
+	struct hvs_nic *nic = rx->nic;
+	const struct hvsi_rss *rss = &rx->q->rss;
+	struct hvsi_net_chan *c = NULL;
+
+	f->hash_type = 0;
+	if (rss->hash)
+		f->hash_type = hvsi_frame_hash(&rx->q->toeplitz, rss->hash, h, &f->hash);
+	if (f->hash_type)
+		c = atomic_load(&nic->channel[rss->table[f->hash % HVSI_RSS_ENTRIES]]);
+	return c ? c : atomic_load(&nic->channel[0]);
+}
+
+/* What is known of the checksums of a frame. */
+static uint32_t csum_word(const struct rx *rx, const struct hvsi_headers *h, uint32_t flags)
+{
+	bool ip4 = h->flags & HVSI_FRAME_IP4;
+	uint32_t word = 0;
+
+	if (!(flags & (HVS_NET_CSUM | HVS_NET_CSUM_GOOD)))
+		return 0;
+	if (flags & HVS_NET_CSUM_GOOD && ip4 && rx->offloads_on & HVSI_OFFLOAD_RX_IP4)
+		word |= HVSI_RX_CSUM_IP_GOOD;
+	if (h->flags & HVSI_FRAME_FRAGMENT || !h->l4_off)
+		return word;
+	if (h->protocol == HVSI_PROTO_TCP &&
+	    rx->offloads_on & (ip4 ? HVSI_OFFLOAD_RX_TCP4 : HVSI_OFFLOAD_RX_TCP6))
+		word |= HVSI_RX_CSUM_TCP_GOOD;
+	if (h->protocol == HVSI_PROTO_UDP &&
+	    rx->offloads_on & (ip4 ? HVSI_OFFLOAD_RX_UDP4 : HVSI_OFFLOAD_RX_UDP6))
+		word |= HVSI_RX_CSUM_UDP_GOOD;
+	return word;
+}
+
+static void count_frame(struct rx *rx, const struct hvs_net_frame *f, const uint8_t *bytes)
+{
+	unsigned kind = hvsi_mac_kind(hvsi_mac(bytes));
+
+	hvsi_count(&rx->q->counters.to_frames[kind], 1);
+	hvsi_count(&rx->q->counters.to_bytes[kind], f->len);
+	hvsi_nic_monitor(rx->nic, rx->q, true, f);
+}
+
+static uint32_t gather(uint8_t *to, const struct hvs_net_frame *f, uint32_t len)
+{
+	uint32_t done = 0;
+
+	for (unsigned i = 0; i < f->iovcnt && done < len; i++) {
+		size_t run = f->iov[i].iov_len;
+
+		if (run > len - done)
+			run = len - done;
+		hvsi_guest_read(to + done, hvsi_guest_from_host(f->iov[i].iov_base), run);
+		done += (uint32_t)run;
+	}
+	return done;
+}
+
+/* iov[0] becomes the copy, the rest what follows the first `copied` bytes. 0: too many pieces. */
+static unsigned behind_copy(const struct hvs_net_frame *f, uint32_t copied, struct iovec *iov)
+{
+	unsigned n = 1;
+
+	for (unsigned i = 0; i < f->iovcnt; i++) {
+		size_t len = f->iov[i].iov_len;
+
+		if (copied >= len) {
+			copied -= (uint32_t)len;
+			continue;
+		}
+		if (n == RX_IOV)
+			return 0;
+		iov[n++] = (struct iovec){(uint8_t *)f->iov[i].iov_base + copied, len - copied};
+		copied = 0;
+	}
+	return n;
+}
+
+/* Slots for all segments of a frame, or none. */
+static bool get_slots(struct rx *rx, uint32_t *slot, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		slot[i] = hvsi_slot_get(rx->b, rx->q->number);
+		if (slot[i] != HVSI_NO_SLOT)
+			continue;
+		while (i)
+			hvsi_rx_slot_put(rx->nic, rx->q->number, rx->b, slot[--i]);
+		return false;
+	}
+	return true;
+}
+
+static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struct hvsi_net_chan *c,
+			     struct plain *p, uint8_t *headers)
+{
+	uint32_t slot[HVSI_SEGMENTS_MAX];
+	struct hvsi_segments s;
+	struct hvs_net_frame out;
+	uint8_t segment[HVS_NET_MAX_COPIED];
+	struct iovec iov[RX_IOV + 1];
+	unsigned n = 0;
+
+	if (hvsi_segments_start(&s, f, headers, false) < 0 || f->payload_off + f->mss > rx->most ||
+	    s.count > rx->b->pool[rx->q->number].count) {
+		hvsi_count(&rx->q->counters.to_too_long, 1);
+		return TAKEN;
+	}
+	if (!get_slots(rx, slot, s.count))
+		return NO_ROOM;
+	p->iov = iov;
+	while (n < s.count && hvsi_segments_next(&s, segment, iov, RX_IOV + 1, &out) == 1) {
+		p->iovcnt = out.iovcnt;
+		p->len = out.len;
+		deliver(rx, c, slot[n++], p);
+	}
+	while (n < s.count)
+		hvsi_rx_slot_put(rx->nic, rx->q->number, rx->b, slot[n++]);
+	count_frame(rx, f, headers);
+	return TAKEN;
+}
+
+/* A frame that can't be copied as it is. What it takes is on the stack: kept apart. */
+__attribute__((noinline)) static enum taken take_slowly(struct rx *rx,
+							const struct hvs_net_frame *f,
+							struct hvsi_headers *h,
+							struct hvsi_net_chan *c, struct plain *p)
+{
+	struct hvs_net_frame plain = *f;
+	uint8_t copy[HVS_NET_MAX_COPIED];
+	uint8_t *bytes = copy + HVSI_TAG_BYTES;
+	uint32_t copied = h->copied;
+	struct iovec iov[RX_IOV];
+	unsigned n = behind_copy(f, copied, iov);
+	uint32_t slot;
+
+	memcpy(bytes, h->bytes, copied);
+	h->bytes = bytes;
+	if (h->tag_inline)
+		bytes = hvsi_frame_pull_tag(h, bytes);
+	iov[0] = (struct iovec){bytes, h->copied};
+	plain.iov = iov;
+	plain.iovcnt = (uint16_t)n;
+	plain.len = h->len;
+	plain.l3_off = h->l3_off;
+	plain.l4_off = h->l4_off;
+	plain.payload_off = h->payload_off;
+	plain.flags &= ~HVS_NET_VLAN;
+	if (!n || ((f->flags & (HVS_NET_TSO | HVS_NET_USO)) && !h->payload_off)) {
+		hvsi_count(&rx->q->counters.to_too_long, 1);
+		return TAKEN;
+	}
+	if (f->flags & (HVS_NET_TSO | HVS_NET_USO) && (h->tagged ? rx->tags : true)) {
+		p->tagged = h->tagged;
+		p->tci = h->vlan_tci;
+		return take_large(rx, &plain, c, p, bytes);
+	}
+	if (f->flags & HVS_NET_CSUM && h->payload_off)
+		hvsi_frame_sum_l4(h, bytes, iov, n);
+	if (h->tagged && !rx->tags) {
+		plain.flags |= HVS_NET_VLAN;
+		plain.vlan_tci = h->vlan_tci;
+		hvsi_frame_push_tag(&plain, iov);
+	} else {
+		p->tagged = h->tagged;
+		p->tci = h->vlan_tci;
+	}
+	if (plain.len > rx->most) {
+		hvsi_count(&rx->q->counters.to_too_long, 1);
+		return TAKEN;
+	}
+	slot = hvsi_slot_get(rx->b, rx->q->number);
+	if (slot == HVSI_NO_SLOT)
+		return NO_ROOM;
+	p->iov = iov;
+	p->iovcnt = n;
+	p->len = plain.len;
+	deliver(rx, c, slot, p);
+	count_frame(rx, f, iov[0].iov_base);
+	return TAKEN;
+}
+
+static bool has_slot(const struct rx *rx)
+{
+	const struct hvsi_pool *pool = &rx->b->pool[rx->q->number];
+
+	return pool->free != HVSI_NO_SLOT ||
+	       atomic_load_explicit(&pool->returned, memory_order_relaxed) != HVSI_NO_SLOT;
+}
+
+static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
+{
+	uint32_t want = f->len < HVSI_FRAME_COPY ? f->len : HVSI_FRAME_COPY;
+	uint8_t copy[HVSI_FRAME_COPY];
+	const uint8_t *bytes = copy;
+	struct hvsi_headers h;
+	struct hvsi_net_chan *c;
+	struct plain p = {.iov = f->iov, .iovcnt = f->iovcnt, .len = f->len};
+	uint32_t slot;
+
+	if (f->iovcnt && f->iov[0].iov_len >= want)
+		bytes = f->iov[0].iov_base;
+	else
+		want = gather(copy, f, want);
+	if (!hvsi_frame_parse(&h, bytes, want, f->len)) {
+		hvsi_count(&rx->q->counters.to_too_long, 1);
+		return TAKEN;
+	}
+	if (f->flags & HVS_NET_VLAN)
+		hvsi_frame_tagged(&h, f->vlan_tci);
+	c = hvsi_rndis_wants(&rx->nic->rndis, bytes) ? steer(rx, &h, &p) : NULL;
+	if (!c) {
+		hvsi_count(&rx->q->counters.to_unwanted, 1);
+		return TAKEN;
+	}
+	if ((c->queue == rx->q && c->stalled && c->generation == rx->b->generation) ||
+	    !has_slot(rx)) {
+		if (!has_slot(rx)) { /* have whoever gives one back say so */
+			slot = hvsi_slot_get(rx->b, rx->q->number);
+			if (slot != HVSI_NO_SLOT)
+				hvsi_rx_slot_put(rx->nic, rx->q->number, rx->b, slot);
+		}
+		return NO_ROOM;
+	}
+	if (!hvsi_policy_in(rx->policy, &rx->nic->port, &h))
+		return TAKEN;
+	p.csum = csum_word(rx, &h, f->flags);
+	if (f->flags & (HVS_NET_CSUM | HVS_NET_TSO | HVS_NET_USO) || h.tag_inline ||
+	    (h.tagged && !rx->tags) || bytes == copy)
+		return take_slowly(rx, f, &h, c, &p);
+	if (f->len > rx->most) {
+		hvsi_count(&rx->q->counters.to_too_long, 1);
+		return TAKEN;
+	}
+	slot = hvsi_slot_get(rx->b, rx->q->number);
+	p.tagged = h.tagged;
+	p.tci = h.vlan_tci;
+	deliver(rx, c, slot, &p);
+	count_frame(rx, f, bytes);
+	return TAKEN;
+}
+
+/* ---- batches ---------------------------------------------------------------------------------- */
+
+static void learn_rss(struct rx *rx)
+{
+	struct hvsi_queue *q = rx->q;
+
+	if (!hvsi_rndis_rss_changed(&rx->nic->rndis, &q->rss))
+		return;
+	hvsi_rndis_rss_copy(&rx->nic->rndis, &q->rss);
+	if (q->rss.hash)
+		hvsi_toeplitz_init(&q->toeplitz, q->rss.key);
+}
+
+static void send_touched(struct rx *rx)
+{
+	struct hvsi_net_chan *c;
+
+	while ((c = rx->q->touched) != NULL) {
+		rx->q->touched = c->touched_next;
+		c->touched = false;
+		hvsi_rx_send(c);
+		hvs_channel_flush(c->ch);
+		if (c->stalled)
+			hvs_channel_kick(c->ch); /* what waits for room is looked after there */
+	}
+}
+
+static unsigned take_all(struct rx *rx, const struct hvs_net_frame *const *frames, unsigned n)
+{
+	struct hvs_nic *nic = rx->nic;
+	unsigned i = 0;
+
+	learn_rss(rx);
+	rx->policy = hvsi_nic_policy(nic, rx->q);
+	rx->most = atomic_load_explicit(&nic->frame_bytes, memory_order_relaxed) + BACK_TAG_BYTES;
+	rx->tags = atomic_load_explicit(&nic->tags, memory_order_relaxed);
+	rx->offloads_on = atomic_load_explicit(&nic->rndis.offloads_on, memory_order_relaxed);
+	while (i < n) {
+		if (take_one(rx, frames[i]) == NO_ROOM) {
+			hvsi_count(&rx->q->counters.to_no_room, 1);
+			if (rx->q->channels)
+				break;
+			/* Nobody there who could say when there is room: dropped. */
+		}
+		i++;
+	}
+	hvsi_nic_policy_done(rx->q);
+	hand_over(rx);
+	send_touched(rx);
+	return i;
+}
+
+unsigned hvs_nic_rx(struct hvs_nic *nic, uint32_t queue, const struct hvs_net_frame *const *frames,
+		    unsigned n)
+{
+	struct rx rx = {.nic = nic};
+
+	if (!nic || !frames || queue >= nic->queue_count)
+		return 0;
+	rx.q = &nic->queue[queue];
+	hvsi_gate_enter(&rx.q->gate);
+	rx.b = atomic_load(&nic->receive);
+	if (rx.b && atomic_load(&nic->receiving)) {
+		unsigned taken = take_all(&rx, frames, n);
+
+		rx.q->blocked = taken < n;
+		n = taken;
+	} else {
+		hvsi_count(&rx.q->counters.to_unwanted, n);
+		rx.q->blocked = false;
+	}
+	hvsi_gate_leave(&rx.q->gate);
+	return n;
+}
