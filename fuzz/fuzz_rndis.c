@@ -4,6 +4,7 @@
  * input: a byte of flags, then actions. Whatever comes, answers are such as drivers can bear and
  * what other threads read makes sense.
  */
+#include "check.h"
 #include "input.h"
 
 #include "support/rndis_flaw.h"
@@ -14,12 +15,6 @@
 #include <stdlib.h>
 
 enum { ALL_OFFLOADS = 1, MAY_SET_MAC = 2, LINK_DOWN = 4, ONE_QUEUE = 8 };
-
-#define CHECK(what)                                                                                \
-	do {                                                                                       \
-		if (!(what))                                                                       \
-			abort();                                                                   \
-	} while (0)
 
 /* ---- what must always hold ---------------------------------------------------------------------- */
 

@@ -4,8 +4,9 @@
  * Directions are the guest's: "out" is what it sends.
  *
  * Order, out: closed port, MAC spoofing, VLAN, DHCP and router guard, access control, storm limit,
- * bandwidth. In: closed port, VLAN, access control. Fragments and headers that can't be read as far
- * as a rule needs are dropped by that rule.
+ * bandwidth. In: closed port, VLAN, access control. Headers that can't be read as far as a rule
+ * needs are dropped by that rule. Of fragments the guards look at the first, without which the
+ * others are of no use.
  */
 #ifndef HVSTACK_PORT_H
 #define HVSTACK_PORT_H
@@ -29,10 +30,11 @@ extern "C" {
 
 enum hvs_port_vlan {
 	HVS_PORT_VLAN_TRANSPARENT = 0, /* tags pass as they are */
-	/* The guest sends and gets untagged frames, which are tagged vlan_id outside. */
+	/* The guest sends and gets untagged frames, which are tagged vlan_id outside. A tag with a
+	 * priority but no VLAN is none. */
 	HVS_PORT_VLAN_ACCESS = 1,
 	/* Tags of `trunk` pass; untagged frames of the guest are tagged vlan_id outside. 0: they pass
-	 * untagged. */
+	 * untagged. Second tags pass behind one of `trunk` only. */
 	HVS_PORT_VLAN_TRUNK = 2,
 };
 
@@ -65,8 +67,11 @@ struct hvs_port_address {
 
 /*
  * MAC rules and IP rules are two lists (rules of HVS_PORT_ANY are in both): a frame passes if neither
- * denies it. Among those of one list that match, the longest prefix wins, of equals DENY. ARP counts
- * as IPv4 with its addresses.
+ * denies it. Among those of one list that match, the longest prefix wins, local's and remote's
+ * together; of equals DENY, then METER. ARP counts as IPv4 with its addresses.
+ *
+ * So what denies every frame can only be overcome by both lists: to deny all IP addresses but some,
+ * deny IP4 and IP6 with a prefix of 0.
  */
 struct hvs_port_rule {
 	uint8_t action;                 /* enum hvs_port_action */
@@ -84,11 +89,12 @@ struct hvs_port_policy {
 	uint32_t vlan;      /* enum hvs_port_vlan */
 	uint16_t vlan_id;   /* 1..4094; TRUNK: or 0; TRANSPARENT: 0 */
 	uint16_t reserved;  /* 0 */
-	uint64_t trunk[64]; /* bit n % 64 of element n / 64: VLAN n */
+	uint64_t trunk[64]; /* bit n % 64 of element n / 64: VLAN n, 1..4094 */
 	/* What the guest may send: bits of frames a second, at least 8,000; 0: no limit. It waits,
 	 * nothing is dropped. */
 	uint64_t max_bits_per_second;
-	/* Broadcast and multicast frames a second that the guest may send; 0: no limit. */
+	/* Broadcast and multicast frames a second that the guest may send, those of a second at
+	 * once; 0: no limit. */
 	uint32_t max_storm_frames;
 	uint32_t rule_count;               /* up to HVS_PORT_MAX_RULES */
 	const struct hvs_port_rule *rules; /* copied */

@@ -145,6 +145,11 @@ void hvs_loopback_run(struct hvs_loopback *lb)
 	} while (lb->counters.wakes != wakes);
 }
 
+void hvs_loopback_advance(struct hvs_loopback *lb, uint64_t ns)
+{
+	lb->now_ns += ns;
+}
+
 /* ---- guest: what its end asks of the machine -------------------------------------------------- */
 
 static bool external(const struct hvs_loopback *lb)

@@ -111,8 +111,8 @@ static uint32_t receive_status(struct answer a)
 
 Test(net_negotiation, unknown_versions_are_refused_until_a_known_one_comes)
 {
-	static const uint32_t unknown[] = {0, 1, 3, 0x30001, 0x30003, 0x40001, 0x50001, 0x60002,
-					   0x70000, UINT32_MAX};
+	static const uint32_t unknown[] = {0,       1,       3,       0x30001, 0x30003,
+					   0x40001, 0x50001, 0x60002, 0x70000, UINT32_MAX};
 	struct nic *n = up(NULL);
 
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
@@ -159,8 +159,8 @@ Test(net_negotiation, old_drivers_are_told_the_version)
 
 Test(net_negotiation, before_a_version_is_agreed_upon_all_else_is_answered_empty)
 {
-	static const uint32_t types[] = {100, 101, 103, 104, 106, 125, 129, 131, 133, 135, 0, 2, 99,
-					 102, 128, 134, 136, 137, UINT32_MAX};
+	static const uint32_t types[] = {100, 101, 103, 104, 106, 125, 129, 131, 133,       135,
+					 0,   2,   99,  102, 128, 134, 136, 137, UINT32_MAX};
 	struct nic *n = up(NULL);
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -213,7 +213,7 @@ Test(net_negotiation, short_messages_are_answered_empty)
 	static const struct {
 		uint32_t type;
 		uint32_t least;
-	} cases[] = {{100, 12}, {101, 10}, {103, 6}, {104, 10}, {106, 6},
+	} cases[] = {{100, 12}, {101, 10}, {103, 6},  {104, 10}, {106, 6},
 		     {125, 20}, {129, 8},  {131, 12}, {133, 12}, {135, 8}};
 	struct nic *n = up(NULL);
 
@@ -252,7 +252,7 @@ Test(net_negotiation, slots_fit_frames_and_fill_the_buffer)
 	static const struct {
 		uint32_t frame;
 		uint32_t slot;
-	} cases[] = {{1514, 1856}, {0, 1856},	 {1500, 1856}, {9217, 1856},
+	} cases[] = {{1514, 1856},       {0, 1856},    {1500, 1856}, {9217, 1856},
 		     {UINT32_MAX, 1856}, {1600, 1920}, {9014, 9344}, {9216, 9536}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -284,8 +284,7 @@ Test(net_negotiation, a_receive_buffer_of_few_slots_works_and_one_of_fewer_is_re
 
 		cr_assert_eq(init(n, HVSI_NVSP_VERSION_1), HVSI_NVSP_SUCCESS);
 		a = buffer(n, HVSI_NVSP_RECEIVE_BUFFER, share(n, pages));
-		cr_assert_eq(receive_status(a),
-			     slots >= 4 ? HVSI_NVSP_SUCCESS : HVSI_NVSP_FAILURE);
+		cr_assert_eq(receive_status(a), slots >= 4 ? HVSI_NVSP_SUCCESS : HVSI_NVSP_FAILURE);
 		nic_down(n);
 	}
 }
@@ -298,8 +297,9 @@ Test(net_negotiation, buffers_that_are_not_there_are_refused)
 	cr_assert_eq(init(n, HVSI_NVSP_VERSION_61), HVSI_NVSP_SUCCESS);
 	cr_assert_eq(receive_status(buffer(n, HVSI_NVSP_RECEIVE_BUFFER, id + 1)),
 		     HVSI_NVSP_FAILURE);
-	cr_assert_eq(hvsi_get32(buffer(n, HVSI_NVSP_SEND_BUFFER, id + 1).m.u.send_buffer_done.status),
-		     HVSI_NVSP_FAILURE);
+	cr_assert_eq(
+		hvsi_get32(buffer(n, HVSI_NVSP_SEND_BUFFER, id + 1).m.u.send_buffer_done.status),
+		HVSI_NVSP_FAILURE);
 	/* Nothing was taken: the right one works, once; the same for both does. */
 	cr_assert_eq(receive_status(buffer(n, HVSI_NVSP_RECEIVE_BUFFER, id)), HVSI_NVSP_SUCCESS);
 	cr_assert_eq(receive_status(buffer(n, HVSI_NVSP_RECEIVE_BUFFER, id)), HVSI_NVSP_FAILURE);
@@ -320,9 +320,10 @@ Test(net_negotiation, buffers_may_be_revoked_and_given_again)
 	for (unsigned i = 0; i < 3; i++) {
 		cr_assert_eq(receive_status(buffer(n, HVSI_NVSP_RECEIVE_BUFFER, id)),
 			     HVSI_NVSP_SUCCESS);
-		cr_assert_eq(hvsi_get32(buffer(n, HVSI_NVSP_SEND_BUFFER, id)
-						.m.u.send_buffer_done.status),
-			     HVSI_NVSP_SUCCESS);
+		cr_assert_eq(
+			hvsi_get32(
+				buffer(n, HVSI_NVSP_SEND_BUFFER, id).m.u.send_buffer_done.status),
+			HVSI_NVSP_SUCCESS);
 		expect_empty(say(n, msg(HVSI_NVSP_REVOKE_RECEIVE_BUFFER)));
 		expect_empty(say(n, msg(HVSI_NVSP_REVOKE_SEND_BUFFER)));
 		/* Twice is once too often, but no harm. */

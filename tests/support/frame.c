@@ -192,7 +192,7 @@ static void finish(struct test_frame *f)
 	} else {
 		hvsi_put_be16(ip + 2, (uint16_t)(f->end - f->l3_off));
 		hvsi_put_be16(ip + 10, 0);
-		sum = test_sum(0, ip, (ip[0] & 15u) * 4);
+		sum = test_sum(0, ip, (size_t)(ip[0] & 15u) * 4);
 		hvsi_put_be16(ip + 10, (uint16_t)~sum);
 	}
 	if (f->protocol != TEST_TCP && f->protocol != TEST_UDP)
@@ -264,7 +264,7 @@ static uint8_t skip_extensions(const uint8_t *b, uint8_t next, size_t *off)
 	while (next == 0 || next == 43 || next == 51 || next == 60) {
 		const uint8_t *ext = b + *off;
 
-		*off += next == 51 ? (ext[1] + 2u) * 4 : (ext[1] + 1u) * 8;
+		*off += next == 51 ? (ext[1] + (size_t)2) * 4 : (ext[1] + (size_t)1) * 8;
 		next = ext[0];
 	}
 	return next;
@@ -289,9 +289,9 @@ const char *test_frame_check(const uint8_t *b, size_t len, bool csum, struct tes
 		out->protocol = skip_extensions(b, ip[6], &out->l4_off);
 	} else {
 		out->end = out->l3_off + hvsi_get_be16(ip + 2);
-		out->l4_off = out->l3_off + (ip[0] & 15u) * 4;
+		out->l4_off = out->l3_off + (size_t)(ip[0] & 15u) * 4;
 		out->protocol = ip[9];
-		if (test_sum(0, ip, (ip[0] & 15u) * 4) != 0xffff)
+		if (test_sum(0, ip, (size_t)(ip[0] & 15u) * 4) != 0xffff)
 			return "IPv4 checksum";
 	}
 	if (out->end != len)

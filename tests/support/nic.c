@@ -58,7 +58,6 @@ static void rx_wanted(void *priv, bool wanted)
 
 	cr_assert_neq(net->wanted, wanted);
 	net->wanted = wanted;
-	net->wanted_calls++;
 }
 
 static const struct hvs_net_ops ops = {HVS_NET_OPS_INIT, .get_info = get_info, .tx = tx,
@@ -83,7 +82,8 @@ static void received(void *arg, const struct hvs_guest_net_frame *f)
 	struct nic *n = arg;
 	struct nic_received *r = &n->received[n->received_count++ % NIC_FRAMES];
 
-	cr_assert_leq(f->len, sizeof(r->bytes));
+	free(r->bytes);
+	r->bytes = malloc(f->len);
 	r->f = *f;
 	r->f.data = r->bytes;
 	memcpy(r->bytes, f->data, f->len);
@@ -211,12 +211,14 @@ void nic_down(struct nic *n)
 {
 	n->net->hold = false;
 	nic_finish(n);
-	cr_assert_eq(hvs_loopback_count(n->lb)->faults, 0);
+	cr_assert(n->may_fault || hvs_loopback_count(n->lb)->faults == 0);
 	if (n->drv)
 		(void)hvs_guest_net_close(n->drv, HVS_GUEST_NET_FORGET);
 	hvs_loopback_destroy(n->lb);
 	for (unsigned i = 0; i < NIC_FRAMES; i++)
 		free(n->net->sent[i].bytes);
+	for (unsigned i = 0; i < NIC_FRAMES; i++)
+		free(n->received[i].bytes);
 	free(n->net);
 	free(n->received);
 	free(n);
@@ -227,6 +229,8 @@ void nic_run(struct nic *n)
 	int got;
 
 	do {
+		for (unsigned i = 0; n->drv && hvs_guest_net_channel(n->drv, i); i++)
+			hvs_guest_flush(hvs_guest_net_channel(n->drv, i));
 		hvs_loopback_run(n->lb);
 		got = n->drv ? hvs_guest_net_poll(n->drv) : 0;
 		cr_assert_geq(got, 0, "the guest does not bear it: %d", got);

@@ -41,13 +41,12 @@ struct nic_net {
 	unsigned held_count;
 	unsigned batches;
 	unsigned rooms; /* rx_room() */
-	unsigned wanted_calls;
 	bool wanted;
 };
 
 struct nic_received {
 	struct hvs_guest_net_frame f;
-	uint8_t bytes[9300];
+	uint8_t *bytes;
 };
 
 struct nic_options {
@@ -71,6 +70,7 @@ struct nic {
 	struct hvs_guest_channel *ch;
 	struct hvs_guest_net *drv;
 	struct hvs_guest_net_info info;
+	bool may_fault; /* the guest breaks the protocol */
 	/* What the guest has received, been told, and had completed. */
 	struct nic_received *received;
 	unsigned received_count;

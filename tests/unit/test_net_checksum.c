@@ -149,7 +149,7 @@ static uint16_t completed(struct test_frame *f, size_t headers_len)
 
 	memcpy(headers, f->b, headers_len);
 	cr_assert(hvsi_frame_parse(&h, headers, (uint32_t)headers_len, (uint32_t)f->len));
-	hvsi_frame_sum_l4(&h, headers, iov, 2);
+	cr_assert(hvsi_frame_sum_l4(&h, headers, iov, 2));
 	return hvsi_get_be16(headers + f->l4_off + hvsi_l4_csum_off(f->protocol));
 }
 
@@ -201,5 +201,28 @@ Test(net_checksum, udp_sums_of_zero_are_sent_as_ones)
 			       f.len - f.l4_off);
 		hvsi_put_be16(f.b + f.payload_off, (uint16_t)~sum);
 		cr_assert_eq(completed(&f, f.payload_off), i ? 0 : 0xffff);
+	}
+}
+
+Test(net_checksum, frames_without_such_a_header_stay_as_they_are)
+{
+	const struct test_frame_spec specs[] = {
+		{.protocol = TEST_ICMP, .payload = 50},
+		{.protocol = TEST_UDP, .payload = 50, .fragment = 0x2000},
+		{.protocol = TEST_UDP, .payload = 50, .fragment = 1},
+		{.protocol = TEST_ARP},
+	};
+	static struct test_frame f;
+
+	for (unsigned i = 0; i < 4; i++) {
+		uint8_t headers[HVS_NET_MAX_COPIED];
+		const struct iovec iov = {f.b, 0};
+		struct hvsi_headers h;
+
+		test_frame_build(&f, &specs[i]);
+		memcpy(headers, f.b, f.len);
+		cr_assert(hvsi_frame_parse(&h, headers, (uint32_t)f.len, (uint32_t)f.len));
+		cr_assert_not(hvsi_frame_sum_l4(&h, headers, &iov, 1));
+		cr_assert_eq(memcmp(headers, f.b, f.len), 0);
 	}
 }

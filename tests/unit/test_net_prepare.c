@@ -405,6 +405,10 @@ Test(net_prepare, sums_of_what_has_none_are_refused)
 	r = (struct hvsi_frame_request){.ip4_csum = true};
 	asked.b[asked.l3_off] = 0x44; /* no IPv4 header: nothing of ours */
 	cr_assert_eq(prepare(&p, &r, 0, -1), 0);
+	build(&tcp);
+	asked.b[asked.l3_off] = 0x4f;
+	asked.len = asked.l3_off + 40; /* ends within the options */
+	cr_assert_eq(prepare(&p, &r, 0, -1), -EINVAL);
 }
 
 Test(net_prepare, a_tag_that_was_not_pulled_stays_where_it_is)

@@ -189,6 +189,31 @@ Test(net_segment, payload_in_more_pieces_than_there_is_room_for)
 	cr_assert_eq(out.iovcnt, 2);
 }
 
+/* 0 says that there is no checksum. */
+Test(net_segment, a_udp_sum_of_zero_is_sent_as_ones)
+{
+	const struct test_frame_spec spec = {.protocol = TEST_UDP, .payload = 300};
+	uint8_t headers[HVS_NET_MAX_COPIED];
+	struct hvs_net_frame out;
+	struct hvsi_segments s;
+	struct iovec pieces[2];
+	struct hvs_net_frame f;
+	struct iovec iov;
+	uint16_t sum;
+
+	test_frame_build(&large, &spec);
+	iov = (struct iovec){large.b, large.len};
+	f = describe(&large, 200, &iov, 1);
+	hvsi_put_be16(large.b + large.payload_off, 0);
+	cr_assert_eq(hvsi_segments_start(&s, &f, large.b, false), 0);
+	cr_assert_eq(hvsi_segments_next(&s, headers, pieces, 2, &out), 1);
+	sum = hvsi_get_be16(headers + large.l4_off + 6);
+	hvsi_put_be16(large.b + large.payload_off, sum); /* makes up for all the rest */
+	cr_assert_eq(hvsi_segments_start(&s, &f, large.b, false), 0);
+	cr_assert_eq(hvsi_segments_next(&s, headers, pieces, 2, &out), 1);
+	cr_assert_eq(hvsi_get_be16(headers + large.l4_off + 6), 0xffff);
+}
+
 Test(net_segment, small_segments_only_if_they_are_few)
 {
 	cr_assert_not(hvsi_segments_allowed(0, 100));

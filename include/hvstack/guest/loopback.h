@@ -64,6 +64,9 @@ HVS_API void hvs_loopback_run(struct hvs_loopback *lb);
 /* Let it do a little: each worker at most about `budget` units. */
 HVS_API void hvs_loopback_step(struct hvs_loopback *lb, unsigned budget);
 
+/* Let time pass. It does so by itself, 2 ms, whenever the guest waits. */
+HVS_API void hvs_loopback_advance(struct hvs_loopback *lb, uint64_t ns);
+
 /*
  * Replace the host by another one, as save and restore in another process do, while the guest
  * notices nothing: save, reset and free hypervisor interface and bus, make new ones, with `flags`

@@ -66,6 +66,7 @@ static void let_go(struct hvsi_net_chan *c, struct hvsi_net_request *r)
 		r->bounces = b->next;
 		hvsi_free(allocator(c), b, b->size);
 	}
+	hvsi_tx_put_cut(c, r);
 	if (r->section && --c->section_users == 0) {
 		hvsi_gate_leave(&c->queue->sections);
 		if (!atomic_load(&c->nic->send))

@@ -116,13 +116,15 @@ void hvsi_sum_pseudo(struct hvsi_sum *s, const uint8_t *ip, uint8_t protocol, ui
 	hvsi_sum_word(s, (uint16_t)l4_len);
 }
 
-void hvsi_frame_sum_l4(const struct hvsi_headers *h, uint8_t *headers, const struct iovec *iov,
+bool hvsi_frame_sum_l4(const struct hvsi_headers *h, uint8_t *headers, const struct iovec *iov,
 		       size_t iovcnt)
 {
 	uint8_t *field = headers + h->l4_off + hvsi_l4_csum_off(h->protocol);
 	struct hvsi_sum s = {0};
 	uint16_t csum;
 
+	if (!hvsi_frame_has_ports(h))
+		return false;
 	hvsi_put_be16(field, 0);
 	hvsi_sum_pseudo(&s, headers + h->l3_off, h->protocol, h->end - h->l4_off);
 	hvsi_sum_bytes(&s, headers + h->l4_off, h->payload_off - h->l4_off);
@@ -131,4 +133,5 @@ void hvsi_frame_sum_l4(const struct hvsi_headers *h, uint8_t *headers, const str
 	if (!csum && h->protocol == HVSI_PROTO_UDP)
 		csum = 0xffff; /* 0 means that there is none */
 	hvsi_put_be16(field, csum);
+	return true;
 }

@@ -52,10 +52,11 @@ void hvsi_sum_pseudo(struct hvsi_sum *s, const uint8_t *ip, uint8_t protocol, ui
 
 /*
  * Complete the checksum of a TCP or UDP frame (HVS_NET_CSUM). headers: a private copy of its
- * headers, which it is written to. h is its parsed form, for h->protocol and offsets; iov and len
- * the frame.
+ * headers, which it is written to; h is what they say; iov the frame.
+ *
+ * false: there is no such header, or it is a fragment's; nothing is done.
  */
-void hvsi_frame_sum_l4(const struct hvsi_headers *h, uint8_t *headers, const struct iovec *iov,
+bool hvsi_frame_sum_l4(const struct hvsi_headers *h, uint8_t *headers, const struct iovec *iov,
 		       size_t iovcnt);
 
 #endif

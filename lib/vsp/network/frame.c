@@ -15,7 +15,7 @@
 #define TYPE_IP6 0x86ddu
 #define TYPE_MIN 0x0600u /* less is a length */
 #define MAX_TAGS 2u
-#define TYPE_AT (2 * HVSI_MAC_BYTES)
+#define TYPE_AT 12u /* behind both addresses */
 
 #define SNAP_BYTES 8u
 #define ARP_BYTES 28u
@@ -370,11 +370,6 @@ static void write_seed(const struct hvsi_headers *h, uint8_t *copy)
 	hvsi_put_be16(copy + h->l4_off + hvsi_l4_csum_off(h->protocol), hvsi_sum_fold(&s));
 }
 
-static bool is_tcp_or_udp(const struct hvsi_headers *h)
-{
-	return h->payload_off && !(h->flags & HVSI_FRAME_FRAGMENT);
-}
-
 /* A frame to be segmented: its lengths are ours to say. */
 static int prepare_large(struct hvs_net_frame *f, struct hvsi_headers *h,
 			 struct hvsi_frame_request *r, uint8_t *copy)
@@ -386,7 +381,7 @@ static int prepare_large(struct hvs_net_frame *f, struct hvsi_headers *h,
 
 	if (kind == (HVS_NET_TSO | HVS_NET_USO) || packet > MAX_IP)
 		return -EINVAL;
-	if (!is_tcp_or_udp(h) || h->flags & HVSI_FRAME_SNAP || h->protocol != protocol ||
+	if (!hvsi_frame_has_ports(h) || h->flags & HVSI_FRAME_SNAP || h->protocol != protocol ||
 	    h->len <= h->payload_off)
 		return -EINVAL;
 	if (!hvsi_segments_allowed(r->mss, h->len - h->payload_off))
@@ -427,7 +422,7 @@ static void trim(struct hvs_net_frame *f, struct hvsi_headers *h, struct iovec *
 static int prepare_csum(struct hvs_net_frame *f, struct hvsi_headers *h, uint8_t *copy,
 			struct iovec *iov)
 {
-	if (!is_tcp_or_udp(h) || h->flags & HVSI_FRAME_IP_LENGTH)
+	if (!hvsi_frame_has_ports(h) || h->flags & HVSI_FRAME_IP_LENGTH)
 		return -EINVAL;
 	if (h->protocol == HVSI_PROTO_UDP &&
 	    hvsi_get_be16(copy + h->l4_off + 4) != h->end - h->l4_off)
@@ -447,7 +442,7 @@ static int prepare_ip4(const struct hvsi_headers *h, uint8_t *copy)
 		return 0; /* some guests say so of IPv6 too */
 	if (!(h->flags & HVSI_FRAME_PROTOCOL))
 		return -EINVAL;
-	hvsi_ip4_set_csum(ip, (ip[0] & 0xfu) * 4);
+	hvsi_ip4_set_csum(ip, (size_t)(ip[0] & 0xfu) * 4);
 	return 0;
 }
 
@@ -491,7 +486,7 @@ int hvsi_frame_prepare(struct hvs_net_frame *f, struct hvsi_headers *h,
 	if (f->flags & (HVS_NET_TSO | HVS_NET_USO)) {
 		cut = (f->flags & ~offloads) != 0;
 	} else if (f->flags & ~offloads) {
-		hvsi_frame_sum_l4(h, iov->iov_base, iov, f->iovcnt);
+		(void)hvsi_frame_sum_l4(h, iov->iov_base, iov, f->iovcnt);
 		f->flags = 0;
 	}
 	if (h->tagged && !h->tag_inline) {

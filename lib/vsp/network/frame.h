@@ -77,6 +77,12 @@ struct hvsi_headers {
  */
 bool hvsi_frame_parse(struct hvsi_headers *h, const void *bytes, uint32_t copied, uint32_t len);
 
+/* All of TCP or UDP: a header that can be read, and no fragment. */
+static inline bool hvsi_frame_has_ports(const struct hvsi_headers *h)
+{
+	return h->payload_off && !(h->flags & HVSI_FRAME_FRAGMENT);
+}
+
 /* The frame's metadata have a tag: that among the bytes is a second one. */
 void hvsi_frame_tagged(struct hvsi_headers *h, uint16_t tci);
 

@@ -153,6 +153,7 @@ struct hvsi_net_request {
 	struct hvsi_net_request *next; /* free, unsent */
 	struct hvs_map *map;
 	struct hvsi_bounce *bounces;
+	struct hvsi_tx_frame *cut; /* into others, whose payload is partly in their copies */
 	uint64_t xid;
 	uint32_t frames; /* at the back end; and 1 as long as it is being read */
 	uint32_t status; /* NVSP, when they are all done */
@@ -439,6 +440,8 @@ enum hvsi_tx_taken hvsi_tx_take(struct hvsi_net_chan *c, struct hvsi_net_request
 void hvsi_tx_begin(struct hvsi_net_chan *c);
 /* May frames be taken now? */
 bool hvsi_tx_may_take(struct hvsi_net_chan *c);
+/* Nothing of a request's frames is in use any more. */
+void hvsi_tx_put_cut(struct hvsi_net_chan *c, struct hvsi_net_request *r);
 /* Hand over what was taken. */
 void hvsi_tx_submit(struct hvsi_net_chan *c);
 void hvsi_tx_take_done(struct hvsi_net_chan *c);

@@ -154,11 +154,12 @@ static void put_address(uint64_t v[2], const struct hvs_port_address *a)
 	}
 }
 
+/* A number of `of` bits, the highest of which are set. */
 static uint64_t ones(unsigned bits, unsigned of)
 {
-	return bits ? (of == 64 ? ~UINT64_C(0) : (UINT64_C(1) << of) - 1) & ~UINT64_C(0)
-										    << (of - bits)
-		    : 0;
+	const uint64_t all = ~UINT64_C(0) >> (64 - of);
+
+	return bits < of ? all & ~(all >> bits) : all;
 }
 
 static void put_mask(uint64_t v[2], enum hvsi_acl_kind kind, unsigned prefix)

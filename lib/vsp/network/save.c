@@ -226,6 +226,12 @@ static int restore_requests(struct hvsi_net_chan *c, struct hvs_state_reader *r)
 	return err;
 }
 
+/* A buffer that can't be used is none that was in use. */
+static int bad_unless_memory(int err)
+{
+	return err && err != -ENOMEM ? -EBADMSG : err;
+}
+
 /* The slots of a packet: the guest's. */
 static int restore_packet(struct hvsi_receive_buffer *b, struct hvs_state_reader *r)
 {
@@ -266,10 +272,10 @@ static int restore_receive(struct hvsi_net_chan *c, const struct saved_session *
 	/* Another library may have made them larger than we would. */
 	if (slot_bytes < hvsi_nvsp_slot_bytes(nic->session.frame_bytes) || slot_bytes % 8)
 		return -EBADMSG;
-	err = hvsi_nvsp_take_receive(c, hvsi_get32(saved->receive_gpadl),
-				     hvsi_get16(saved->receive_id), slot_bytes);
+	err = bad_unless_memory(hvsi_nvsp_take_receive(c, hvsi_get32(saved->receive_gpadl),
+						       hvsi_get16(saved->receive_id), slot_bytes));
 	if (err)
-		return err == -ENOMEM ? err : -EBADMSG;
+		return err;
 	if (b->slot_count != hvsi_get32(saved->slot_count))
 		return -EBADMSG;
 	for (uint32_t i = 0; !err && i < hvsi_get32(saved->packet_count); i++)
@@ -357,10 +363,9 @@ static int restore_session(struct hvsi_net_chan *c, struct hvs_state_reader *r)
 		err = restore_receive(c, &saved, r);
 	if (!err)
 		err = restore_replies(s, hvsi_get16(saved.reply_count), r);
-	if (!err && flags & SAVED_SEND &&
-	    hvsi_nvsp_take_send(c, hvsi_get32(saved.send_gpadl), hvsi_get32(saved.section_bytes)) <
-		    0)
-		err = -EBADMSG;
+	if (!err && flags & SAVED_SEND)
+		err = bad_unless_memory(hvsi_nvsp_take_send(c, hvsi_get32(saved.send_gpadl),
+							    hvsi_get32(saved.section_bytes)));
 	if (!err && s->opened)
 		err = hvsi_rndis_restore(&nic->rndis, r);
 	atomic_store(&nic->rndis_state, nic->rndis.state);

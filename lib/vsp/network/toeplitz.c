@@ -40,7 +40,7 @@ void hvsi_toeplitz_init(struct hvsi_toeplitz *t, const uint8_t key[HVSI_TOEPLITZ
 	}
 }
 
-uint32_t hvsi_toeplitz(const struct hvsi_toeplitz *t, const uint8_t *in, size_t len)
+uint32_t hvsi_toeplitz_hash(const struct hvsi_toeplitz *t, const uint8_t *in, size_t len)
 {
 	uint32_t high = 0;
 	uint32_t low = 0;
@@ -146,6 +146,6 @@ uint32_t hvsi_frame_hash(const struct hvsi_toeplitz *t, uint32_t types,
 		memcpy(in + len, h->bytes + h->l4_off, PORTS_BYTES);
 		len += PORTS_BYTES;
 	}
-	*hash = hvsi_toeplitz(t, in, len);
+	*hash = hvsi_toeplitz_hash(t, in, len);
 	return type;
 }

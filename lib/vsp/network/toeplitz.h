@@ -20,7 +20,7 @@ struct hvsi_toeplitz {
 void hvsi_toeplitz_init(struct hvsi_toeplitz *t, const uint8_t key[HVSI_TOEPLITZ_KEY]);
 
 /* Of up to HVSI_TOEPLITZ_MAX bytes. */
-uint32_t hvsi_toeplitz(const struct hvsi_toeplitz *t, const uint8_t *in, size_t len);
+uint32_t hvsi_toeplitz_hash(const struct hvsi_toeplitz *t, const uint8_t *in, size_t len);
 
 /*
  * The hash of a frame by the most specific of the types (HVSI_HASH_*) that applies, which is

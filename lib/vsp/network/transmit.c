@@ -194,6 +194,16 @@ static void frame_put(struct hvsi_net_chan *c, struct hvsi_tx_frame *f)
 	c->tx_frames--;
 }
 
+void hvsi_tx_put_cut(struct hvsi_net_chan *c, struct hvsi_net_request *r)
+{
+	while (r->cut) {
+		struct hvsi_tx_frame *f = r->cut;
+
+		r->cut = f->next;
+		frame_put(c, f);
+	}
+}
+
 /* One less of what the request waits for. */
 static void one_less(struct hvsi_net_chan *c, struct hvsi_net_request *r)
 {
@@ -386,9 +396,9 @@ static uint32_t most_bytes(const struct hvs_nic *nic)
 	return nic->info.mtu;
 }
 
-/* A frame is in f: may it go, and how? False: it may not, which has been counted. */
-static bool prepare(struct hvsi_net_chan *c, struct hvsi_net_request *r, const struct wishes *w,
-		    struct hvsi_tx_frame *f, uint32_t copied, uint32_t len)
+/* A frame is in f: send it if it may go. False: it may not, which has been counted. */
+static bool send_frame(struct hvsi_net_chan *c, struct hvsi_net_request *r, const struct wishes *w,
+		       struct hvsi_tx_frame *f, uint32_t copied, uint32_t len)
 {
 	struct hvs_nic *nic = c->nic;
 	struct hvsi_net_counters *count = &c->queue->counters;
@@ -417,10 +427,14 @@ static bool prepare(struct hvsi_net_chan *c, struct hvsi_net_request *r, const s
 	hvsi_count(&count->from_frames[kind], 1);
 	hvsi_count(&count->from_bytes[kind], f->f.len);
 	hvsi_nic_monitor(nic, c->queue, false, &f->f);
-	if (!got)
+	if (!got) {
+		add_to_batch(c, r, f);
 		return true;
+	}
 	cut(c, r, f);
-	return false;
+	f->next = r->cut;
+	r->cut = f;
+	return true;
 }
 
 /* One RNDIS packet, whose lengths are checked. */
@@ -441,9 +455,7 @@ static void take_frame(struct hvsi_net_chan *c, struct hvsi_net_request *r, cons
 		frame_put(c, f);
 		return;
 	}
-	if (prepare(c, r, w, f, copied, len))
-		add_to_batch(c, r, f);
-	else
+	if (!send_frame(c, r, w, f, copied, len))
 		frame_put(c, f);
 }
 

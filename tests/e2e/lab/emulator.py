@@ -9,6 +9,7 @@ import functools
 import mmap
 import re
 import struct
+import time
 from pathlib import Path
 
 from . import host
@@ -51,6 +52,41 @@ def _call(root):
     ]  # fmt: skip
 
 
+class Watch:
+    """Looks at a running QEMU for two faults of its software CPU: see ../README.md."""
+
+    SECONDS = 6  # L1 has each of its CPUs run once a second (nested/heartbeat.c)
+
+    def __init__(self, pid):
+        self._pid = pid
+        self._seen = None  # when, and for how many seconds each CPU had run then
+
+    def look(self):
+        """What is wrong, or None. Compares with the last time, if that is long enough ago."""
+        now, cpus = time.monotonic(), self._cpus()
+        if self._seen and now - self._seen[0] < self.SECONDS:
+            return None
+        seen, self._seen = self._seen, (now, cpus)
+        if not seen:
+            return None
+        ran = {name: cpus[name] - seen[1].get(name, 0) for name in cpus}
+        for name, seconds in ran.items():
+            if seconds == 0:
+                return f"it has not run {name} for {now - seen[0]:.0f} s"
+        # A guest with a ruined VMCB goes round for ever; to look for that takes its time.
+        if max(ran.values(), default=0) > (now - seen[0]) / 2:
+            return _mixed_registers(self._pid)
+        return None
+
+    def _cpus(self):
+        run = {}
+        for task in Path(f"/proc/{self._pid}/task").iterdir():
+            name = (task / "comm").read_text().strip()
+            if name.startswith("CPU "):
+                run[name] = int((task / "schedstat").read_text().split()[0]) / 1e9
+        return run
+
+
 # Offsets in a VMCB (AMD's manual, volume 2, appendix B); the processor keeps what it needs of the
 # host in a page of the same form, with an empty control area.
 ASID, EFER, CR3, CR0, RIP, RSP = 0x58, 0x4D0, 0x550, 0x558, 0x578, 0x5D8
@@ -58,24 +94,21 @@ CR0_OF_LINUX = 0x80050033
 EFER_LONG_MODE = 0x400
 
 
-def corrupted(pid):
-    """Has this QEMU put its guest's own registers into a VMCB? See ../README.md, "An exit that is
-    taken twice". Returns what was seen, or None."""
+def _mixed_registers(pid):
+    """Is there a VMCB that holds the registers of the host?"""
     guests, hosts = [], []
     for page in _pages(pid):
-        if _u32(page, CR0) != CR0_OF_LINUX or _u64(page, EFER) & ~0xFFFF:
-            continue
-        if _u64(page, EFER) & EFER_LONG_MODE:
+        if _u64(page, EFER) & EFER_LONG_MODE and not _u64(page, EFER) & ~0xFFFF:
             registers = tuple(_u64(page, offset) for offset in (RIP, RSP, CR3))
             (guests if _u32(page, ASID) else hosts).append(registers)
     for registers in guests:
         if registers in hosts:
-            return "rip {:#x}, rsp {:#x}, cr3 {:#x}".format(*registers)
+            return "a VMCB has the host's registers: rip {:#x}, rsp {:#x}".format(*registers)
     return None
 
 
 def _pages(pid):
-    """The guest's RAM: the largest mapping."""
+    """Pages of L1's RAM, which is the largest mapping, with Linux' CR0 where a VMCB has it."""
 
     def size(line):
         begin, end = (int(x, 16) for x in line.split()[0].split("-"))
@@ -88,7 +121,6 @@ def _pages(pid):
         for offset in range(0, size(ram), step):
             memory.seek(begin + offset)
             chunk = memory.read(min(step, size(ram) - offset))
-            # Most pages are not looked at: the register is rare.
             at = chunk.find(CR0_OF_LINUX.to_bytes(4, "little"))
             while at >= 0:
                 if at % mmap.PAGESIZE == CR0:

@@ -209,7 +209,7 @@ def program(source):
 
 def lab_programs():
     """{name: Path} of what every machine needs."""
-    return {name: program(f"nested/{name}.c") for name in ("keep-kvm", "control")}
+    return {name: program(f"nested/{name}.c") for name in ("control", "heartbeat", "keep-kvm")}
 
 
 def programs(names):

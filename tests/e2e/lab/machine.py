@@ -21,7 +21,7 @@ from pathlib import Path
 from . import emulator, host, images
 from .host import LabError, progress, sh
 
-L1_MODULES = ["virtio_blk", "virtio_console", "kvm_amd", "tun"]
+L1_MODULES = ["virtio_blk", "virtio_console", "kvm_amd", "tun", "8021q"]
 # -cx16: with cmpxchg16b a guest died (seen with QEMU 7.2): an exit right behind one seems to leave
 # parts of a general register in the guest's EFLAGS, which led to a double fault in its allocator.
 # -xsave: XSETBV of a guest's guest takes no effect, so it would run with a wrong set of registers.
@@ -100,7 +100,7 @@ class Here:
     def threads(self):
         return ""  # gdb can tell
 
-    def corrupted(self):
+    def broken(self):
         return None
 
     def unprivileged(self, command):
@@ -158,13 +158,19 @@ class Nested:
 
     def __enter__(self):
         host.need("qemu-img")
-        begun = time.monotonic()
         self.dir.mkdir(parents=True)
+        self._argv = self._command()
+        self._start()
+        return self
+
+    def _start(self):
+        begun = time.monotonic()
         try:
             self._qemu = subprocess.Popen(
-                [*DIE_WITH_ME, *self._command()],
-                stdin=subprocess.DEVNULL, stdout=open(self._log, "wb"), stderr=subprocess.STDOUT,
+                [*DIE_WITH_ME, *self._argv],
+                stdin=subprocess.DEVNULL, stdout=open(self._log, "ab"), stderr=subprocess.STDOUT,
             )  # fmt: skip
+            self._watch = emulator.Watch(self._qemu.pid)
             self._control = self._connect("control")
             self._threads = [
                 threading.Thread(target=self._pump, args=(kind,), daemon=True)
@@ -180,7 +186,17 @@ class Nested:
             raise
         took = time.monotonic() - begun
         progress(f"L1 is up: kernel {out.strip()} under QEMU's software CPU ({took:.1f} s)")
-        return self
+
+    def restart(self, job):
+        """Another L1, when this one does not work any more. The job's disk stays."""
+        self._qemu.kill()
+        self._qemu.wait()
+        for thread in self._threads:
+            thread.join()
+        self._process = None
+        self.healthy = True
+        self._start()
+        self.enter_job(job)
 
     def __exit__(self, *exc):
         self._qemu.kill()
@@ -202,7 +218,7 @@ class Nested:
             images.nested_initramfs(self._l1_kernel, L1_MODULES, programs, guests)
         )
         command = [
-            *emulator.command(), "-nodefaults", "-no-user-config", "-no-reboot",
+            *emulator.command(), "-name", "l1,debug-threads=on", "-nodefaults", "-no-user-config", "-no-reboot",
             "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", L1_CPU,
             "-smp", str(max(2, opt.cpus)), "-m", str(max(3072, opt.memory + 2048)),
             "-display", "none", "-serial", "stdio",
@@ -250,7 +266,7 @@ class Nested:
         directory = f"/{job.name}"
         status, out, err = self.run(
             f"for s in /sys/block/vd*/serial; do [ $(cat $s) = {serial} ] && b=$(dirname $s); done;"
-            f"mkdir {directory} && mount -t ext4 /dev/$(basename $b) {directory}"
+            f"mkdir -p {directory} && mount -t ext4 /dev/$(basename $b) {directory}"
         )
         if status != 0:
             raise LabError(f"L1 cannot mount its disk: {out}{err}")
@@ -320,9 +336,12 @@ class Nested:
         except LabError as e:
             return f"{e}\n"
 
-    def corrupted(self):
-        """Has QEMU ruined a guest? What was seen, or None."""
-        return emulator.corrupted(self._qemu.pid)
+    def broken(self):
+        """Has QEMU's software CPU failed? What was seen, or None. Ask now and then."""
+        seen = self._watch.look()
+        if seen:
+            self.healthy = False
+        return seen
 
     def unprivileged(self, command):
         return f"su -s /bin/sh nobody -c {shlex.quote(command)}"

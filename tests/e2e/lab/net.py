@@ -4,25 +4,22 @@ PACKAGES = ["busybox", "curl", "ethtool", "iperf3", "iproute2", "udhcpc"]
 CPUS = 4
 IO_THREADS = ["--io-threads", "3"]  # a queue for each CPU
 PORT = 9000
+PROGRAMS = ["guest/traffic.c", "ip"]
 
 
 def mac(n):
     return f"00:15:5d:09:00:{n:02x}"
 
 
-def tap(n, **more):
-    """hvrun's options for the NIC n on a TAP of its own."""
+def tap(lab, n, mtu=1500, **more):
+    """Makes a TAP whose end on the machine has 10.9.N.1 and fd00:9:N::1; returns hvrun's options."""
+    lab.shell(
+        f"ip tuntap add dev lab{n} mode tap multi_queue && ip link set lab{n} mtu {mtu} up &&"
+        f" ip addr add 10.9.{n}.1/24 dev lab{n} && ip addr add fd00:9:{n}::1/64 dev lab{n} nodad"
+    )
+    lab.on_close(f"ip link del lab{n}")
     keys = "".join(f",{name}={value}" for name, value in more.items())
     return ["--net", f"tap:lab{n},id=net{n},mac={mac(n)}{keys}"]
-
-
-def addresses(lab, n, mtu=1500):
-    """The machine's end of that TAP, once hvrun has made it."""
-    lab.shell(
-        f"t=0; until [ -e /sys/class/net/lab{n} ]; do t=$((t + 1)); [ $t -lt 100 ] || exit 1;"
-        f" sleep 0.1; done; ip link set lab{n} mtu {mtu} up; ip addr add 10.9.{n}.1/24 dev lab{n};"
-        f" ip addr add fd00:9:{n}::1/64 dev lab{n} nodad"
-    )
 
 
 def serve(lab, *programs):

@@ -13,8 +13,8 @@ from . import host, images
 from .host import LabError
 
 BOOT_SECONDS = 240  # until the guest's session begins: many times what it takes
-SILENT_SECONDS = 15  # after this time it is looked whether the software CPU has ruined the guest
-REPEATS = 5  # of a guest that it has ruined
+SILENT_SECONDS = 8  # after this time it is looked whether QEMU's software CPU has failed
+REPEATS = 5  # of what was going on then
 
 # What a guest can be asked to do when its script has ended, and hvrun's exit status for that.
 # After a crash it stays that of a crash, whatever the dump kernel does.
@@ -47,14 +47,14 @@ def names():
     return sorted(f.stem.replace("_", "-") for f in files)
 
 
-class Corrupted(Exception):
-    """QEMU's software CPU has ruined the guest: nobody can tell whether the scenario holds."""
+class Broken(Exception):
+    """QEMU's software CPU has failed: nobody can tell whether the scenario holds."""
 
 
 class Guest:
     """One start of hvrun, its console, and the session (lab: guest/session) in the guest."""
 
-    def __init__(self, process, token, log, deadline, corrupted, on_output=None):
+    def __init__(self, process, token, log, deadline, broken, on_output=None):
         self.lines = []  # the console
         self.errors = ""  # hvrun's stderr
         self.status = None  # the script's exit status
@@ -65,7 +65,7 @@ class Guest:
         self._mark = f"@@{token} "
         self._log = log
         self._deadline = deadline
-        self._corrupted = corrupted
+        self._broken = broken
         self._on_output = on_output
         self._state = "boot"
         self._script_lines = []
@@ -140,8 +140,8 @@ class Guest:
         try:
             kind, value = self._process.events.get(timeout=min(left, SILENT_SECONDS))
         except queue.Empty:
-            if seen := self._corrupted():
-                raise Corrupted(f"QEMU's software CPU has ruined the guest: {seen}") from None
+            if seen := self._broken():
+                raise Broken(f"QEMU's software CPU has failed: {seen}") from None
             if left > SILENT_SECONDS:
                 return
             after = f"after {time.monotonic() - self._begun:.0f} s"
@@ -295,24 +295,26 @@ class Lab:
         self._write_log(f"-- {shlex.join(argv)}\n")
         process = self.machine.start(argv)
         guest = Guest(
-            process, token, self._write_log, self._deadline, self.machine.corrupted, on_output
+            process, token, self._write_log, self._deadline, self.machine.broken, on_output
         )
         self._guests.append(guest)
         return guest
 
     def repeat(self, body):
-        """Returns what body() returns. It is begun again if QEMU ruins its guest, so it has to begin
-        with fresh disks, or with disks that may be in any state."""
+        """Returns what body() returns. It is begun again, in another L1, if QEMU's software CPU has
+        failed: with fresh disks, or disks that may be in any state."""
         for again in range(REPEATS + 1):
             begun = time.monotonic()
             try:
                 return body()
-            except Corrupted as e:
+            except Broken as e:
                 if again == REPEATS:
                     raise
                 self.say(f"{e}; this part of {self._job.name} begins again")
                 self.facts["repeated"] = self.facts.get("repeated", 0) + 1
-                self._close_guests()
+                self._guests.clear()
+                self._undo.clear()
+                self.machine.restart(self._job)
                 self._deadline += time.monotonic() - begun
 
     def boot(self, script, *, end="poweroff", **kwargs):
@@ -330,12 +332,11 @@ class Lab:
 
     def close(self):
         self.fact("boot_seconds", [guest.boot_seconds for guest in self._guests])
-        self._close_guests()
-        for command in self._undo:
-            self.machine.run(f"cd {shlex.quote(self.dir)} && {command}")
-
-    def _close_guests(self):
+        if not self.machine.healthy:
+            return
         if any(not guest.ended for guest in self._guests):
             self._write_log("-- what hvrun's threads are doing:\n" + self.machine.threads())
         for guest in self._guests:
             guest.close()
+        for command in self._undo:
+            self.machine.run(f"cd {shlex.quote(self.dir)} && {command}")

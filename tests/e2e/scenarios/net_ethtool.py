@@ -3,15 +3,13 @@
 from lab import net
 
 PACKAGES = net.PACKAGES
-PROGRAMS = ["guest/traffic.c"]
+PROGRAMS = net.PROGRAMS
 
 SCRIPT = rf"""
 . /run/e2e/lib.sh
 nic=$(nic_of {net.mac(0)}) && addresses "$nic" 0 || fail "no network adapter"
 works() {{ /run/e2e/traffic tcp 10.9.0.1 {net.PORT} 300000 8 > /tmp/out 2>&1 || fail "$*: $(cat /tmp/out)"; }}
 combined() {{ ethtool -l "$nic" | sed -n "s/^Combined:[[:space:]]*//p" | sed -n "$1p"; }}
-echo "ready"
-nc -l -p 9002 < /dev/null
 works "at the beginning"
 [ "$(combined 1)" -ge {net.CPUS} ] && [ "$(combined 2)" = {net.CPUS} ] || fail "channels: $(ethtool -l $nic)"
 for n in 1 2 {net.CPUS}; do
@@ -47,14 +45,9 @@ exit 0
 
 
 def run(lab):
-    guest = lab.start(
-        SCRIPT, cpus=net.CPUS, programs=["traffic"],
-        options=[*net.IO_THREADS, *net.tap(0, queues=4, spoofing="on")],
-    )  # fmt: skip
-    net.addresses(lab, 0)
     net.serve(lab)
-    guest.wait_for("^ready")
-    lab.shell("until nc 10.9.0.2 9002 < /dev/null; do sleep 0.1; done")
-    guest.finish()
-    guest.check_end("poweroff")
-    lab.fact("features", [x for x in guest.output.splitlines() if x.endswith((": on", ": off"))])
+    output = lab.boot(
+        SCRIPT, cpus=net.CPUS, programs=["traffic"],
+        options=[*net.IO_THREADS, *net.tap(lab, 0, spoofing="on")],
+    )  # fmt: skip
+    lab.fact("features", [x for x in output.splitlines() if x.endswith((": on", ": off"))])

@@ -3,14 +3,12 @@
 from lab import net
 
 PACKAGES = net.PACKAGES
-PROGRAMS = ["guest/traffic.c"]
+PROGRAMS = net.PROGRAMS
 
 SCRIPT = rf"""
 . /run/e2e/lib.sh
 nic=$(nic_of {net.mac(0)}) && addresses "$nic" 0 || fail "no network adapter"
 ip link set "$nic" mtu 9000 || fail "MTU 9000"
-echo "ready"
-nc -l -p 9002 < /dev/null
 /run/e2e/traffic ping 10.9.0.1 68 9000 || fail "IPv4"
 /run/e2e/traffic ping fd00:9:0::1 68 9000 || fail "IPv6"
 /run/e2e/traffic tcp 10.9.0.1 {net.PORT} 1000000 4 || fail "TCP"
@@ -25,13 +23,8 @@ exit 0
 
 
 def run(lab):
-    guest = lab.start(
-        SCRIPT, cpus=2, programs=["traffic"], options=net.tap(0, mtu=9000)
-    )
-    net.addresses(lab, 0, mtu=9000)
     net.serve(lab)
-    guest.wait_for("^ready")
-    lab.shell("until nc 10.9.0.2 9002 < /dev/null; do sleep 0.1; done")
-    guest.finish()
-    guest.check_end("poweroff")
-    lab.fact("traffic", [x for x in guest.output.splitlines() if "again" in x])
+    output = lab.boot(
+        SCRIPT, cpus=2, programs=["traffic"], options=net.tap(lab, 0, mtu=9000)
+    )
+    lab.fact("traffic", [x for x in output.splitlines() if "again" in x])

@@ -5,15 +5,13 @@ import re
 from lab import net
 
 PACKAGES = net.PACKAGES
-PROGRAMS = ["guest/traffic.c", "iperf3"]
+PROGRAMS = [*net.PROGRAMS, "iperf3"]
 
 SCRIPT = rf"""
 . /run/e2e/lib.sh
 nic=$(nic_of {net.mac(0)}) && addresses "$nic" 0 || fail "no network adapter"
 channels=/sys/class/net/$nic/device/channels
 used() {{ for c in $channels/*; do echo "${{c##*/}} $(cat $c/events $c/interrupts | xargs)"; done; }}
-echo "ready"
-nc -l -p 9002 < /dev/null
 used > /tmp/before
 for host in 10.9.0.1 fd00:9:0::1; do
 	/run/e2e/traffic tcp $host {net.PORT} BYTES 1 || fail "TCP to $host"
@@ -41,17 +39,12 @@ exit 0
 def run(lab):
     script = SCRIPT.replace("BYTES", "20000000" if lab.long else "2000000")
     script = script.replace("SECONDS", "10" if lab.long else "1")
-    guest = lab.start(
-        script, cpus=net.CPUS, programs=["traffic"], options=[*net.IO_THREADS, *net.tap(0, queues=4)]
-    )
-    net.addresses(lab, 0)
     net.serve(lab)
     net.serve(lab, f"{lab.program('iperf3')} -s")
-    guest.wait_for("^ready")
-    lab.shell("until nc 10.9.0.2 9002 < /dev/null; do sleep 0.1; done")
-    guest.finish()
-    guest.check_end("poweroff")
-    lines = guest.output.splitlines()
+    output = lab.boot(
+        script, cpus=net.CPUS, programs=["traffic"], options=[*net.IO_THREADS, *net.tap(lab, 0)]
+    )
+    lines = output.splitlines()
     lab.fact("iperf3", [x for x in lines if x.startswith("iperf3 ")])
     channels = [x for x in lines if x.startswith("channel ")]
     lab.fact("channels", channels)
