@@ -197,11 +197,13 @@ static int pipe_send(void *arg, const struct hvs_net_frame *frame)
 
 static int pipe_get_info(void *net, struct hvs_net_info *info)
 {
-	const struct hvs_pipe *p = net;
+	struct hvs_pipe *p = net;
 
 	info->mtu = p->mtu;
 	info->max_queues = p->max_queues;
-	info->link_down = true; /* unless attach() says otherwise */
+	pthread_mutex_lock(&p->lock);
+	info->link_down = !p->connected;
+	pthread_mutex_unlock(&p->lock);
 	return 0;
 }
 
@@ -228,7 +230,7 @@ static void pipe_attach(void *net, struct hvs_nic *nic)
 	p->out.nic = nic;
 	pthread_mutex_lock(&p->lock);
 	p->nic = nic;
-	hvs_nic_set_link(nic, p->connected, 0);
+	hvs_nic_set_link(nic, p->connected, 0); /* it may have changed since get_info() */
 	pthread_mutex_unlock(&p->lock);
 	hvsi_net_in_attach(&p->in, nic);
 }
