@@ -9,13 +9,12 @@
 #include "host/net_io.h"
 #include "host/notify.h"
 #include "host/sized.h"
+#include "host/why.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -50,24 +49,6 @@ struct hvs_pipe {
 	struct hvs_nic *nic;
 	bool connected;
 };
-
-struct why {
-	char *text;
-	size_t len;
-};
-
-__attribute__((format(printf, 3, 4))) static int fail(const struct why *why, int err,
-						      const char *format, ...)
-{
-	va_list ap;
-
-	if (why->len) {
-		va_start(ap, format);
-		(void)vsnprintf(why->text, why->len, format, ap);
-		va_end(ap);
-	}
-	return -err;
-}
 
 /* ---- the connection --------------------------------------------------------------------- */
 
@@ -216,11 +197,13 @@ static int pipe_send(void *arg, const struct hvs_net_frame *frame)
 
 static int pipe_get_info(void *net, struct hvs_net_info *info)
 {
-	const struct hvs_pipe *p = net;
+	struct hvs_pipe *p = net;
 
 	info->mtu = p->mtu;
 	info->max_queues = p->max_queues;
-	info->link_down = true; /* unless attach() says otherwise */
+	pthread_mutex_lock(&p->lock);
+	info->link_down = !p->connected;
+	pthread_mutex_unlock(&p->lock);
 	return 0;
 }
 
@@ -247,7 +230,7 @@ static void pipe_attach(void *net, struct hvs_nic *nic)
 	p->out.nic = nic;
 	pthread_mutex_lock(&p->lock);
 	p->nic = nic;
-	hvs_nic_set_link(nic, p->connected, 0);
+	hvs_nic_set_link(nic, p->connected, 0); /* it may have changed since get_info() */
 	pthread_mutex_unlock(&p->lock);
 	hvsi_net_in_attach(&p->in, nic);
 }
@@ -270,7 +253,7 @@ const struct hvs_net_ops hvs_pipe_ops = {
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
-static int take_fd(struct hvs_pipe *p, int fd, const struct why *why)
+static int take_fd(struct hvs_pipe *p, int fd, const struct hvsi_why *why)
 {
 	socklen_t len = sizeof(int);
 	int type;
@@ -279,10 +262,10 @@ static int take_fd(struct hvs_pipe *p, int fd, const struct why *why)
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || domain != AF_UNIX ||
 	    (type != SOCK_SEQPACKET && type != SOCK_DGRAM))
-		return fail(why, EINVAL,
-			    "the descriptor is no Unix socket that keeps packets apart");
+		return hvsi_fail(why, EINVAL,
+				 "the descriptor is no Unix socket that keeps packets apart");
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return fail(why, errno, "the socket can't be used: %s", strerror(errno));
+		return hvsi_fail(why, errno, "the socket can't be used: %s", strerror(errno));
 	p->datagrams = type == SOCK_DGRAM;
 	p->connected = true;
 	p->fd = fd;
@@ -306,7 +289,7 @@ static bool in_use(const struct hvs_pipe *p)
 	return used;
 }
 
-static int listen_there(struct hvs_pipe *p, const struct why *why)
+static int listen_there(struct hvs_pipe *p, const struct hvsi_why *why)
 {
 	const char *path = p->address.sun_path;
 	mode_t mask;
@@ -314,38 +297,39 @@ static int listen_there(struct hvs_pipe *p, const struct why *why)
 
 	p->listener = new_socket();
 	if (p->listener < 0)
-		return fail(why, -p->listener, "no socket: %s", strerror(-p->listener));
+		return hvsi_fail(why, -p->listener, "no socket: %s", strerror(-p->listener));
 	if (in_use(p))
-		return fail(why, EADDRINUSE, "somebody else listens at %s", path);
+		return hvsi_fail(why, EADDRINUSE, "somebody else listens at %s", path);
 	mask = umask(0077);
 	err = bind(p->listener, (const struct sockaddr *)&p->address, sizeof(p->address)) < 0
 		      ? errno
 		      : 0;
 	umask(mask);
 	if (err)
-		return fail(why, err, "%s: %s", path, strerror(err));
+		return hvsi_fail(why, err, "%s: %s", path, strerror(err));
 	p->bound = true;
 	if (listen(p->listener, 1) < 0)
-		return fail(why, errno, "%s: %s", path, strerror(errno));
+		return hvsi_fail(why, errno, "%s: %s", path, strerror(errno));
 	p->accept_event = event_new(p->base, p->listener, EV_READ | EV_PERSIST, on_accept, p);
 	if (!p->accept_event || event_add(p->accept_event, NULL) < 0)
-		return fail(why, ENOMEM, "out of memory");
+		return hvsi_fail(why, ENOMEM, "out of memory");
 	return 0;
 }
 
-static int take_path(struct hvs_pipe *p, const struct hvs_pipe_config *cfg, const struct why *why)
+static int take_path(struct hvs_pipe *p, const struct hvs_pipe_config *cfg,
+		     const struct hvsi_why *why)
 {
 	const size_t len = strlen(cfg->path);
 
 	if (len == 0 || len >= sizeof(p->address.sun_path))
-		return fail(why, ENAMETOOLONG, "a path has 1 to %zu characters here",
-			    sizeof(p->address.sun_path) - 1);
+		return hvsi_fail(why, ENAMETOOLONG, "a path has 1 to %zu characters here",
+				 sizeof(p->address.sun_path) - 1);
 	p->address.sun_family = AF_UNIX;
 	memcpy(p->address.sun_path, cfg->path, len + 1);
 	p->listens = cfg->flags & HVS_PIPE_LISTEN;
 	p->fd = new_socket();
 	if (p->fd < 0)
-		return fail(why, -p->fd, "no socket: %s", strerror(-p->fd));
+		return hvsi_fail(why, -p->fd, "no socket: %s", strerror(-p->fd));
 	if (p->listens)
 		return listen_there(p, why);
 	p->connected = try_connect(p);
@@ -354,14 +338,16 @@ static int take_path(struct hvs_pipe *p, const struct hvs_pipe_config *cfg, cons
 	return 0;
 }
 
-static int check_config(const struct hvs_pipe_config *cfg, const struct why *why)
+static int check_config(const struct hvs_pipe_config *cfg, const struct hvsi_why *why)
 {
 	if (cfg->flags & ~HVS_PIPE_LISTEN || cfg->reserved)
-		return fail(why, ENOTSUP, "unknown flags");
+		return hvsi_fail(why, ENOTSUP, "unknown flags");
 	if (!cfg->base || (cfg->path && cfg->fd) || (!cfg->path && cfg->flags & HVS_PIPE_LISTEN))
-		return fail(why, EINVAL, "a base, and either a path or a descriptor are needed");
+		return hvsi_fail(why, EINVAL,
+				 "a base, and either a path or a descriptor are needed");
 	if (cfg->mtu && (cfg->mtu < MIN_MTU || cfg->mtu > HVS_NET_MAX_MTU))
-		return fail(why, EINVAL, "the MTU has to be %u to %u", MIN_MTU, HVS_NET_MAX_MTU);
+		return hvsi_fail(why, EINVAL, "the MTU has to be %u to %u", MIN_MTU,
+				 HVS_NET_MAX_MTU);
 	return 0;
 }
 
@@ -385,21 +371,21 @@ static int init_io(struct hvs_pipe *p)
 int hvs_pipe_open(const struct hvs_pipe_config *cfg_in, struct hvs_pipe **out, char *text,
 		  size_t text_len)
 {
-	const struct why why = {.text = text, .len = text ? text_len : 0};
+	const struct hvsi_why why = {.text = text, .len = text ? text_len : 0};
 	struct hvs_pipe_config cfg;
 	struct hvs_pipe *p;
 	int err;
 
 	err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
 	if (err || !out)
-		return fail(&why, err ? -err : EINVAL,
-			    "the configuration is not one that this library knows");
+		return hvsi_fail(&why, err ? -err : EINVAL,
+				 "the configuration is not one that this library knows");
 	err = check_config(&cfg, &why);
 	if (err)
 		return err;
 	p = calloc(1, sizeof(*p));
 	if (!p)
-		return fail(&why, ENOMEM, "out of memory");
+		return hvsi_fail(&why, ENOMEM, "out of memory");
 	pthread_mutex_init(&p->lock, NULL);
 	p->fd = -1;
 	p->listener = -1;
@@ -409,11 +395,11 @@ int hvs_pipe_open(const struct hvs_pipe_config *cfg_in, struct hvs_pipe **out, c
 	p->log = cfg.log;
 	p->log_arg = cfg.arg;
 	p->timer = evtimer_new(p->base, on_timer, p);
-	err = p->timer ? 0 : fail(&why, ENOMEM, "out of memory");
+	err = p->timer ? 0 : hvsi_fail(&why, ENOMEM, "out of memory");
 	if (!err)
 		err = cfg.path ? take_path(p, &cfg, &why) : take_fd(p, cfg.fd, &why);
 	if (!err && init_io(p) < 0)
-		err = fail(&why, ENOMEM, "out of memory");
+		err = hvsi_fail(&why, ENOMEM, "out of memory");
 	if (err) {
 		if (!cfg.path)
 			p->fd = -1; /* the caller's still */

@@ -7,13 +7,13 @@
 #include "host/notify.h"
 #include "host/sized.h"
 #include "host/tap_impl.h"
+#include "host/why.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,24 +29,6 @@
 /* linux/if_tun.h has them since 6.2. */
 #define FLAG_USO4 0x20u
 #define FLAG_USO6 0x40u
-
-struct why {
-	char *text;
-	size_t len;
-};
-
-__attribute__((format(printf, 3, 4))) static int fail(const struct why *why, int err,
-						      const char *format, ...)
-{
-	va_list ap;
-
-	if (why->len) {
-		va_start(ap, format);
-		(void)vsnprintf(why->text, why->len, format, ap);
-		va_end(ap);
-	}
-	return -err;
-}
 
 /* ---- the kernel's side ------------------------------------------------------------------ */
 
@@ -190,55 +172,61 @@ void hvsi_tap_set_nic(struct hvs_tap *tap, struct hvs_nic *nic)
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
-static int check_config(const struct hvs_tap_config *cfg, const struct why *why)
+static int check_config(const struct hvs_tap_config *cfg, const struct hvsi_why *why)
 {
 	const bool name_or_fds = !cfg->name != !cfg->fd_count && !cfg->fds == !cfg->fd_count;
 
 	if (cfg->flags)
-		return fail(why, ENOTSUP, "unknown flags");
+		return hvsi_fail(why, ENOTSUP, "unknown flags");
 	if (!name_or_fds)
-		return fail(why, EINVAL, "either a name or descriptors have to be given");
+		return hvsi_fail(why, EINVAL, "either a name or descriptors have to be given");
 	if (cfg->name && (!*cfg->name || strlen(cfg->name) >= IFNAMSIZ))
-		return fail(why, EINVAL, "'%s' can't be the name of an interface", cfg->name);
+		return hvsi_fail(why, EINVAL, "'%s' can't be the name of an interface", cfg->name);
 	if (!cfg->bases || cfg->base_count == 0 || cfg->base_count > HVSI_TAP_MAX_QUEUES)
-		return fail(why, EINVAL, "1 to %u bases have to be given", HVSI_TAP_MAX_QUEUES);
+		return hvsi_fail(why, EINVAL, "1 to %u bases have to be given",
+				 HVSI_TAP_MAX_QUEUES);
 	if (cfg->queue_count > cfg->base_count || cfg->fd_count > cfg->base_count)
-		return fail(why, EINVAL, "more queues than bases");
+		return hvsi_fail(why, EINVAL, "more queues than bases");
 	if (cfg->fds && cfg->queue_count)
-		return fail(why, EINVAL, "descriptors are as many queues as they are");
+		return hvsi_fail(why, EINVAL, "descriptors are as many queues as they are");
 	if (cfg->mtu && (cfg->mtu < MIN_MTU || cfg->mtu > HVS_NET_MAX_MTU))
-		return fail(why, EINVAL, "the MTU has to be %u to %u", MIN_MTU, HVS_NET_MAX_MTU);
+		return hvsi_fail(why, EINVAL, "the MTU has to be %u to %u", MIN_MTU,
+				 HVS_NET_MAX_MTU);
 	return 0;
 }
 
-static int open_failed(const struct hvs_tap *tap, int err, uint32_t queue, const struct why *why)
+static int open_failed(const struct hvs_tap *tap, int err, uint32_t queue,
+		       const struct hvsi_why *why)
 {
 	const char *name = tap->name;
 
 	switch (-err) {
 	case ENODEV:
-		return fail(why, ENODEV, "there is no interface %s (ip tuntap add dev %s mode tap)",
-			    name, name);
+		return hvsi_fail(why, ENODEV,
+				 "there is no interface %s (ip tuntap add dev %s mode tap)", name,
+				 name);
 	case EBUSY:
-		return fail(why, EBUSY, "somebody else uses %s", name);
+		return hvsi_fail(why, EBUSY, "somebody else uses %s", name);
 	case E2BIG:
-		return fail(why, EBUSY, "%s has no free queue left", name);
+		return hvsi_fail(why, EBUSY, "%s has no free queue left", name);
 	case EPERM:
-		return fail(why, EPERM,
-			    "%s belongs to another user (ip tuntap add dev %s mode tap user ...)",
-			    name, name);
+		return hvsi_fail(
+			why, EPERM,
+			"%s belongs to another user (ip tuntap add dev %s mode tap user ...)", name,
+			name);
 	case EINVAL:
 		if (queue > 0)
-			return fail(why, EINVAL,
-				    "%s has one queue only (ip tuntap add ... multi_queue)", name);
-		return fail(why, EINVAL, "%s is not a TAP interface", name);
+			return hvsi_fail(why, EINVAL,
+					 "%s has one queue only (ip tuntap add ... multi_queue)",
+					 name);
+		return hvsi_fail(why, EINVAL, "%s is not a TAP interface", name);
 	default:
-		return fail(why, -err, "can't open %s: %s", name, strerror(-err));
+		return hvsi_fail(why, -err, "can't open %s: %s", name, strerror(-err));
 	}
 }
 
 /* The first queue also tells whether there can be more. */
-static int open_queue(struct hvs_tap *tap, uint32_t queue, const struct why *why)
+static int open_queue(struct hvs_tap *tap, uint32_t queue, const struct hvsi_why *why)
 {
 	struct hvsi_tap_queue *q = &tap->queues[queue];
 	int err;
@@ -246,7 +234,7 @@ static int open_queue(struct hvs_tap *tap, uint32_t queue, const struct why *why
 	q->fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (q->fd < 0) {
 		err = errno;
-		return fail(why, err, "can't open /dev/net/tun: %s", strerror(err));
+		return hvsi_fail(why, err, "can't open /dev/net/tun: %s", strerror(err));
 	}
 	tap->queue_count++;
 	tap->multi_queue |= queue == 0;
@@ -259,7 +247,7 @@ static int open_queue(struct hvs_tap *tap, uint32_t queue, const struct why *why
 }
 
 static int open_by_name(struct hvs_tap *tap, const struct hvs_tap_config *cfg,
-			const struct why *why)
+			const struct hvsi_why *why)
 {
 	uint32_t count = cfg->queue_count ? cfg->queue_count : 1;
 	int err;
@@ -277,7 +265,8 @@ static int open_by_name(struct hvs_tap *tap, const struct hvs_tap_config *cfg,
 	return err;
 }
 
-static int take_fds(struct hvs_tap *tap, const struct hvs_tap_config *cfg, const struct why *why)
+static int take_fds(struct hvs_tap *tap, const struct hvs_tap_config *cfg,
+		    const struct hvsi_why *why)
 {
 	const short needed = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
 	struct ifreq ifr = {0};
@@ -287,13 +276,14 @@ static int take_fds(struct hvs_tap *tap, const struct hvs_tap_config *cfg, const
 		const int fd = cfg->fds[i];
 
 		if (ioctl(fd, TUNGETIFF, &ifr) < 0 || (ifr.ifr_flags & needed) != needed)
-			return fail(why, EINVAL,
-				    "a descriptor is not of a TAP with IFF_NO_PI and IFF_VNET_HDR");
+			return hvsi_fail(
+				why, EINVAL,
+				"a descriptor is not of a TAP with IFF_NO_PI and IFF_VNET_HDR");
 		if (i > 0 && strncmp(ifr.ifr_name, tap->name, IFNAMSIZ - 1) != 0)
-			return fail(why, EINVAL, "the descriptors are of several interfaces");
+			return hvsi_fail(why, EINVAL, "the descriptors are of several interfaces");
 		memcpy(tap->name, ifr.ifr_name, IFNAMSIZ - 1);
 		if (set_up(tap, fd) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-			return fail(why, ENOTSUP, "the kernel is too old");
+			return hvsi_fail(why, ENOTSUP, "the kernel is too old");
 	}
 	/* Only now they are ours. */
 	for (; tap->queue_count < cfg->fd_count; tap->queue_count++)
@@ -356,28 +346,28 @@ static void destroy(struct hvs_tap *tap)
 int hvs_tap_open(const struct hvs_tap_config *cfg_in, struct hvs_tap **out, char *text,
 		 size_t text_len)
 {
-	const struct why why = {.text = text, .len = text ? text_len : 0};
+	const struct hvsi_why why = {.text = text, .len = text ? text_len : 0};
 	struct hvs_tap_config cfg;
 	struct hvs_tap *tap;
 	int err;
 
 	err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
 	if (err || !out)
-		return fail(&why, err ? -err : EINVAL,
-			    "the configuration is not one that this library knows");
+		return hvsi_fail(&why, err ? -err : EINVAL,
+				 "the configuration is not one that this library knows");
 	err = check_config(&cfg, &why);
 	if (err)
 		return err;
 	tap = make_tap(&cfg);
 	if (!tap)
-		return fail(&why, ENOMEM, "out of memory");
-	err = tap->queues && tap->timer ? 0 : fail(&why, ENOMEM, "out of memory");
+		return hvsi_fail(&why, ENOMEM, "out of memory");
+	err = tap->queues && tap->timer ? 0 : hvsi_fail(&why, ENOMEM, "out of memory");
 	if (!err)
 		err = cfg.name ? open_by_name(tap, &cfg, &why) : take_fds(tap, &cfg, &why);
 	for (uint32_t i = 0; !err && i < tap->queue_count; i++) {
 		err = init_queue(tap, i, cfg.bases[i]);
 		if (err)
-			fail(&why, -err, "out of memory");
+			hvsi_fail(&why, -err, "out of memory");
 	}
 	if (err) {
 		for (uint32_t i = 0; cfg.fds && tap->queues && i < tap->queue_count; i++)

@@ -481,7 +481,7 @@ static int start_slirp(struct hvs_usernet *net, const struct hvs_usernet_config 
 	const uint8_t *network = memcmp(cfg->network, none, 4) == 0 ? usual : cfg->network;
 	const SlirpConfig config = {
 		.version = 4,
-		.restricted = cfg->flags & HVS_USERNET_RESTRICTED,
+		.restricted = cfg->flags & HVS_USERNET_RESTRICTED ? 1 : 0,
 		.disable_host_loopback = cfg->flags & HVS_USERNET_NO_LOOPBACK,
 		.in_enabled = true,
 		.vnetwork = ip4(network, 0),

@@ -119,11 +119,12 @@ void hvst_own_network(void)
 
 void hvst_shell(const char *format, ...)
 {
-	char command[512];
-	va_list ap;
+	char *command = NULL;
+	va_list args;
 
-	va_start(ap, format);
-	(void)vsnprintf(command, sizeof(command), format, ap);
-	va_end(ap);
-	cr_assert_eq(system(command), 0, "%s", command);
+	va_start(args, format);
+	cr_assert_geq(vasprintf(&command, format, args), 0);
+	va_end(args);
+	cr_assert_eq(system(command), 0, "%s", command); /* NOLINT(cert-env33-c) */
+	free(command);
 }

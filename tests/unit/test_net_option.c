@@ -9,7 +9,7 @@
 #include <string.h>
 
 static struct net_option option;
-static char text[300];
+static char text[500];
 static char why[256];
 
 static bool parse(const char *given)
@@ -107,12 +107,13 @@ Test(net_option, forwards)
 
 Test(net_option, there_is_an_end_to_forwards)
 {
-	char many[400] = "user";
+	char many[400];
+	int len = snprintf(many, sizeof(many), "user");
 
 	for (unsigned i = 0; i < HVRUN_MAX_FORWARDS; i++)
-		strcat(many, ",forward=tcp:1:1");
+		len += snprintf(many + len, sizeof(many) - (size_t)len, ",forward=tcp:1:1");
 	cr_assert(parse(many), "%s", why);
-	strcat(many, ",forward=tcp:1:1");
+	(void)snprintf(many + len, sizeof(many) - (size_t)len, ",forward=tcp:1:1");
 	refused(many, "forward=");
 }
 

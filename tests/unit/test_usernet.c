@@ -411,7 +411,7 @@ Test(usernet, a_tcp_port_is_forwarded)
 	do
 		frame = wait_for(PROTO_TCP);
 	while (get16(frame + 16) == 40);
-	cr_assert_eq(memcmp(frame + 34 + (frame[46] >> 4) * 4, "hello", 5), 0);
+	cr_assert_eq(memcmp(frame + 34 + (size_t)(frame[46] >> 4) * 4, "hello", 5), 0);
 	guest_sends_tcp(port, 1001, seq + 5, TCP_ACK | TCP_PSH, "world");
 	hvst_until(base, recv(client, bytes, sizeof(bytes), 0) == 5);
 	cr_assert_eq(memcmp(bytes, "world", 5), 0);

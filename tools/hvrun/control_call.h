@@ -38,8 +38,8 @@ struct command {
 extern const struct command disk_commands[];
 extern const struct command net_commands[];
 
-/* Answer a command that ends later. */
-void call_end(void *call);
+/* Answer a command that ends later; arg is its call. */
+void call_end(void *arg);
 
 /* For run(). */
 enum outcome call_outcome(bool ok);

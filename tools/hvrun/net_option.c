@@ -12,21 +12,28 @@
 #define MAX_QUEUES 64
 #define MAX_VLAN 4094
 
+/* -1: it is none. */
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 bool net_mac_parse(const char *text, uint8_t mac[6])
 {
-	static const char digits[] = "0123456789abcdefABCDEF";
 	bool zero = true;
 
-	if (strlen(text) != 17)
-		return false;
 	for (unsigned i = 0; i < 6; i++) {
-		unsigned byte;
+		const int high = hex_digit(*text++);
+		const int low = high < 0 ? -1 : hex_digit(*text++);
 
-		if (!strchr(digits, text[3 * i]) || !strchr(digits, text[3 * i + 1]) ||
-		    (i < 5 && text[3 * i + 2] != ':') || sscanf(text + 3 * i, "%2x", &byte) != 1)
+		if (low < 0 || *text++ != (i < 5 ? ':' : '\0'))
 			return false;
-		mac[i] = (uint8_t)byte;
-		zero &= byte == 0;
+		mac[i] = (uint8_t)(high * 16 + low);
+		zero &= mac[i] == 0;
 	}
 	return !zero && !(mac[0] & 1);
 }
@@ -51,7 +58,7 @@ bool net_forward_parse(const char *text, struct net_forward *out)
 	*out = (struct net_forward){.udp = strncmp(text, "udp:", 4) == 0};
 	if ((!out->udp && strncmp(text, "tcp:", 4) != 0) || strlen(text) >= sizeof(copy))
 		return false;
-	strcpy(copy, text + 4);
+	memcpy(copy, text + 4, strlen(text + 4) + 1);
 	guest = strrchr(copy, ':');
 	if (!guest)
 		return false;

@@ -61,9 +61,9 @@ static bool address(struct json_object *json, struct hvs_port_address *out)
 	if (!json)
 		return true;
 	if (!json_object_is_type(json, json_type_string) ||
-	    json_object_get_string_len(json) >= (int)sizeof(text))
+	    strlen(json_object_get_string(json)) >= sizeof(text))
 		return false;
-	strcpy(text, json_object_get_string(json));
+	memcpy(text, json_object_get_string(json), strlen(json_object_get_string(json)) + 1);
 	if (strcmp(text, "any") == 0)
 		return true;
 	if (net_mac_parse(text, out->bytes)) {
