@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#define _Static_assert static_assert /* the headers are in C */
 extern "C" {
 #include "net_port.h"
 #include "util/le.h"

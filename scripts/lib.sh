@@ -3,10 +3,12 @@
 # Helpers of the scripts in this folder; source it.
 # shellcheck disable=SC2034 # the lists are for those who source this
 
-# Debian packages by what they are for.
+# Debian packages by what they are for. (libslirp's pkg-config file wants GLib's.)
 HVS_PACKAGES_BUILD=(gcc g++ libc6-dev make cmake ninja-build pkg-config python3
-	libevent-dev libjson-c-dev liburing-dev libnbd-dev uuid-dev acpica-tools)
-HVS_PACKAGES_TEST=(libcriterion-dev libbenchmark-dev binutils fio qemu-utils nbdkit)
+	libevent-dev libjson-c-dev liburing-dev libnbd-dev libslirp-dev
+	libglib2.0-dev uuid-dev acpica-tools)
+HVS_PACKAGES_TEST=(libcriterion-dev libbenchmark-dev binutils fio qemu-utils nbdkit
+	iproute2 tcpdump)
 HVS_PACKAGES_CLANG=(clang libclang-rt-14-dev llvm)
 HVS_PACKAGES_LINT=(clang clang-tidy clang-format shellcheck)
 HVS_PACKAGES_E2E=(qemu-system-x86 qemu-utils busybox-static mmdebstrap e2fsprogs genisoimage kmod zstd

@@ -100,6 +100,16 @@ struct hvs_net_ops {
 	 * What comes while it wants none is dropped by hvs_nic_rx(). On the primary channel's worker.
 	 * Optional. */
 	void (*rx_wanted)(void *net, bool wanted);
+
+	/* The NIC that uses it from now on: after get_info and before anything else, inside
+	 * hvs_nic_create(). Optional. */
+	void (*attach)(void *net, struct hvs_nic *nic);
+
+	/* The NIC leaves: when this returns, hvs_nic_rx() is not inside of it any more, and is not
+	 * called again. The frames from the guest that the back end has must come back soon. Once
+	 * after each attach(), inside hvs_nic_remove(), or else when the bus is destroyed, or
+	 * hvs_nic_create() fails. Optional. */
+	void (*detach)(void *net);
 };
 #define HVS_NET_OPS_INIT .size = (uint32_t)sizeof(struct hvs_net_ops)
 
@@ -153,10 +163,9 @@ HVS_API HVS_NODISCARD int hvs_nic_create(struct hvs_vmbus *bus, const struct hvs
 					 struct hvs_nic **out);
 
 /*
- * Take a NIC away from the guest, whatever it does with it. done (may be NULL) runs when the back
- * end is not used any more: it has given back all frames with hvs_nic_tx_done(), and must not call
- * hvs_nic_rx() from this call on. nic must not be used after it but for hvs_nic_tx_done().
- * [main worker]
+ * Take a NIC away from the guest, whatever it does with it. The back end is told by detach(). done
+ * (may be NULL) runs when it is not used any more: it has given back all frames with
+ * hvs_nic_tx_done(). nic must not be used after this call but for that. [main worker]
  *
  * 0, -EINVAL (NULL).
  */

@@ -46,13 +46,13 @@ static int check_config(struct hvs_nbddisk_config *cfg, const struct hvsi_why *w
 	static const char *const formats[] = {"vhdx", "vpc", "qcow2", "raw"};
 
 	if (cfg->flags & ~HVS_NBDDISK_READ_ONLY)
-		return hvsi_nbd_fail(why, ENOTSUP, "unknown flags in the configuration");
+		return hvsi_fail(why, ENOTSUP, "unknown flags in the configuration");
 	if (!cfg->uri == !cfg->image || !cfg->image != !cfg->format)
-		return hvsi_nbd_fail(
+		return hvsi_fail(
 			why, EINVAL,
 			"either uri, or image and format must be set in the configuration");
 	if (cfg->block_size != 0 && cfg->block_size != 512 && cfg->block_size != 4096)
-		return hvsi_nbd_fail(why, EINVAL, "block_size must be 512 or 4096");
+		return hvsi_fail(why, EINVAL, "block_size must be 512 or 4096");
 	if (!cfg->open_timeout_ms)
 		cfg->open_timeout_ms = DEFAULT_OPEN_TIMEOUT_MS;
 	if (!cfg->format)
@@ -60,7 +60,7 @@ static int check_config(struct hvs_nbddisk_config *cfg, const struct hvsi_why *w
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
 		if (strcmp(cfg->format, formats[i]) == 0)
 			return 0;
-	return hvsi_nbd_fail(why, EINVAL, "the format must be vhdx, vpc, qcow2 or raw");
+	return hvsi_fail(why, EINVAL, "the format must be vhdx, vpc, qcow2 or raw");
 }
 
 /* ---- the connection --------------------------------------------------------------------- */
@@ -72,10 +72,10 @@ static int fail_nbd(const struct hvsi_why *why, const char *what)
 	const int err = nbd_get_errno();
 	const char *colon = text ? strstr(text, ": ") : NULL;
 
-	return hvsi_nbd_fail(why, err > 0 ? err : EIO, "%s: %s", what,
-			     colon  ? colon + 2
-			     : text ? text
-				    : strerror(err > 0 ? err : EIO));
+	return hvsi_fail(why, err > 0 ? err : EIO, "%s: %s", what,
+			 colon  ? colon + 2
+			 : text ? text
+				: strerror(err > 0 ? err : EIO));
 }
 
 static int64_t now_ms(void)
@@ -96,7 +96,7 @@ static int shake_hands(struct nbd_handle *nbd, uint32_t timeout_ms, const struct
 		if (nbd_aio_is_dead(nbd) || nbd_aio_is_closed(nbd))
 			return fail_nbd(why, "the NBD server can't be used");
 		if (left <= 0)
-			return hvsi_nbd_fail(why, ETIMEDOUT, "the NBD server does not answer");
+			return hvsi_fail(why, ETIMEDOUT, "the NBD server does not answer");
 		if (nbd_poll(nbd, left < INT32_MAX ? (int)left : INT32_MAX) < 0 &&
 		    !nbd_aio_is_dead(nbd) && !nbd_aio_is_closed(nbd) && nbd_get_errno() != EINTR)
 			return fail_nbd(why, "the NBD server can't be used");
@@ -163,7 +163,7 @@ static int make_handle(struct hvs_nbddisk *disk, const struct hvsi_why *why)
 {
 	disk->nbd = nbd_create();
 	if (!disk->nbd)
-		return hvsi_nbd_fail(why, ENOMEM, "out of memory");
+		return hvsi_fail(why, ENOMEM, "out of memory");
 	/* What libnbd would clear is guest memory, or zero already. */
 	if (nbd_set_pread_initialize(disk->nbd, false) < 0 ||
 	    nbd_add_meta_context(disk->nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0)
@@ -188,8 +188,8 @@ static int choose_block_size(struct hvs_nbddisk *disk, uint32_t wanted, const st
 	uint64_t largest = limit(disk, LIBNBD_SIZE_MAXIMUM);
 
 	if (smallest > LARGEST_BLOCK || (wanted && smallest > wanted))
-		return hvsi_nbd_fail(why, ENOTSUP, "the server's smallest block has %llu bytes",
-				     (unsigned long long)smallest);
+		return hvsi_fail(why, ENOTSUP, "the server's smallest block has %llu bytes",
+				 (unsigned long long)smallest);
 	disk->block_size = wanted ? wanted : smallest > 512 ? LARGEST_BLOCK : 512;
 	disk->physical_block_size = disk->block_size;
 	if (preferred > disk->block_size && preferred <= MAX_PHYSICAL_BLOCK)
@@ -198,8 +198,8 @@ static int choose_block_size(struct hvs_nbddisk *disk, uint32_t wanted, const st
 		largest = DEFAULT_MAX_PART;
 	disk->max_part = (uint32_t)(largest - largest % disk->block_size);
 	if (disk->max_part == 0)
-		return hvsi_nbd_fail(why, ENOTSUP, "the server takes at most %llu bytes",
-				     (unsigned long long)largest);
+		return hvsi_fail(why, ENOTSUP, "the server takes at most %llu bytes",
+				 (unsigned long long)largest);
 	return 0;
 }
 
@@ -211,12 +211,12 @@ static int measure(struct hvs_nbddisk *disk, const struct hvsi_why *why)
 		return fail_nbd(why, "the size of the disk can't be found out");
 	disk->len = (uint64_t)len;
 	if (len == 0)
-		return hvsi_nbd_fail(why, EINVAL, "the disk is empty");
+		return hvsi_fail(why, EINVAL, "the disk is empty");
 	if (disk->len % disk->block_size)
-		return hvsi_nbd_fail(why, EINVAL,
-				     "the size of the disk, %llu bytes, is not a multiple of the "
-				     "block size %u",
-				     (unsigned long long)disk->len, disk->block_size);
+		return hvsi_fail(why, EINVAL,
+				 "the size of the disk, %llu bytes, is not a multiple of the "
+				 "block size %u",
+				 (unsigned long long)disk->len, disk->block_size);
 	return 0;
 }
 
@@ -231,9 +231,9 @@ static int find_abilities(struct hvs_nbddisk *disk, bool read_only, const struct
 		return 0;
 	}
 	if (nbd_is_read_only(nbd) > 0)
-		return hvsi_nbd_fail(why, EROFS,
-				     "the server has it for reading only: attach the disk "
-				     "read-only");
+		return hvsi_fail(why, EROFS,
+				 "the server has it for reading only: attach the disk "
+				 "read-only");
 	disk->can_flush = nbd_can_flush(nbd) > 0;
 	if (disk->can_flush)
 		disk->info_flags |= HVS_BLK_INFO_WRITE_BACK;
@@ -318,14 +318,14 @@ int hvs_nbddisk_open(const struct hvs_nbddisk_config *cfg_in, struct hvs_nbddisk
 
 	err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
 	if (err || !out)
-		return hvsi_nbd_fail(&why, err ? -err : EINVAL,
-				     "the configuration is not one that this library knows");
+		return hvsi_fail(&why, err ? -err : EINVAL,
+				 "the configuration is not one that this library knows");
 	err = check_config(&cfg, &why);
 	if (err)
 		return err;
 	disk = make_disk(&cfg);
 	if (!disk)
-		return hvsi_nbd_fail(&why, errno, "%s", strerror(errno));
+		return hvsi_fail(&why, errno, "%s", strerror(errno));
 	read_only = cfg.flags & HVS_NBDDISK_READ_ONLY;
 
 	err = make_handle(disk, &why);
@@ -340,7 +340,7 @@ int hvs_nbddisk_open(const struct hvs_nbddisk_config *cfg_in, struct hvs_nbddisk
 	if (!err) {
 		err = start_thread(disk);
 		if (err)
-			hvsi_nbd_fail(&why, -err, "no thread: %s", strerror(-err));
+			hvsi_fail(&why, -err, "no thread: %s", strerror(-err));
 	}
 	if (err) {
 		destroy(disk);

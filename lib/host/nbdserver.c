@@ -14,7 +14,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,18 +25,6 @@
 
 #define LISTEN_FD 3 /* the first one that is passed is always this */
 #define NOT_FOUND 127
-
-int hvsi_nbd_fail(const struct hvsi_why *why, int err, const char *format, ...)
-{
-	va_list args;
-
-	if (why->len) {
-		va_start(args, format);
-		(void)vsnprintf(why->text, why->len, format, args);
-		va_end(args);
-	}
-	return -err;
-}
 
 /* ---- the image -------------------------------------------------------------------------- */
 
@@ -69,7 +56,7 @@ static int check_mark(int fd, const struct stat *st, const char *format, const s
 		    pread(fd, found, len, st->st_size - 512) == (ssize_t)len &&
 		    memcmp(found, marks[i].mark, len) == 0)
 			return 0;
-		return hvsi_nbd_fail(why, EINVAL, "this is not a %s image", marks[i].name);
+		return hvsi_fail(why, EINVAL, "this is not a %s image", marks[i].name);
 	}
 	return 0;
 }
@@ -84,21 +71,21 @@ static int check_image(const char *image, const char *format, bool read_only, bo
 	/* Before open(): opening a FIFO or a tape can block or have effects. */
 	if (stat(image, &st) < 0)
 		return errno == ENOENT || errno == ENOTDIR
-			       ? hvsi_nbd_fail(why, ENOENT, "no such file")
-			       : hvsi_nbd_fail(why, errno, "the file can't be examined: %s",
-					       strerror(errno));
+			       ? hvsi_fail(why, ENOENT, "no such file")
+			       : hvsi_fail(why, errno, "the file can't be examined: %s",
+					   strerror(errno));
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return hvsi_nbd_fail(why, EINVAL, "not a regular file or block device");
+		return hvsi_fail(why, EINVAL, "not a regular file or block device");
 	*block_device = S_ISBLK(st.st_mode);
 	fd = open(image, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return hvsi_nbd_fail(why, errno, "the file can't be opened: %s", strerror(errno));
+		return hvsi_fail(why, errno, "the file can't be opened: %s", strerror(errno));
 	err = check_mark(fd, &st, format, why);
 	close(fd);
 	if (!err && !read_only && faccessat(AT_FDCWD, image, W_OK, AT_EACCESS) < 0)
-		return hvsi_nbd_fail(why, errno,
-				     "the file can't be written: %s; is it meant to be read-only?",
-				     strerror(errno));
+		return hvsi_fail(why, errno,
+				 "the file can't be written: %s; is it meant to be read-only?",
+				 strerror(errno));
 	return err;
 }
 
@@ -250,7 +237,7 @@ int hvsi_nbd_server_start(struct hvsi_nbd_server *server, const char *image, con
 		return err;
 	options = image_options(image, format, block_device);
 	if (!options)
-		return hvsi_nbd_fail(why, ENOMEM, "out of memory");
+		return hvsi_fail(why, ENOMEM, "out of memory");
 	err = make_connection(&listening, &connection);
 	if (!err) {
 		err = start_process(server, listening, options, read_only);
@@ -260,7 +247,7 @@ int hvsi_nbd_server_start(struct hvsi_nbd_server *server, const char *image, con
 			close(connection);
 	}
 	free(options);
-	return err ? hvsi_nbd_fail(why, -err, "qemu-nbd can't be started: %s", strerror(-err))
+	return err ? hvsi_fail(why, -err, "qemu-nbd can't be started: %s", strerror(-err))
 		   : connection;
 }
 
@@ -346,14 +333,14 @@ int hvsi_nbd_server_failed(struct hvsi_nbd_server *server, int err, const struct
 	words = last_words(server);
 	status = wait_for_end(server);
 	if (err == -ETIMEDOUT)
-		return hvsi_nbd_fail(why, ETIMEDOUT, "qemu-nbd does not answer");
+		return hvsi_fail(why, ETIMEDOUT, "qemu-nbd does not answer");
 	if (status == NOT_FOUND)
-		return hvsi_nbd_fail(why, ENOEXEC,
-				     "qemu-nbd is not installed: apt-get install qemu-utils");
+		return hvsi_fail(why, ENOEXEC,
+				 "qemu-nbd is not installed: apt-get install qemu-utils");
 	if (strstr(words, "\"write\" lock") || strstr(words, "\"consistent read\" lock"))
-		return hvsi_nbd_fail(why, EBUSY, "another program has it open (%s)", words);
-	return hvsi_nbd_fail(why, EINVAL, "qemu-nbd can't open it: %s",
-			     *words ? words : "no reason given");
+		return hvsi_fail(why, EBUSY, "another program has it open (%s)", words);
+	return hvsi_fail(why, EINVAL, "qemu-nbd can't open it: %s",
+			 *words ? words : "no reason given");
 }
 
 void hvsi_nbd_server_listen(struct hvsi_nbd_server *server,

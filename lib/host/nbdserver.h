@@ -3,6 +3,8 @@
 #ifndef HVSI_HOST_NBDSERVER_H
 #define HVSI_HOST_NBDSERVER_H
 
+#include "host/why.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,16 +16,6 @@ struct hvsi_nbd_server {
 	size_t said_len;
 	char said[1024]; /* not yet a whole line; until it serves, all of it */
 };
-
-/* Where hvs_nbddisk_open() says what is wrong. */
-struct hvsi_why {
-	char *text;
-	size_t len;
-};
-
-/* Note what is wrong, for people, and return the errno value for programs. */
-__attribute__((format(printf, 3, 4))) int hvsi_nbd_fail(const struct hvsi_why *why, int err,
-							const char *format, ...);
 
 /*
  * Start it. What can be found out about the image without it is checked first. Returns our end of

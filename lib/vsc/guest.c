@@ -133,6 +133,17 @@ static void take_offer(struct hvs_guest *g)
 	g->offer_count++;
 }
 
+static void take_rescind(struct hvs_guest *g)
+{
+	struct hvsi_msg_relid msg;
+	uint32_t relid;
+
+	memcpy(&msg, g->message, sizeof(msg));
+	relid = hvsi_get32(msg.relid);
+	if (relid <= HVSI_MAX_RELID)
+		g->rescinded[relid / 8] |= (uint8_t)(1u << relid % 8);
+}
+
 static uint32_t message_type(const struct hvs_guest *g)
 {
 	struct hvsi_msg h = {0};
@@ -156,6 +167,8 @@ static bool take_message(struct hvs_guest *g)
 		(void)g->ops.msr_write(g->pf, MSR_EOM, 0);
 	if (message_type(g) == HVSI_MSG_OFFERCHANNEL)
 		take_offer(g);
+	else if (message_type(g) == HVSI_MSG_RESCIND_CHANNELOFFER)
+		take_rescind(g);
 	return true;
 }
 
@@ -274,6 +287,30 @@ int hvs_guest_request_offers(struct hvs_guest *g)
 const struct hvs_guest_offer *hvs_guest_offer_at(const struct hvs_guest *g, unsigned index)
 {
 	return index < g->offer_count ? &g->offers[index] : NULL;
+}
+
+int hvsi_guest_release(struct hvs_guest *g, uint32_t relid)
+{
+	const struct hvsi_msg_relid msg = {.h = hvsi_msg_header(HVSI_MSG_RELID_RELEASED),
+					   .relid = hvsi_le32(relid)};
+	uint8_t bit = (uint8_t)(1u << relid % 8);
+
+	for (unsigned i = 0; !(g->rescinded[relid / 8] & bit); i++) {
+		if (i == HVSI_GUEST_MAX_WAITS)
+			return -ETIMEDOUT;
+		if (!hvsi_guest_poll(g))
+			g->ops.wait(g->pf);
+	}
+	g->rescinded[relid / 8] &= (uint8_t)~bit;
+	for (unsigned i = 0; i < g->offer_count; i++) {
+		if (g->offers[i].relid != relid)
+			continue;
+		memmove(&g->offers[i], &g->offers[i + 1],
+			(g->offer_count - i - 1) * sizeof(g->offers[0]));
+		g->offer_count--;
+		break;
+	}
+	return hvsi_guest_post(g, &msg, sizeof(msg));
 }
 
 /* ---- GPADLs ----------------------------------------------------------------------------------- */

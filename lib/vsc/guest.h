@@ -29,7 +29,8 @@ struct hvs_guest {
 	struct hvs_guest_offer *offers; /* room for offer_room */
 	unsigned offer_count;
 	unsigned offer_room;
-	bool offer_lost; /* no memory for it */
+	bool offer_lost;                             /* no memory for it */
+	uint8_t rescinded[(HVSI_MAX_RELID + 8) / 8]; /* a bit a relid */
 	struct hvsi_list channels;
 	/* The last message taken out of the slot. */
 	uint8_t message[HVSI_MSG_MAX];
@@ -65,6 +66,9 @@ bool hvsi_guest_poll(struct hvs_guest *g);
 
 /* Post a control message; while the host's queue is full, wait. 0, -EIO, -ETIMEDOUT. */
 int hvsi_guest_post(struct hvs_guest *g, const void *msg, size_t len);
+
+/* Wait until an offer is rescinded, and let go of it. 0, -EIO, -ETIMEDOUT. */
+int hvsi_guest_release(struct hvs_guest *g, uint32_t relid);
 
 void hvsi_guest_channel_free(struct hvs_guest_channel *ch);
 

@@ -31,6 +31,8 @@ struct hvs_guest_net {
 	struct hvs_guest_net_config cfg;
 	struct hvs_guest_channel *ch[HVSI_GUEST_NET_CHANNELS];
 	unsigned channels;
+	unsigned offered; /* sub-channels */
+	uint32_t relid;   /* of the primary channel */
 	struct hvsi_guest_net_buffer receive;
 	struct hvsi_guest_net_buffer send;
 	uint64_t control_gpa;

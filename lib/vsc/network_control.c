@@ -160,6 +160,7 @@ int hvs_guest_net_open(struct hvs_guest_channel *ch, const struct hvs_guest_net_
 	net->g = g;
 	net->cfg = cfg;
 	net->ch[0] = ch;
+	net->relid = ch->relid;
 	net->channels = 1;
 	net->control = g->ops.alloc_pages(g->pf, HVSI_GUEST_NET_CONTROL_PAGES, &net->control_gpa);
 	err = net->control ? negotiate(net) : -ENOMEM;
@@ -197,6 +198,36 @@ static int tear_down(struct hvs_guest_net *net, uint32_t relid, struct hvsi_gues
 	return shared ? hvs_guest_gpadl_teardown(net->g, relid, b->gpadl) : 0;
 }
 
+/* The offer of one, the newest if there were several; NULL: there is none. */
+static const struct hvs_guest_offer *offer_of(const struct hvs_guest_net *net, unsigned n)
+{
+	const struct hvs_guest_offer *o;
+	const struct hvs_guest_offer *found = NULL;
+	const struct hvs_guest_offer *primary = NULL;
+
+	for (unsigned i = 0; (o = hvs_guest_offer_at(net->g, i)) != NULL; i++)
+		if (o->relid == net->relid)
+			primary = o;
+	for (unsigned i = 0; primary && (o = hvs_guest_offer_at(net->g, i)) != NULL; i++)
+		if (o->subchannel == n &&
+		    memcmp(&o->instance_id, &primary->instance_id, sizeof(o->instance_id)) == 0)
+			found = o;
+	return found;
+}
+
+/* Sub-channels are withdrawn when the primary one is closed. */
+static int let_go_of_offers(struct hvs_guest_net *net)
+{
+	int err = 0;
+
+	for (; net->offered && !err; net->offered--) {
+		const struct hvs_guest_offer *o = offer_of(net, net->offered);
+
+		err = o ? hvsi_guest_release(net->g, o->relid) : 0;
+	}
+	return err;
+}
+
 static void free_buffer(struct hvs_guest *g, uint8_t *bytes, uint32_t len)
 {
 	if (bytes)
@@ -206,7 +237,7 @@ static void free_buffer(struct hvs_guest *g, uint8_t *bytes, uint32_t len)
 int hvs_guest_net_close(struct hvs_guest_net *net, enum hvs_guest_net_end how)
 {
 	struct hvs_guest *g = net->g;
-	uint32_t relid = net->ch[0]->relid;
+	uint32_t relid = net->relid;
 	bool say = how != HVS_GUEST_NET_FORGET;
 	int err = 0;
 	int got;
@@ -223,6 +254,10 @@ int hvs_guest_net_close(struct hvs_guest_net *net, enum hvs_guest_net_end how)
 	}
 	while (say && net->channels) {
 		got = hvs_guest_channel_close(net->ch[--net->channels]);
+		err = err ? err : got;
+	}
+	if (say) {
+		got = let_go_of_offers(net);
 		err = err ? err : got;
 	}
 	if (say) {
@@ -452,23 +487,6 @@ int hvs_guest_net_set_rss(struct hvs_guest_net *net, uint32_t hash, const uint8_
 
 /* ---- sub-channels ----------------------------------------------------------------------------- */
 
-/* The offer of one, the newest if there were several; NULL: there is none. */
-static const struct hvs_guest_offer *offer_of(const struct hvs_guest_net *net, unsigned n)
-{
-	const struct hvs_guest_offer *o;
-	const struct hvs_guest_offer *found = NULL;
-	const struct hvs_guest_offer *primary = NULL;
-
-	for (unsigned i = 0; (o = hvs_guest_offer_at(net->g, i)) != NULL; i++)
-		if (o->relid == net->ch[0]->relid)
-			primary = o;
-	for (unsigned i = 0; primary && (o = hvs_guest_offer_at(net->g, i)) != NULL; i++)
-		if (o->subchannel == n &&
-		    memcmp(&o->instance_id, &primary->instance_id, sizeof(o->instance_id)) == 0)
-			found = o;
-	return found;
-}
-
 int hvs_guest_net_open_subchannels(struct hvs_guest_net *net, unsigned count)
 {
 	const struct hvsi_nvsp m = {
@@ -485,7 +503,7 @@ int hvs_guest_net_open_subchannels(struct hvs_guest_net *net, unsigned count)
 		return -EREMOTEIO;
 	if (!granted || granted > count || granted >= HVSI_GUEST_NET_CHANNELS)
 		return -EPROTO;
-	for (unsigned i = 0; i < granted; i++) {
+	for (unsigned i = 0; i < granted; i++, net->offered++) {
 		err = hvs_guest_wait_message(net->g, HVSI_MSG_OFFERCHANNEL, buf);
 		if (err < 0)
 			return err;

@@ -325,3 +325,29 @@ Test(net_channels, closing_the_primary_takes_all_with_it)
 		nic_down(n);
 	}
 }
+
+Test(net_channels, drivers_come_and_go_with_their_sub_channels)
+{
+	const struct nic_options opt = options(4, 2);
+	struct nic *n = nic_new(&opt);
+	uint8_t frame[300];
+
+	for (unsigned round = 0; round < 10; round++) {
+		unsigned sent = n->net->sent_count;
+		unsigned count = 1 + round % 4;
+
+		cr_assert_eq(hvs_guest_net_open_subchannels(n->drv, count), (int)count);
+		for (unsigned i = 0; i < 40; i++)
+			cr_assert(nic_give(n, i % 3, frame, nic_frame(frame, true, true, 100, i)));
+		for (unsigned i = 0; i <= count; i++)
+			nic_send(n, i, i, frame, nic_frame(frame, false, true, 100, i));
+		if (round & 1)
+			nic_run(n);
+		cr_assert_eq(hvs_guest_net_close(n->drv, round % 3), 0);
+		if (round & 1)
+			cr_assert_eq(n->net->sent_count, sent + count + 1);
+		nic_open(n);
+		nic_start(n);
+	}
+	nic_down(n);
+}

@@ -194,7 +194,7 @@ Test(net_save, under_traffic_at_random_instants)
 {
 	for (unsigned seed = 1; seed <= 30; seed++) {
 		struct nic_options opt = options(3);
-		struct traffic t = {.rng = {seed * 7919}};
+		struct traffic t = {.rng = {seed * 7919ull}};
 		uint32_t table[128];
 		unsigned done;
 
@@ -258,7 +258,7 @@ Test(net_save, a_buffer_that_the_guest_wants_back_is_still_held_and_then_given)
 /* ---- state that says anything ----------------------------------------------------------------- */
 
 #define RAM_GPA 0x100000u
-#define RAM_BYTES (64u * 4096)
+#define RAM_BYTES ((size_t)64 * 4096)
 #define SUB 1u
 
 struct blob {

@@ -132,14 +132,15 @@ Test(net_transmit, one_in_4096_pieces_arrives)
 	uint8_t *frame = malloc(1u << 16);
 	uint32_t len = nic_frame(frame, false, true, 4000, 9);
 	uint32_t bytes = build(a.p, frame, len, &lso, 1);
-	uint8_t *scattered = a.p + 8 * PAGE;
+	uint8_t *scattered = a.p + (size_t)8 * PAGE;
 
 	for (unsigned i = 0; i < 4096; i++) {
-		ranges[i] = (struct hvs_guest_buffer){.gpa = a.gpa + 8 * PAGE + 2 * i, .len = 1};
-		scattered[2 * i] = a.p[i];
+		ranges[i] =
+			(struct hvs_guest_buffer){.gpa = a.gpa + 8ull * PAGE + 2ull * i, .len = 1};
+		scattered[(size_t)2 * i] = a.p[i];
 	}
-	ranges[4095] = (struct hvs_guest_buffer){.gpa = a.gpa + 10 * PAGE, .len = bytes - 4095};
-	memcpy(a.p + 10 * PAGE, a.p + 4095, bytes - 4095);
+	ranges[4095] = (struct hvs_guest_buffer){.gpa = a.gpa + 10ull * PAGE, .len = bytes - 4095};
+	memcpy(a.p + (size_t)10 * PAGE, a.p + 4095, bytes - 4095);
 	transmit(n, HVS_GUEST_NET_NO_SECTION, 0, ranges, 4096);
 	cr_assert_eq(status(n), HVSI_NVSP_SUCCESS);
 	cr_assert_eq(n->net->sent_count, 4);

@@ -134,7 +134,8 @@ int nic_offer(void *arg, struct hvs_vmbus *bus)
 	cfg.subchannel_worker_count = n->opt.workers;
 	cfg.subchannel_workers = n->opt.workers ? workers : NULL;
 	n->net->wanted = false; /* a new NIC wants nothing yet */
-	err = hvs_nic_create(bus, &cfg, &ops, n->net, &n->nic);
+	err = n->opt.ops ? hvs_nic_create(bus, &cfg, n->opt.ops, n->opt.back_end, &n->nic)
+			 : hvs_nic_create(bus, &cfg, &ops, n->net, &n->nic);
 	n->net->nic = n->nic;
 	return err;
 }

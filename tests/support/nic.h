@@ -55,6 +55,8 @@ struct nic_options {
 	struct hvs_net_info info;          /* of the back end, but size */
 	struct hvs_guest_net_config guest; /* but size and callbacks; version 0: the newest */
 	unsigned workers;                  /* for sub-channels */
+	const struct hvs_net_ops *ops;     /* another back end; NULL: the usual one */
+	void *back_end;                    /* its argument */
 	uint32_t vmbus;                    /* version; 0: 5.3 */
 	uint32_t ring_bytes;               /* of the primary channel; 0: 64 KiB */
 };

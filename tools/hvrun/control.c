@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "control.h"
 
-#include "disk_option.h"
-#include "disks.h"
+#include "control_call.h"
 #include "report.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +32,7 @@ struct client {
 struct control {
 	struct event_base *base;
 	struct disks *disks;
+	struct nets *nets;
 	struct event *listen_event;
 	int fd;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -95,18 +94,6 @@ static void answer_error(struct client *client, const char *code, const char *me
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
-/* A command that runs: its client may leave before it ends. */
-struct call {
-	struct control *control;
-	uint64_t client; /* its number; it may have left */
-	struct json_object *id;
-	struct json_object *arguments;
-	char why[DISKS_WHY];
-	const char *code; /* of the error, if it fails */
-};
-
-enum outcome { DONE, FAILED, LATER };
-
 static void call_free(struct call *call)
 {
 	json_object_put(call->id);
@@ -114,7 +101,7 @@ static void call_free(struct call *call)
 	free(call);
 }
 
-static void end_later(void *arg)
+void call_end(void *arg)
 {
 	struct call *call = arg;
 
@@ -126,19 +113,19 @@ static void end_later(void *arg)
 	call_free(call);
 }
 
-static enum outcome wrong_argument(struct call *call, const char *what)
+enum outcome call_wrong(struct call *call, const char *what)
 {
 	call->code = "invalid-argument";
 	snprintf(call->why, sizeof(call->why), "%s", what);
 	return FAILED;
 }
 
-static enum outcome outcome(bool ok)
+enum outcome call_outcome(bool ok)
 {
 	return ok ? DONE : FAILED;
 }
 
-static const char *string_argument(const struct call *call, const char *name)
+const char *call_string(const struct call *call, const char *name)
 {
 	struct json_object *value;
 
@@ -148,171 +135,43 @@ static const char *string_argument(const struct call *call, const char *name)
 	return json_object_get_string(value);
 }
 
-static enum outcome disk_add(struct call *call, struct json_object *result)
-{
-	const char *given = string_argument(call, "disk");
-	struct disk_option option;
-	const char *id;
-	char *text;
-	bool ok;
-
-	if (!given)
-		return wrong_argument(call,
-				      "'disk' is missing: FILE[,OPTION]..., as --disk has it");
-	text = strdup(given);
-	if (!text)
-		return FAILED;
-	call->code = "invalid-argument";
-	ok = disk_option_parse(text, false, &option, call->why, sizeof(call->why));
-	if (ok) {
-		call->code = "failed";
-		ok = disks_add(call->control->disks, &option, &id, call->why);
-	}
-	if (ok)
-		json_object_object_add(result, "disk", json_object_new_string(id));
-	free(text);
-	return outcome(ok);
-}
-
-static enum outcome disk_remove(struct call *call, struct json_object *result)
-{
-	const char *id = string_argument(call, "disk");
-
-	(void)result;
-	if (!id)
-		return wrong_argument(call, "'disk' is missing: the id of a disk");
-	return disks_remove(call->control->disks, id, end_later, call, call->why) ? LATER : FAILED;
-}
-
-static enum outcome disk_resize(struct call *call, struct json_object *result)
-{
-	const char *id = string_argument(call, "disk");
-	const char *size = string_argument(call, "size");
-	uint64_t bytes = 0;
-
-	(void)result;
-	if (!id)
-		return wrong_argument(call, "'disk' is missing: the id of a disk");
-	if (size && (!parse_size(size, &bytes) || !bytes))
-		return wrong_argument(call, "'size' is a number of bytes, maybe with K, M, G or T");
-	return outcome(disks_resize(call->control->disks, id, bytes, call->why));
-}
-
-static enum outcome disk_read_only(struct call *call, struct json_object *result)
-{
-	const char *id = string_argument(call, "disk");
-	struct json_object *on;
-
-	(void)result;
-	if (!id || !json_object_object_get_ex(call->arguments, "on", &on) ||
-	    !json_object_is_type(on, json_type_boolean))
-		return wrong_argument(call, "'disk' (an id) and 'on' (true or false) are needed");
-	return outcome(disks_set_read_only(call->control->disks, id, json_object_get_boolean(on),
-					   call->why));
-}
-
-/* A missing one is no limit. */
-static bool rate_argument(const struct call *call, const char *name, uint64_t *rate)
+bool call_number(const struct call *call, const char *name, uint64_t *number)
 {
 	struct json_object *value;
 
-	*rate = 0;
+	*number = 0;
 	if (!json_object_object_get_ex(call->arguments, name, &value))
 		return true;
 	if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0)
 		return false;
-	*rate = (uint64_t)json_object_get_int64(value);
+	*number = (uint64_t)json_object_get_int64(value);
 	return true;
 }
 
-static enum outcome disk_limit(struct call *call, struct json_object *result)
+bool call_flag(const struct call *call, const char *name, bool *flag)
 {
-	const char *id = string_argument(call, "disk");
-	uint64_t iops;
-	uint64_t bps;
+	struct json_object *value;
 
-	(void)result;
-	if (!id || !rate_argument(call, "iops", &iops) || !rate_argument(call, "bps", &bps))
-		return wrong_argument(call,
-				      "'disk' (an id) is needed; 'iops' and 'bps' are numbers");
-	return outcome(disks_set_limits(call->control->disks, id, iops, bps, call->why));
+	if (!json_object_object_get_ex(call->arguments, name, &value) ||
+	    !json_object_is_type(value, json_type_boolean))
+		return false;
+	*flag = json_object_get_boolean(value);
+	return true;
 }
 
-static enum outcome medium_insert(struct call *call, struct json_object *result)
+static const struct command *find_command(const char *name)
 {
-	const char *id = string_argument(call, "disk");
-	const char *file = string_argument(call, "file");
+	const struct command *const lists[] = {disk_commands, net_commands};
 
-	(void)result;
-	if (!id || !file)
-		return wrong_argument(call, "'disk' (the id of a drive) and 'file' are needed");
-	return outcome(disks_insert(call->control->disks, id, file, call->why));
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (const struct command *c = lists[i]; c->name; c++)
+			if (strcmp(name, c->name) == 0)
+				return c;
+	return NULL;
 }
 
-static enum outcome medium_eject(struct call *call, struct json_object *result)
-{
-	const char *id = string_argument(call, "disk");
-	struct json_object *force;
-	bool forced = json_object_object_get_ex(call->arguments, "force", &force) &&
-		      json_object_get_boolean(force);
-
-	(void)result;
-	if (!id)
-		return wrong_argument(call, "'disk' is missing: the id of a drive");
-	return disks_eject(call->control->disks, id, forced, end_later, call, call->why) ? LATER
-											 : FAILED;
-}
-
-static enum outcome disk_fault(struct call *call, struct json_object *result)
-{
-	const char *id = string_argument(call, "disk");
-	const char *rules = string_argument(call, "rules");
-
-	(void)result;
-	if (!id || !rules)
-		return wrong_argument(call, "'disk' (an id) and 'rules' (a string) are needed");
-	return outcome(disks_set_faults(call->control->disks, id, rules, call->why));
-}
-
-static void list_one(void *arg, const struct disk_view *disk)
-{
-	struct json_object *d = json_object_new_object();
-
-	json_object_object_add(d, "disk", json_object_new_string(disk->id));
-	json_object_object_add(d, "file", disk->file ? json_object_new_string(disk->file) : NULL);
-	json_object_object_add(d, "controller", json_object_new_int((int)disk->controller));
-	json_object_object_add(d, "lun", json_object_new_int((int)disk->lun));
-	json_object_object_add(d, "optical", json_object_new_boolean(disk->optical));
-	json_object_object_add(d, "read-only", json_object_new_boolean(disk->read_only));
-	json_object_array_add(arg, d);
-}
-
-static enum outcome list_disks(struct call *call, struct json_object *result)
-{
-	struct json_object *array = json_object_new_array();
-
-	disks_visit(call->control->disks, list_one, array);
-	json_object_object_add(result, "disks", array);
-	return DONE;
-}
-
-static const struct {
-	const char *name;
-	enum outcome (*run)(struct call *call, struct json_object *result);
-} commands[] = {
-	{"disks", list_disks},
-	{"disk-add", disk_add},
-	{"disk-remove", disk_remove},
-	{"disk-resize", disk_resize},
-	{"disk-read-only", disk_read_only},
-	{"disk-limit", disk_limit},
-	{"disk-fault", disk_fault},
-	{"medium-insert", medium_insert},
-	{"medium-eject", medium_eject},
-};
-
-static void run_command(struct client *client, size_t command, struct json_object *arguments,
-			struct json_object *id)
+static void run_command(struct client *client, const struct command *command,
+			struct json_object *arguments, struct json_object *id)
 {
 	struct json_object *result = json_object_new_object();
 	struct call *call = calloc(1, sizeof(*call));
@@ -320,12 +179,14 @@ static void run_command(struct client *client, size_t command, struct json_objec
 
 	if (call) {
 		*call = (struct call){.control = client->control,
+				      .disks = client->control->disks,
+				      .nets = client->control->nets,
 				      .client = client->number,
 				      .id = json_object_get(id),
 				      .arguments = json_object_get(arguments),
 				      .code = "failed",
 				      .why = "out of memory"};
-		how = commands[command].run(call, result);
+		how = command->run(call, result);
 	}
 	if (how == DONE)
 		answer(client, "return", json_object_get(result), json_object_get(id));
@@ -344,7 +205,7 @@ static void handle(struct client *client, struct json_object *request)
 	struct json_object *name;
 	struct json_object *arguments = NULL;
 	struct json_object *id = NULL;
-	const char *text;
+	const struct command *command;
 
 	if (!json_object_is_type(request, json_type_object) ||
 	    !json_object_object_get_ex(request, "execute", &name) ||
@@ -355,14 +216,12 @@ static void handle(struct client *client, struct json_object *request)
 	}
 	json_object_object_get_ex(request, "arguments", &arguments);
 	json_object_object_get_ex(request, "id", &id);
-	text = json_object_get_string(name);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(text, commands[i].name) == 0) {
-			run_command(client, i, arguments, id);
-			return;
-		}
-	answer_error(client, "unknown-command", "there is no such command: see hvrun(1)",
-		     json_object_get(id));
+	command = find_command(json_object_get_string(name));
+	if (command)
+		run_command(client, command, arguments, id);
+	else
+		answer_error(client, "unknown-command", "there is no such command: see hvrun(1)",
+			     json_object_get(id));
 }
 
 /* ---- clients -------------------------------------------------------------------------------- */
@@ -484,7 +343,7 @@ static int listen_on(struct control *control, const char *path)
 }
 
 int control_create(const char *path, struct event_base *base, struct disks *disks,
-		   struct control **out)
+		   struct nets *nets, struct control **out)
 {
 	struct control *control = calloc(1, sizeof(*control));
 	int status;
@@ -494,6 +353,7 @@ int control_create(const char *path, struct event_base *base, struct disks *disk
 	*out = control;
 	control->base = base;
 	control->disks = disks;
+	control->nets = nets;
 	status = listen_on(control, path);
 	if (status)
 		return status;

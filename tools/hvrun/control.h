@@ -14,12 +14,13 @@
 
 struct control;
 struct disks;
+struct nets;
 struct event_base;
 
 /* Listen on a Unix socket, which only this user may connect to. A socket that is left over there is
  * replaced. Returns an exit status. */
 int control_create(const char *path, struct event_base *base, struct disks *disks,
-		   struct control **out);
+		   struct nets *nets, struct control **out);
 /* The base does not run. NULL is allowed. */
 void control_destroy(struct control *control);
 

@@ -34,7 +34,4 @@ struct disk_option {
 bool disk_option_parse(char *text, bool optical, struct disk_option *out, char *why,
 		       unsigned why_len);
 
-/* A size in bytes: a number, maybe with K, M, G or T. */
-bool parse_size(const char *text, uint64_t *bytes);
-
 #endif

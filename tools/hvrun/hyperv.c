@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The integration of libhvstack, with disks.c and iothreads.c; no other file knows the library.
+ * The integration of libhvstack, with disks.c, nets.c and iothreads.c; no other file knows more of
+ * the library than names of its numbers.
  *
- * What any VMM that runs KVM guests has to add stands here and in disks.c between the marks
- * "hvstack {" and
- * "} hvstack"; scripts/count-integration counts it. The rest is hvrun's own taste: messages, exit
+ * What any VMM that runs KVM guests has to add stands here and in these between the marks "hvstack {"
+ * and "} hvstack"; scripts/count-integration counts it. The rest is hvrun's own taste: messages, exit
  * statuses, naming of disks, threads, changes while the guest runs.
  */
 #include "hyperv.h"
@@ -13,6 +13,7 @@
 #include "disks.h"
 #include "iothreads.h"
 #include "machine.h"
+#include "nets.h"
 #include "options.h"
 #include "record.h"
 #include "report.h"
@@ -27,6 +28,7 @@ struct hyperv {
 	struct hvs_kvm *kvm;
 	struct iothreads *threads;
 	struct disks *disks;
+	struct nets *nets;
 	struct control *control; /* NULL: not wanted */
 	struct record *record;   /* NULL: not wanted */
 	bool reset;
@@ -139,7 +141,6 @@ static int add_disks(struct machine *machine, const struct options *opt)
 {
 	struct hyperv *hyperv = machine->hyperv;
 	struct hvs_vmbus *bus = hvs_kvm_bus(hyperv->kvm);
-	int status = iothreads_create(bus, opt->io_threads, &hyperv->threads);
 	const struct disks_config cfg = {.bus = bus,
 					 .base = machine->base,
 					 .threads = hyperv->threads,
@@ -150,22 +151,53 @@ static int add_disks(struct machine *machine, const struct options *opt)
 	char why[DISKS_WHY];
 	const char *id;
 
-	if (status)
-		return status;
 	hyperv->disks = disks_create(&cfg);
 	if (!hyperv->disks)
 		return report(HVRUN_VMM_ERROR, "out of memory");
 	for (size_t i = 0; i < opt->disk_count; i++)
 		if (!disks_add(hyperv->disks, &opt->disks[i], &id, why))
 			return report(HVRUN_USAGE, "disk %s", why);
-	return opt->control ? control_create(opt->control, machine->base, hyperv->disks,
-					     &hyperv->control)
-			    : 0;
+	return 0;
+}
+
+static int add_nets(struct machine *machine, const struct options *opt)
+{
+	struct hyperv *hyperv = machine->hyperv;
+	const struct nets_config cfg = {.bus = hvs_kvm_bus(hyperv->kvm),
+					.base = machine->base,
+					.threads = hyperv->threads,
+					.subchannels = opt->cpu_count - 1,
+					.machine_id = opt->machine_id};
+	char why[NETS_WHY];
+	const char *id;
+
+	hyperv->nets = nets_create(&cfg);
+	if (!hyperv->nets)
+		return report(HVRUN_VMM_ERROR, "out of memory");
+	for (size_t i = 0; i < opt->net_count; i++)
+		if (!nets_add(hyperv->nets, &opt->nets[i], &id, why))
+			return report(HVRUN_USAGE, "network adapter: %s", why);
+	return 0;
+}
+
+static int add_devices(struct machine *machine, const struct options *opt)
+{
+	struct hyperv *hyperv = machine->hyperv;
+	int status = iothreads_create(hvs_kvm_bus(hyperv->kvm), opt->io_threads, &hyperv->threads);
+
+	if (!status)
+		status = add_disks(machine, opt);
+	if (!status)
+		status = add_nets(machine, opt);
+	if (!status && opt->control)
+		status = control_create(opt->control, machine->base, hyperv->disks, hyperv->nets,
+					&hyperv->control);
+	return status;
 }
 
 int hyperv_start(struct machine *machine, const struct options *opt)
 {
-	int status = add_disks(machine, opt);
+	int status = add_devices(machine, opt);
 	int err;
 
 	if (status)
@@ -226,6 +258,7 @@ void hyperv_detach(struct machine *machine)
 		iothreads_stop(hyperv->threads);
 	hvs_kvm_destroy(hyperv->kvm); /* hvstack {} */
 	disks_destroy(hyperv->disks);
+	nets_destroy(hyperv->nets);
 	control_destroy(hyperv->control);
 	iothreads_destroy(hyperv->threads);
 	record_close(hyperv->record);

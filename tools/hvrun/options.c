@@ -13,7 +13,8 @@
 #define MIN_MEMORY (UINT64_C(64) << 20)
 #define MAX_MEMORY (UINT64_C(32) << 30)
 
-static const char help_text[] =
+/* In parts, as C promises no longer strings. */
+static const char *const help_texts[] = {
 	"Usage: hvrun --kernel FILE [OPTION]...\n"
 	"Run a Linux guest with Hyper-V devices on KVM.\n"
 	"\n"
@@ -40,9 +41,28 @@ static const char help_text[] =
 	"                           iops=N, bps=N  limits: operations, bytes a second\n"
 	"                           fault=RULES  misbehave, for tests; the last option\n"
 	"  --cdrom [FILE][,OPTION]...\n"
-	"                         add a DVD-ROM drive, maybe with a medium in it\n"
-	"  --io-threads N         threads for the I/O of disks besides the main one, up to 16\n"
-	"                         (default 0)\n"
+	"                         add a DVD-ROM drive, maybe with a medium in it\n",
+	"  --net BACKEND[,OPTION]...\n"
+	"                         add a network adapter; may be given up to 16 times. BACKEND is\n"
+	"                         one of\n"
+	"                           user         a network of its own, with this host as router\n"
+	"                           tap:NAME     a TAP interface\n"
+	"                           socket:PATH  a Unix socket, as of another hvrun\n"
+	"                         OPTION is one of\n"
+	"                           forward=tcp:[ADDR:]PORT:GUESTPORT  (user; also udp) a port of\n"
+	"                                        this host leads to one of the guest\n"
+	"                           restricted   (user) it reaches nobody by itself\n"
+	"                           queues=N     (tap) how many to use, up to --io-threads + 1\n"
+	"                           listen       (socket) this end makes the socket\n"
+	"                           id=NAME      name for the control socket\n"
+	"                           mac=ADDRESS  (default: made from --uuid)\n"
+	"                           mtu=N        68 to 9202 (default: what the backend has)\n"
+	"                           name=TEXT    what the guest is told it is called\n"
+	"                           vlan=N       the VLAN that it is in, 1 to 4094\n"
+	"                           policy=FILE  what may pass, in JSON: see hvrun(1)\n"
+	"                           capture=FILE  write down what passes, for Wireshark\n"
+	"  --io-threads N         threads for disks and network adapters besides the main one,\n"
+	"                         up to 16 (default 0)\n"
 	"  --control SOCKET       take commands on this Unix socket: see hvrun(1)\n"
 	"  --synic auto|kernel|user\n"
 	"                         who emulates the synthetic interrupt controller: KVM, hvrun,\n"
@@ -50,8 +70,9 @@ static const char help_text[] =
 	"  --console              connect the guest's serial input to standard input, raw;\n"
 	"                         Ctrl-A x quits, Ctrl-A Ctrl-A sends Ctrl-A\n"
 	"  --record FILE          write down what the guest says to the Hyper-V devices\n"
-	"  --uuid UUID            who the machine is to others that share a disk (default:\n"
-	"                         another one at each start)\n"
+	"  --uuid UUID            who the machine is to others that share a disk, and what the\n"
+	"                         addresses of network adapters are made from (default: another\n"
+	"                         one at each start)\n"
 	"  --help                 print this and exit\n"
 	"  --version              print the version and exit\n"
 	"\n"
@@ -65,7 +86,13 @@ static const char help_text[] =
 	"      VMBus within 60 s runs to its end first\n"
 	"  12  the guest shut its CPU down (triple fault)\n"
 	"  13  error in hvrun or KVM; the message says which\n"
-	"  14  stopped from outside: SIGINT, SIGTERM, SIGHUP or Ctrl-A x\n";
+	"  14  stopped from outside: SIGINT, SIGTERM, SIGHUP or Ctrl-A x\n"};
+
+static void print_help(void)
+{
+	for (size_t i = 0; i < sizeof(help_texts) / sizeof(help_texts[0]); i++)
+		fputs(help_texts[i], stdout);
+}
 
 /* A decimal number in all of [text, end). */
 static bool parse_number(const char *text, const char *end, uint64_t max, uint64_t *value)
@@ -147,6 +174,18 @@ static int parse_disk(char *arg, bool optical, struct options *opt)
 	return 0;
 }
 
+static int parse_net(char *arg, struct options *opt)
+{
+	char why[200];
+
+	if (opt->net_count == HVRUN_MAX_NETS)
+		return report(HVRUN_USAGE, "more than %u network adapters", HVRUN_MAX_NETS);
+	if (!net_option_parse(arg, &opt->nets[opt->net_count], why, sizeof(why)))
+		return report(HVRUN_USAGE, "--net: %s", why);
+	opt->net_count++;
+	return 0;
+}
+
 static int check_all(const struct options *opt, const char *extra_arg)
 {
 	if (extra_arg)
@@ -170,6 +209,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 		{"io-threads", required_argument, NULL, 't'},
 		{"kernel", required_argument, NULL, 'k'},
 		{"memory", required_argument, NULL, 'm'},
+		{"net", required_argument, NULL, 'e'},
 		{"record", required_argument, NULL, 'r'},
 		{"synic", required_argument, NULL, 's'},
 		{"uuid", required_argument, NULL, 'u'},
@@ -192,9 +232,15 @@ int options_parse(struct options *opt, int argc, char **argv)
 		case 'd':
 			status = parse_disk(optarg, false, opt);
 			break;
+		case 'e':
+			status = parse_net(optarg, opt);
+			break;
 		case 'h':
 		case 'v':
-			fputs(c == 'h' ? help_text : "hvrun " HVRUN_VERSION "\n", stdout);
+			if (c == 'h')
+				print_help();
+			else
+				fputs("hvrun " HVRUN_VERSION "\n", stdout);
 			opt->done = true;
 			return 0;
 		case 'i':

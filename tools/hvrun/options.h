@@ -4,6 +4,7 @@
 #define HVRUN_OPTIONS_H
 
 #include "disk_option.h"
+#include "net_option.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 
 #define HVRUN_MAX_CPUS 64u
 #define HVRUN_MAX_DISKS 64u
+#define HVRUN_MAX_NETS 16u
 #define HVRUN_MAX_IO_THREADS 16u
 
 /* Who keeps the synthetic interrupt controller: KVM, the library, or KVM if it can. */
@@ -32,6 +34,8 @@ struct options {
 	unsigned io_threads;
 	struct disk_option disks[HVRUN_MAX_DISKS];
 	size_t disk_count;
+	struct net_option nets[HVRUN_MAX_NETS];
+	size_t net_count;
 	enum synic_mode synic;
 	bool console;
 	bool done; /* --help or --version was answered: exit 0 */

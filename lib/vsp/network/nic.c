@@ -15,7 +15,6 @@
 #define MIN_MTU 68u
 /* Descriptor, 4,096 ranges of a page each, an NVSP message. */
 #define MAX_PACKET (16u + 8 + 4096 * 16 + HVSI_NVSP_BYTES_61)
-#define MONITOR_LATENCY_US 100u
 #define BACK_END_OFFLOADS (HVS_NET_CSUM | HVS_NET_TSO | HVS_NET_USO | HVS_NET_VLAN)
 
 /* f8615163-df3e-46c5-913f-f2d2f965ed0e */
@@ -161,8 +160,10 @@ int hvs_nic_create(struct hvs_vmbus *bus, const struct hvs_nic_config *cfg_in,
 	offer.subchannel_workers = cfg.subchannel_workers;
 	offer.subchannel_worker_count = cfg.subchannel_worker_count;
 	offer.max_packet_bytes = MAX_PACKET;
-	offer.monitor_latency_us = MONITOR_LATENCY_US;
 	nic->cfg.subchannel_workers = NULL; /* the caller's */
+	if (nic->ops.attach)
+		nic->ops.attach(net, nic);
+	nic->attached = true;
 	err = hvs_device_offer(bus, &offer, &hvsi_net_chan_ops, nic, &nic->dev);
 	if (err) {
 		hvsi_nic_destroy(nic);
@@ -183,11 +184,19 @@ static void free_policies(const struct hvs_allocator *a, struct hvsi_port_policy
 	}
 }
 
+static void detach(struct hvs_nic *nic)
+{
+	if (nic->attached && nic->ops.detach)
+		nic->ops.detach(nic->net);
+	nic->attached = false;
+}
+
 void hvsi_nic_destroy(void *dev)
 {
 	struct hvs_nic *nic = dev;
 	const struct hvs_allocator *a = hvsi_nic_allocator(nic);
 
+	detach(nic);
 	free_policies(a, atomic_load(&nic->policy));
 	free_policies(a, nic->old_policies);
 	hvsi_free(a, atomic_load(&nic->monitor), sizeof(struct hvsi_net_monitor));
@@ -197,7 +206,10 @@ void hvsi_nic_destroy(void *dev)
 
 int hvs_nic_remove(struct hvs_nic *nic, hvs_done_fn done, void *arg)
 {
-	return nic ? hvs_device_rescind(nic->dev, done, arg) : -EINVAL;
+	if (!nic)
+		return -EINVAL;
+	detach(nic);
+	return hvs_device_rescind(nic->dev, done, arg);
 }
 
 /* ---- workers ---------------------------------------------------------------------------------- */

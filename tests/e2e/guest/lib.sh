@@ -42,6 +42,7 @@ disk_of()
 # nic_of MAC: the network interface that has this address.
 nic_of()
 {
+	ip link set lo up
 	[ -d /sys/module/hv_netvsc ] || modprobe hv_netvsc
 	tries=0
 	while [ $tries -lt 100 ]; do
@@ -65,4 +66,24 @@ addresses()
 net_complaints()
 {
 	warnings | grep -iE 'hv_|vmbus|netvsc|eth[0-9]|NETDEV|checksum|BUG|WARNING|Call Trace'
+}
+
+# For guests that wait until the machine has done what a line on the console asked for:
+# until_fails COMMAND..., until_works COMMAND...; what it says is in /tmp/said.
+until_fails() { until_status fails "$@"; }
+until_works() { until_status works "$@"; }
+until_status()
+{
+	want=$1
+	shift
+	command="$*"
+	tries=0
+	while :; do
+		have=fails
+		"$@" > /tmp/said 2>&1 && have=works
+		[ $have = $want ] && return
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || fail "never $want: $command: $(cat /tmp/said)"
+		sleep 0.1
+	done
 }

@@ -1,6 +1,6 @@
 """What network scenarios share: packages, and TAPs on the machine hvrun runs on."""
 
-PACKAGES = ["busybox", "curl", "ethtool", "iperf3", "iproute2", "udhcpc"]
+PACKAGES = ["busybox", "curl", "ethtool", "iperf3", "iproute2", "iputils-ping", "radvd", "udhcpc"]
 CPUS = 4
 IO_THREADS = ["--io-threads", "3"]  # a queue for each CPU
 PORT = 9000
@@ -13,11 +13,13 @@ def mac(n):
 
 def tap(lab, n, mtu=1500, **more):
     """Makes a TAP whose end on the machine has 10.9.N.1 and fd00:9:N::1; returns hvrun's options."""
+    ip = lab.program("ip")  # busybox has one, too
     lab.shell(
-        f"ip tuntap add dev lab{n} mode tap multi_queue && ip link set lab{n} mtu {mtu} up &&"
-        f" ip addr add 10.9.{n}.1/24 dev lab{n} && ip addr add fd00:9:{n}::1/64 dev lab{n} nodad"
+        f"{ip} tuntap add dev lab{n} mode tap multi_queue && {ip} link set lab{n} mtu {mtu} up &&"
+        f" {ip} addr add 10.9.{n}.1/24 dev lab{n} &&"
+        f" {ip} addr add fd00:9:{n}::1/64 dev lab{n} nodad"
     )
-    lab.on_close(f"ip link del lab{n}")
+    lab.on_close(f"{ip} link del lab{n}")
     keys = "".join(f",{name}={value}" for name, value in more.items())
     return ["--net", f"tap:lab{n},id=net{n},mac={mac(n)}{keys}"]
 

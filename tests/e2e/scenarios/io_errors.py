@@ -37,23 +37,6 @@ dd if=/dev/zero of=zeros bs=512 count=1 status=none
 
 # The host changes the rules when it reads a step's name; how long that takes is not known.
 step() { echo "step $*"; }
-until_fails() { until_status fails "$@"; }
-until_works() { until_status works "$@"; }
-until_status()
-{
-	want=$1
-	shift
-	command="$*"
-	tries=0
-	while :; do
-		have=fails
-		"$@" > said 2>&1 && have=works
-		[ $have = $want ] && return
-		tries=$((tries + 1))
-		[ $tries -lt 100 ] || fail "never $want: $command: $(cat said)"
-		sleep 0.1
-	done
-}
 says() { grep -q "$1" said || fail "$command: does not say '$1': $(cat said)"; }
 read_at() { sg_raw -r 512 $sg 28 00 00 00 $1 00 00 00 01 00; } # the first two bytes of four: LBA
 write_at() { sg_raw -s 512 -i zeros $sg 2a 00 00 00 $1 00 00 00 01 00; }

@@ -37,7 +37,8 @@ speed=$(cat /sys/class/net/$nic/speed)
 [ "$speed" -gt 0 ] || fail "speed $speed"
 ethtool -i "$nic" | grep -q 'driver: hv_netvsc' || fail "$(ethtool -i $nic)"
 ethtool -k "$nic"
-ip link set "$nic" address {net.mac(9)} || fail "another address"
+ip link set "$nic" down && ip link set "$nic" address {net.mac(9)} && ip link set "$nic" up ||
+	fail "another address"
 works "with another address"
 net_complaints && fail "see above"
 exit 0
@@ -45,9 +46,10 @@ exit 0
 
 
 def run(lab):
+    lab.machine.write(f"{lab.dir}/policy", b'{"mac-spoofing": true}')
     net.serve(lab)
     output = lab.boot(
         SCRIPT, cpus=net.CPUS, programs=["traffic"],
-        options=[*net.IO_THREADS, *net.tap(lab, 0, spoofing="on")],
+        options=[*net.IO_THREADS, *net.tap(lab, 0, policy=f"{lab.dir}/policy")],
     )  # fmt: skip
     lab.fact("features", [x for x in output.splitlines() if x.endswith((": on", ": off"))])

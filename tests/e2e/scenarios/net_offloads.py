@@ -34,7 +34,7 @@ exit 0
 def run(lab):
     options = net.tap(lab, 0)
     lab.shell("vconfig add lab0 7 && ip addr add 10.9.7.1/24 dev lab0.7 &&"
-              " ip addr add fd00:9:7::1/64 dev lab0.7 nodad && ip link set lab0.7 up")  # fmt: skip
+              f" {lab.program('ip')} addr add fd00:9:7::1/64 dev lab0.7 nodad && ip link set lab0.7 up")  # fmt: skip
     net.serve(lab)
     output = lab.boot(SCRIPT, cpus=2, programs=["traffic"], options=options)
     lab.check("128 combinations" in output, "not every combination was tried")

@@ -20,8 +20,9 @@ echo "sum $(sha256sum < /tmp/file | cut -d' ' -f1)"
 /run/e2e/traffic tcp 10.0.2.2 {net.PORT} 3000000 4 || fail "TCP to the host"
 /run/e2e/traffic udp 10.0.2.2 {net.PORT} 100 1400 || fail "UDP to the host"
 /run/e2e/traffic serve 9001 &
+until_works /run/e2e/traffic tcp 127.0.0.1 9001 10 1
 echo "serving"
-nc -l -p 9002 < /dev/null
+busybox nc -l -p 9002 < /dev/null
 net_complaints && fail "see above"
 exit 0
 """

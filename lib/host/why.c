@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#include "host/why.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int hvsi_fail(const struct hvsi_why *why, int err, const char *format, ...)
+{
+	va_list args;
+
+	if (why->len) {
+		va_start(args, format);
+		(void)vsnprintf(why->text, why->len, format, args);
+		va_end(args);
+	}
+	return -err;
+}
