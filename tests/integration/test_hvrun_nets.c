@@ -8,6 +8,7 @@
 #include "iothreads.h"
 #include "nets.h"
 #include "support/netenv.h"
+#include "vmbus/proto.h"
 
 #include <criterion/criterion.h>
 #include <event2/event.h>
@@ -423,6 +424,8 @@ Test(hvrun_nets, ports_are_forwarded_and_no_longer)
 
 Test(hvrun_nets, adapters_come_and_go_while_the_guest_runs)
 {
+	uint8_t message[256];
+
 	start_pair("");
 	passes(0);
 	succeeds("{\"execute\":\"net-remove\",\"arguments\":{\"net\":\"net1\"},\"id\":5}");
@@ -431,7 +434,7 @@ Test(hvrun_nets, adapters_come_and_go_while_the_guest_runs)
 	fails("{\"execute\":\"net-remove\",\"arguments\":{\"net\":\"net1\"}}",
 	      "there is no adapter 'net1'");
 	add("user,id=new");
-	UNTIL(hvs_guest_offer_at(guest, 2) != NULL);
+	cr_assert_eq(hvs_guest_wait_message(guest, HVSI_MSG_OFFERCHANNEL, message), 196);
 	fails("{\"execute\":\"net-add\",\"arguments\":{\"net\":\"user,id=new\"}}",
 	      "there is an adapter 'new' already");
 }
