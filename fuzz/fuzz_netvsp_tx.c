@@ -245,11 +245,11 @@ static bool put_message(const struct model_frame *f, struct input *in)
 	return true;
 }
 
-/* Overwrite some of it. */
+/* Overwrite some of it, but for the type: it stays a packet. */
 static bool spoil(struct input *in, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
-		uint32_t at = (uint32_t)input_number(in, 2) % s.len;
+		uint32_t at = 4 + (uint32_t)input_number(in, 2) % (s.len - 4);
 		uint8_t bytes[4];
 
 		input_bytes(in, bytes, sizeof(bytes));

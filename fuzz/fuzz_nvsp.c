@@ -5,11 +5,11 @@
  * memory, control messages, data, completions of whatever, buffers revoked and shared again,
  * sub-channels, channels closed and opened again, another host.
  */
-#include "check.h"
-#include "input.h"
+#include "netmodel.h"
 #include "race.h"
 
 #include "vmbus/proto.h"
+#include "vsp/network/oid.h"
 #include "vsp/network/proto.h"
 #include "vsp/network/rndis_proto.h"
 
@@ -22,6 +22,8 @@
 #define RING_BYTES 8192u
 #define SHARED_PAGES 16u /* of what the driver shares itself */
 #define CHANNELS 4u
+#define WORKERS 2u /* besides the main one */
+#define RULES 4u
 #define HELD 4096u
 #define REPLACEMENTS 3u /* they take their time */
 
@@ -37,6 +39,7 @@ static struct machine {
 	unsigned channels;
 	uint32_t relid;
 	uint32_t offloads;
+	uint32_t queues;
 	uint64_t gpa;
 	uint8_t *pages;
 	uint32_t gpadl[4];
@@ -54,13 +57,14 @@ static int net_info(void *net, struct hvs_net_info *info)
 {
 	(void)net;
 	info->offloads = m.offloads;
+	info->max_queues = m.queues;
 	return 0;
 }
 
 static void net_tx(void *net, uint32_t queue, struct hvs_net_frame *const *frames, unsigned n)
 {
 	(void)net;
-	CHECK(queue == 0 && n && n <= HVS_NET_BATCH);
+	CHECK(queue < m.queues && n && n <= HVS_NET_BATCH);
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t len = 0;
 
@@ -92,47 +96,89 @@ static void finish(unsigned count)
 				count % 4 ? HVS_NET_OK : HVS_NET_ERROR);
 }
 
+/* Of a frame for the guest, what the back end has left undone. */
+static void describe(struct hvs_net_frame *f, const struct model_frame *model, bool datagrams)
+{
+	f->l3_off = 14;
+	f->l4_off = model->l4_off;
+	f->payload_off = model->payload_off;
+	if (model->csum)
+		f->flags |= HVS_NET_CSUM;
+	if (model->mss)
+		f->flags |= HVS_NET_TSO;
+	else if (datagrams && model->csum && model->kind != MODEL_RAW && !model_is_tcp(model))
+		f->flags |= HVS_NET_USO;
+	if (f->flags & (HVS_NET_TSO | HVS_NET_USO))
+		f->mss = (uint16_t)(model->mss ? model->mss : 600);
+	f->flags |= model->tagged ? HVS_NET_VLAN : 0;
+	f->vlan_tci = model->tci;
+}
+
 static void give_frames(struct input *in)
 {
-	static uint8_t bytes[9300];
+	static struct model_frame model;
 	struct iovec iov[2];
 	struct hvs_net_frame f = {HVS_NET_FRAME_INIT, .iov = iov, .iovcnt = 2};
 	const struct hvs_net_frame *frames[HVS_NET_BATCH];
 	unsigned what = (unsigned)input_number(in, 1);
-	unsigned n = 1 + what % HVS_NET_BATCH;
-	uint32_t head = 14 + (uint32_t)input_number(in, 1) % 64;
+	unsigned how = (unsigned)input_number(in, 1);
+	unsigned n = how & 2 ? 1 + (what & 63) : 1;
+	uint32_t head;
 
-	f.len = head + (uint32_t)input_number(in, 2) % (sizeof(bytes) - 80);
-	f.flags = (uint32_t)input_number(in, 1) & (HVS_NET_VLAN | HVS_NET_CSUM | HVS_NET_CSUM_GOOD);
-	f.vlan_tci = (uint16_t)(what * 77);
-	memcpy(bytes, "\x00\x15\x5d\x01\x02\x03\x02\x00\x00\x00\x00\x01\x08\x00", 14);
-	input_bytes(in, bytes + 14, head - 14);
+	model_make(&model, in);
+	memcpy(model.bytes, "\x00\x15\x5d\x01\x02\x03\x02\x00\x00\x00\x00\x01", 12);
 	if (what & 0x40)
-		memset(bytes, 0xff, 6);
-	if (f.flags & HVS_NET_CSUM) {
-		f.l3_off = 14;
-		f.l4_off = (uint16_t)(14 + what % 64);
-		f.payload_off = (uint16_t)(f.l4_off + what % 32);
-	}
-	iov[0] = (struct iovec){bytes, head};
-	iov[1] = (struct iovec){bytes + head, f.len - head};
+		memset(model.bytes, 0xff, 6);
+	describe(&f, &model, how & 4);
+	if (how & 8) /* nonsense, in the headers only */
+		input_bytes(in, model.bytes + 14 + how % 32, 6);
+	if (how & 1)
+		f.flags |= HVS_NET_CSUM_GOOD;
+	f.len = model.len;
+	head = how & 16 ? 60 : model.payload_off;
+	if (head > f.len)
+		head = f.len;
+	iov[0] = (struct iovec){model.bytes, head};
+	iov[1] = (struct iovec){model.bytes + head, f.len - head};
 	for (unsigned i = 0; i < n; i++)
 		frames[i] = &f;
-	CHECK(hvs_nic_rx(m.nic, 0, frames, n) <= n);
+	CHECK(hvs_nic_rx(m.nic, (how >> 5) % m.queues, frames, n) <= n);
+}
+
+static void take_address(struct input *in, struct hvs_port_address *to)
+{
+	static const uint8_t bits[] = {0, 0, 32, 128};
+	unsigned what = (unsigned)input_number(in, 1);
+
+	*to = (struct hvs_port_address){.kind = what & 3};
+	if (to->kind >= HVS_PORT_IP4)
+		to->prefix = (uint8_t)((what >> 2) * 2 % (bits[to->kind] + 1u));
+	for (unsigned i = 0; i < 16 && to->kind; i++)
+		to->bytes[i] = (uint8_t)(i + 5); /* as in the model's frames */
 }
 
 static void change_port(struct input *in)
 {
 	unsigned what = (unsigned)input_number(in, 1);
-	struct hvs_port_policy policy = {HVS_PORT_POLICY_INIT, .flags = what & 0x1f};
+	unsigned more = (unsigned)input_number(in, 1);
+	struct hvs_port_rule rules[RULES] = {0};
+	struct hvs_port_policy policy = {HVS_PORT_POLICY_INIT, .flags = what & 0x1f, .rules = rules,
+					 .rule_count = more % (RULES + 1)};
 
 	if (what & 0x20) {
-		policy.vlan = HVS_PORT_VLAN_ACCESS;
+		policy.vlan = more & 0x80 ? HVS_PORT_VLAN_ACCESS : HVS_PORT_VLAN_TRUNK;
 		policy.vlan_id = 7;
+		policy.trunk[0] = more & 0x80 ? 0 : 0x5550;
 	}
 	policy.max_bits_per_second = what & 0x40 ? 1000000 : 0;
 	policy.max_storm_frames = what & 0x80 ? 3 : 0;
-	CHECK(!hvs_nic_set_policy(m.nic, &policy));
+	for (unsigned i = 0; i < policy.rule_count; i++) {
+		rules[i].action = (uint8_t)(1 + input_number(in, 1) % 3);
+		rules[i].direction = (uint8_t)(1 + (more >> 5) % 3);
+		take_address(in, &rules[i].local);
+		take_address(in, &rules[i].remote);
+	}
+	(void)!hvs_nic_set_policy(m.nic, &policy); /* not every rule makes sense */
 }
 
 static void change_link(struct input *in)
@@ -155,13 +201,22 @@ static void change_link(struct input *in)
 
 static int offer(void *arg, struct hvs_vmbus *bus)
 {
-	const struct hvs_nic_config cfg = {HVS_NIC_CONFIG_INIT, .max_subchannels = CHANNELS - 1,
-					   .mac = {0x00, 0x15, 0x5d, 0x01, 0x02, 0x03},
-					   .name = "fuzz"};
+	struct hvs_worker *workers[WORKERS];
+	struct hvs_nic_config cfg = {HVS_NIC_CONFIG_INIT, .max_subchannels = CHANNELS - 1,
+				     .mac = {0x00, 0x15, 0x5d, 0x01, 0x02, 0x03}, .name = "fuzz"};
+	int err = 0;
 
 	(void)arg;
 	m.wanted = false;
-	return m.removed ? 0 : hvs_nic_create(bus, &cfg, &net_ops, &m, &m.nic);
+	if (m.removed)
+		return 0;
+	for (unsigned i = 0; !err && i + 1 < m.queues; i++)
+		err = hvs_worker_create(bus, NULL, &workers[i]);
+	if (err)
+		return err;
+	cfg.subchannel_worker_count = m.queues - 1;
+	cfg.subchannel_workers = m.queues > 1 ? workers : NULL;
+	return hvs_nic_create(bus, &cfg, &net_ops, &m, &m.nic);
 }
 
 static bool open_channel(unsigned n, unsigned offer_index)
@@ -234,11 +289,34 @@ static void set_filter(void)
 		struct hvsi_rndis_request req;
 		struct hvs_le32 filter;
 	} set = {.req = {.hdr = {hvsi_le32(HVSI_RNDIS_SET), hvsi_le32(sizeof(set))},
-			 .oid = hvsi_le32(0x0001010e),
+			 .oid = hvsi_le32(HVSI_OID_CURRENT_PACKET_FILTER),
 			 .info_len = hvsi_le32(4),
 			 .info_off = hvsi_le32(20)},
 		 .filter = hvsi_le32(0x2d)};
 
+	send_rndis(0, &set, sizeof(set));
+}
+
+static void set_rss(struct input *in)
+{
+	struct {
+		struct hvsi_rndis_request req;
+		struct hvsi_ndis_rss_parameters p;
+		uint8_t key[40];
+		struct hvs_le32 table[8];
+	} set = {.req = {.hdr = {hvsi_le32(HVSI_RNDIS_SET), hvsi_le32(sizeof(set))},
+			 .oid = hvsi_le32(HVSI_OID_RSS_PARAMETERS),
+			 .info_len = hvsi_le32(sizeof(set) - sizeof(set.req)),
+			 .info_off = hvsi_le32(20)},
+		 .p = {.hash = hvsi_le32(HVSI_HASH_TOEPLITZ | (uint32_t)input_number(in, 2) << 8),
+		       .table_bytes = hvsi_le16(sizeof(set.table)),
+		       .table_off = hvsi_le32(sizeof(set.p) + sizeof(set.key)),
+		       .key_bytes = hvsi_le16(sizeof(set.key)),
+		       .key_off = hvsi_le32(sizeof(set.p))}};
+
+	model_fill(set.key, sizeof(set.key), 1);
+	for (unsigned i = 0; i < 8; i++)
+		set.table[i] = hvsi_le32((uint32_t)input_number(in, 1) % CHANNELS);
 	send_rndis(0, &set, sizeof(set));
 }
 
@@ -327,9 +405,44 @@ static void send_message(struct input *in, unsigned n)
 
 		memcpy(bytes, &p, sizeof(p));
 	}
-	memcpy(m.pages + 13u * 4096 + (where >> 1 & 1) * 6144u, bytes, in_section);
+	memcpy(m.pages + (size_t)13 * 4096 + (size_t)(where >> 1 & 1) * 6144, bytes, in_section);
 	memcpy(m.pages, bytes + in_section, len - in_section);
 	send_on(n, m.xid++, true, &range, range.len ? 1 : 0, &nvsp, sizeof(nvsp));
+}
+
+/* Something that a driver could send, nearly. */
+static void send_frame(struct input *in, unsigned n)
+{
+	static struct model_frame model;
+	struct {
+		struct hvsi_rndis_packet p;
+		struct hvsi_ppi32 ppi;
+	} head = {.ppi.ppi = {.size = hvsi_le32(sizeof(head.ppi)), .off = hvsi_le32(12)}};
+	const struct hvsi_nvsp nvsp = {.type = hvsi_le32(HVSI_NVSP_RNDIS_PACKET),
+				       .u.rndis.section = hvsi_le32(HVSI_NVSP_NO_SECTION)};
+	struct hvs_guest_buffer range = {.gpa = m.gpa};
+
+	model_make(&model, in);
+	if (model.len > 12000) /* into the pages that no buffer is made of */
+		model.len = 12000;
+	range.len = (uint32_t)sizeof(head) + model.len;
+	head.p = (struct hvsi_rndis_packet){
+		.hdr = {hvsi_le32(HVSI_RNDIS_PACKET), hvsi_le32(range.len)},
+		.data_off = hvsi_le32(sizeof(head) - HVSI_RNDIS_OFFSETS_FROM),
+		.data_len = hvsi_le32(model.len),
+		.ppi_off = hvsi_le32(sizeof(head.p) - HVSI_RNDIS_OFFSETS_FROM),
+		.ppi_len = hvsi_le32(sizeof(head.ppi))};
+	head.ppi.ppi.type =
+		hvsi_le32(model.mss ? HVSI_PPI_LARGE_SEND
+				    : (model.tagged ? HVSI_PPI_VLAN : HVSI_PPI_CHECKSUM));
+	head.ppi.value = hvsi_le32(model.mss      ? model.mss
+				   : model.tagged ? model.tci
+						  : (uint32_t)input_number(in, 4));
+	if (input_number(in, 1) & 1)
+		input_bytes(in, model.bytes + 14, 40);
+	memcpy(m.pages, &head, sizeof(head));
+	memcpy(m.pages + sizeof(head), model.bytes, model.len);
+	send_on(n, m.xid++, true, &range, 1, &nvsp, sizeof(nvsp));
 }
 
 static void complete(struct input *in, unsigned n)
@@ -440,14 +553,19 @@ static bool act(struct input *in, unsigned flags)
 		return true;
 	case 2:
 	case 3:
-	case 4:
 		send_message(in, n);
+		return true;
+	case 4:
+		send_frame(in, n);
 		return true;
 	case 5:
 		complete(in, n);
 		return true;
 	case 6:
-		buffers(in);
+		if (what & 0x80)
+			set_rss(in);
+		else
+			buffers(in);
 		return true;
 	case 7:
 		finish(1 + (what >> 4));
@@ -487,6 +605,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	race_take(&in);
 	flags = (unsigned)input_number(&in, 1);
 	m.offloads = flags & BACK_END_CAN;
+	m.queues = flags & SUBCHANNELS ? 1 + WORKERS : 1;
 	CHECK(!hvs_loopback_create(&cfg, &m.lb) && !offer(NULL, hvs_loopback_bus(m.lb)));
 	CHECK((m.pages = hvs_loopback_alloc_pages(m.lb, SHARED_PAGES, &m.gpa)) != NULL);
 	start(flags);

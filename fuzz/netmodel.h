@@ -97,7 +97,7 @@ static inline void model_ip(struct model_frame *m, uint32_t options, uint32_t l4
 	hvsi_put_be16(ip + 2, (uint16_t)(20 + options * 4 + l4_len));
 	ip[8] = 64;
 	ip[9] = protocol;
-	memset(ip + 20, 1, options * 4); /* no-operation */
+	memset(ip + 20, 1, (size_t)options * 4); /* no-operation */
 	m->l4_off = (uint16_t)(14 + 20 + options * 4);
 	hvsi_put_be16(ip + 10, (uint16_t)~model_fold(model_add(0, ip, m->l4_off - 14u)));
 }
@@ -118,7 +118,7 @@ static inline void model_l4(struct model_frame *m, uint32_t options, uint32_t l4
 	hvsi_put_be32(l4 + 4, 0xfffff000); /* wraps */
 	l4[12] = (uint8_t)((5 + options) << 4);
 	l4[13] = 0x19; /* FIN, PSH, ACK */
-	memset(l4 + 20, 1, options * 4);
+	memset(l4 + 20, 1, (size_t)options * 4);
 	m->payload_off = (uint16_t)(m->l4_off + 20 + options * 4);
 }
 

@@ -98,6 +98,12 @@ HVS_API HVS_NODISCARD int hvs_vmbus_refuse_connect(struct hvs_vmbus *bus,
 /* The bus has been started. [any] */
 HVS_API bool hvs_vmbus_started(const struct hvs_vmbus *bus);
 
+/*
+ * From hvs_vmbus_reset() until it is done. Devices begin nothing new meanwhile: the machine may
+ * have been saved, and go on elsewhere. [any]
+ */
+HVS_API bool hvs_vmbus_resetting(const struct hvs_vmbus *bus);
+
 /* Where devices of this bus get memory from; never NULL, valid as long as the bus. [any] */
 HVS_API const struct hvs_allocator *hvs_vmbus_allocator(const struct hvs_vmbus *bus);
 

@@ -212,6 +212,11 @@ int hvs_vmbus_start(struct hvs_vmbus *bus)
 	return 0;
 }
 
+bool hvs_vmbus_resetting(const struct hvs_vmbus *bus)
+{
+	return atomic_load_explicit(&bus->resetting, memory_order_relaxed);
+}
+
 bool hvs_vmbus_started(const struct hvs_vmbus *bus)
 {
 	return atomic_load(&bus->started);

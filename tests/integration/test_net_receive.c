@@ -19,10 +19,11 @@ static struct nic *up(void)
 static unsigned give_many(struct nic *n, unsigned count, uint32_t payload, uint32_t first)
 {
 	struct hvs_net_frame *f = calloc(count, sizeof(*f));
-	const struct hvs_net_frame **list = calloc(count, sizeof(*list));
+	const struct hvs_net_frame *list[512];
 	struct iovec *iov = calloc(count, sizeof(*iov));
 	unsigned taken;
 
+	cr_assert_leq(count, 512);
 	for (unsigned i = 0; i < count; i++) {
 		iov[i].iov_base = malloc(64 + payload);
 		iov[i].iov_len = nic_frame(iov[i].iov_base, true, false, payload, first + i);
@@ -34,7 +35,6 @@ static unsigned give_many(struct nic *n, unsigned count, uint32_t payload, uint3
 	for (unsigned i = 0; i < count; i++)
 		free(iov[i].iov_base);
 	free(f);
-	free(list);
 	free(iov);
 	return taken;
 }
@@ -226,7 +226,7 @@ Test(net_receive, nothing_arrives_while_the_filter_is_0)
 		cr_assert_eq(give_many(n, 5, 60, 0), 5);
 		nic_run(n);
 		cr_assert_eq(n->received_count, got);
-		cr_assert_eq(nic_counters(n).to_unwanted, 5 * (i + 1));
+		cr_assert_eq(nic_counters(n).to_unwanted, 5ull * (i + 1));
 		cr_assert_eq(hvs_guest_net_set_filter(n->drv, NIC_FILTER), 0);
 		cr_assert(n->net->wanted);
 		cr_assert_eq(give_many(n, 5, 60, 0), 5);

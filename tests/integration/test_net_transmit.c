@@ -132,14 +132,15 @@ Test(net_transmit, one_in_4096_pieces_arrives)
 	uint8_t *frame = malloc(1u << 16);
 	uint32_t len = nic_frame(frame, false, true, 4000, 9);
 	uint32_t bytes = build(a.p, frame, len, &lso, 1);
-	uint8_t *scattered = a.p + 8 * PAGE;
+	uint8_t *scattered = a.p + (size_t)8 * PAGE;
 
 	for (unsigned i = 0; i < 4096; i++) {
-		ranges[i] = (struct hvs_guest_buffer){.gpa = a.gpa + 8 * PAGE + 2 * i, .len = 1};
-		scattered[2 * i] = a.p[i];
+		ranges[i] =
+			(struct hvs_guest_buffer){.gpa = a.gpa + 8ull * PAGE + 2ull * i, .len = 1};
+		scattered[(size_t)2 * i] = a.p[i];
 	}
-	ranges[4095] = (struct hvs_guest_buffer){.gpa = a.gpa + 10 * PAGE, .len = bytes - 4095};
-	memcpy(a.p + 10 * PAGE, a.p + 4095, bytes - 4095);
+	ranges[4095] = (struct hvs_guest_buffer){.gpa = a.gpa + 10ull * PAGE, .len = bytes - 4095};
+	memcpy(a.p + (size_t)10 * PAGE, a.p + 4095, bytes - 4095);
 	transmit(n, HVS_GUEST_NET_NO_SECTION, 0, ranges, 4096);
 	cr_assert_eq(status(n), HVSI_NVSP_SUCCESS);
 	cr_assert_eq(n->net->sent_count, 4);
@@ -383,6 +384,38 @@ Test(net_transmit, large_frames_are_cut_for_a_back_end_that_does_nothing)
 		}
 		cr_assert_eq(at, payload);
 	}
+	nic_down(n);
+}
+
+/* Part of their payload is in the copy of the headers of what they were cut from. */
+Test(net_transmit, segments_are_what_they_were_until_the_back_end_gives_them_back)
+{
+	const struct hvs_guest_net_ppi ppi = {HVSI_PPI_LARGE_SEND,
+					      HVSI_LSO_V2 | 34u << HVSI_LSO_L4_SHIFT | 64};
+	struct area a;
+	struct nic *n = with_offloads(0, &a);
+	uint8_t frame[1514];
+	uint32_t bytes = build(a.p, frame, large(frame, 640), &ppi, 1);
+
+	n->net->hold = true;
+	cr_assert_eq(hvs_guest_net_transmit(n->drv, 0, 1, HVS_GUEST_NET_NO_SECTION, 0,
+					    &(struct hvs_guest_buffer){a.gpa, bytes}, 1),
+		     0);
+	nic_run(n);
+	for (unsigned i = 0; i < 3; i++)
+		nic_send(n, 0, 2 + i, frame, nic_frame(frame, false, false, 300, 8 + i));
+	nic_run(n);
+	cr_assert_eq(n->net->held_count, 10 + 3);
+	for (unsigned k = 0; k < n->net->held_count; k++) {
+		const struct hvs_net_frame *f = n->net->held[k];
+		uint32_t at = 0;
+
+		for (unsigned i = 0; i < f->iovcnt; at += (uint32_t)f->iov[i++].iov_len)
+			cr_assert_arr_eq((const uint8_t *)f->iov[i].iov_base,
+					 n->net->sent[k].bytes + at, f->iov[i].iov_len, "frame %u",
+					 k);
+	}
+	nic_finish(n);
 	nic_down(n);
 }
 

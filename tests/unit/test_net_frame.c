@@ -97,6 +97,8 @@ static void expect_part(const struct hvsi_headers *part, const struct hvsi_heade
 		cr_assert_eq(part->l4_off, all->l4_off);
 	if (part->payload_off)
 		cr_assert_eq(part->payload_off, all->payload_off);
+	cr_assert_leq(part->payload_off, part->copied);
+	cr_assert_leq(part->payload_off, part->end);
 	cr_assert_eq(part->flags & ~all->flags & ~(HVSI_FRAME_UNREADABLE | HVSI_FRAME_IP_LENGTH),
 		     0);
 	if (part->l4_off != all->l4_off || part->payload_off != all->payload_off ||
@@ -255,6 +257,21 @@ Test(net_frame, more_than_eight_extension_headers_are_too_many)
 	cr_assert_eq(h.l4_off, 0);
 }
 
+Test(net_frame, nothing_is_known_behind_an_extension_header_that_is_too_long)
+{
+	const struct test_frame_spec s = {
+		.ip6 = true, .protocol = 47, .exts = 1, .ext = {60}, .payload = 100, .padding = 50};
+	struct hvsi_headers h;
+
+	test_frame_build(&frame, &s);
+	frame.b[frame.l3_off + 41] = 12; /* 104 of the 108 bytes that there are */
+	h = parse(&frame);
+	cr_assert_eq(h.flags, HVSI_FRAME_IP6 | HVSI_FRAME_PROTOCOL);
+	frame.b[frame.l3_off + 41] = 13;
+	h = parse(&frame);
+	cr_assert_eq(h.flags, HVSI_FRAME_IP6 | HVSI_FRAME_UNREADABLE);
+}
+
 Test(net_frame, headers_that_contradict_themselves_are_unreadable)
 {
 	const struct test_frame_spec ip4 = {.protocol = TEST_TCP, .payload = 100};
@@ -317,6 +334,10 @@ Test(net_frame, arp_is_that_of_ipv4_over_ethernet)
 	h = parse_spec(&s);
 	cr_assert_eq(h.flags, HVSI_FRAME_ARP);
 	cr_assert_eq(h.l3_off, 18);
+	for (uint32_t copied = 18; copied < 18 + 28; copied++) {
+		cr_assert(hvsi_frame_parse(&h, frame.b, copied, (uint32_t)frame.len));
+		cr_assert_eq(h.flags, HVSI_FRAME_UNREADABLE);
+	}
 	frame.b[18 + 4] = 8; /* longer hardware addresses */
 	h = parse(&frame);
 	cr_assert_eq(h.flags, HVSI_FRAME_UNREADABLE);

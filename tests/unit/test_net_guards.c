@@ -7,6 +7,7 @@
 #include "util/le.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define OUT true
@@ -49,13 +50,17 @@ static bool verdict(struct fixture *f, bool out)
 /* The frame that was built, of which so much was copied. */
 static bool passes_copied(struct fixture *f, bool out, size_t copied)
 {
-	static uint8_t copy[TEST_FRAME_MAX];
+	uint8_t *copy = malloc(copied);
+	bool pass;
 
+	cr_assert(copy);
 	memcpy(copy, frame.b, copied);
 	cr_assert(hvsi_frame_parse(&f->h, copy, (uint32_t)copied, (uint32_t)frame.len));
 	if (f->h.tag_inline && out)
 		(void)hvsi_frame_pull_tag(&f->h, copy);
-	return verdict(f, out);
+	pass = verdict(f, out);
+	free(copy);
+	return pass;
 }
 
 static bool passes_built(struct fixture *f, bool out)
@@ -221,9 +226,14 @@ Test(net_guards, guards_drop_what_they_cannot_read)
 	frame.b[frame.l3_off + 41] = 200; /* an extension header longer than the frame */
 	cr_assert_not(passes_built(&f, OUT));
 	s = udp(false, 68, 67);
-	s.payload = 0; /* a request or a reply? */
+	s.payload = 50; /* a request or a reply? */
+	cr_assert(passes(&f, OUT, &s));
+	cr_assert_not(passes_copied(&f, OUT, frame.payload_off));
+	s.payload = 0;
 	cr_assert_not(passes(&f, OUT, &s));
-	cr_assert_eq(f.counters.dhcp_guard, 8);
+	s.padding = 18; /* which is no part of it */
+	cr_assert_not(passes(&f, OUT, &s));
+	cr_assert_eq(f.counters.dhcp_guard, 10);
 
 	s = (struct test_frame_spec){.protocol = TEST_ICMP6, .ip6 = true, .from = 128};
 	cr_assert(passes(&f, OUT, &s));

@@ -154,7 +154,29 @@ Test(net_prepare, frames_that_are_not_ip_have_no_offsets)
 	cr_assert_eq(p.f.l3_off, 0);
 	cr_assert_eq(p.f.l4_off, 0);
 	cr_assert_eq(p.f.payload_off, 0);
-	cr_assert_eq(hvsi_frame_packet_len(&p.f), asked.len + 4 - 14);
+}
+
+Test(net_prepare, tags_are_no_part_of_a_packet)
+{
+	const struct hvsi_frame_request r = {0};
+	struct prepared p;
+
+	for (unsigned i = 0; i < 12; i++) {
+		const struct test_frame_spec s = {.protocol = i & 1 ? TEST_ARP : TEST_UDP,
+						  .tags = (uint8_t)(i / 4),
+						  .padding = 18};
+		size_t packet;
+
+		build(&s);
+		packet = asked.len - asked.l3_off;
+		cr_assert_eq(prepare(&p, &r, 0, i & 2 ? 7 : -1), 0);
+		cr_assert_eq(hvsi_frame_packet_len(&p.f), packet);
+	}
+	/* A frame that is nothing but a tag. */
+	asked.len = 17;
+	hvsi_put_be16(asked.b + 12, 0x8100);
+	cr_assert_eq(prepare(&p, &r, 0, -1), 0);
+	cr_assert_eq(hvsi_frame_packet_len(&p.f), 3);
 }
 
 Test(net_prepare, checksums_are_made_or_left_to_those_who_can)

@@ -498,9 +498,24 @@ int hvsi_frame_prepare(struct hvs_net_frame *f, struct hvsi_headers *h,
 	return cut;
 }
 
+/* Where what follows Ethernet's header and tags begins. */
+static uint32_t after_ethernet(const struct hvs_net_frame *f)
+{
+	const uint8_t *bytes = f->iov[0].iov_base;
+	uint32_t at = TYPE_AT;
+
+	/* One more than guests can send in a frame that is understood: we may have added it. */
+	for (unsigned n = 0; n <= MAX_TAGS && at + HVSI_TAG_BYTES + 2 <= f->iov[0].iov_len; n++) {
+		if (!is_tag(hvsi_get_be16(bytes + at)))
+			break;
+		at += HVSI_TAG_BYTES;
+	}
+	return at + 2;
+}
+
 uint32_t hvsi_frame_packet_len(const struct hvs_net_frame *f)
 {
-	const uint32_t l3_off = f->l3_off ? f->l3_off : HVS_NET_HEADER_BYTES;
+	const uint32_t l3_off = f->l3_off ? f->l3_off : after_ethernet(f);
 
 	if (f->flags & (HVS_NET_TSO | HVS_NET_USO))
 		return f->payload_off - l3_off + (uint32_t)f->mss;

@@ -136,7 +136,10 @@ int hvsi_frame_prepare(struct hvs_net_frame *f, struct hvsi_headers *h,
 		       const struct hvsi_frame_request *r, uint32_t offloads, struct iovec *iov,
 		       uint16_t iovcnt);
 
-/* Bytes of the largest IP packet (without IP: of what follows the Ethernet header) that f becomes. */
+/*
+ * Bytes of the largest IP packet (without IP: of what follows Ethernet's header and tags) that f
+ * becomes, which hvsi_frame_prepare() has made.
+ */
 uint32_t hvsi_frame_packet_len(const struct hvs_net_frame *f);
 
 #endif

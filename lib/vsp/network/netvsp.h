@@ -5,8 +5,9 @@
  *   nic.c        public API: NICs              chan.c      a channel: packets in, completions out
  *   nvsp.c       negotiation, buffers, sub-channels, virtual functions
  *   control.c    RNDIS control messages and what the guest is told unasked
- *   transmit.c   frames from the guest         receive.c   frames to the guest; slots.c: where
- *   save.c       saved state                               they are put
+ *   transmit.c   frames from the guest         receive.c   frames to the guest, into slots
+ *   packets.c    slots to the guest and back   slots.c     which there are, and other buffers
+ *   save.c       saved state
  *   rndis.c      RNDIS control messages: bytes in, bytes out; oid.c: what can be queried and set;
  *                offload.c, rss.c: NDIS' structures for these
  *   frame.c      what the headers of a frame say     checksum.c   segment.c   toeplitz.c
@@ -81,6 +82,9 @@ unsigned hvsi_shared_iov(const struct hvsi_shared *s, uint32_t off, uint32_t len
 /* ---- slots of the receive buffer (slots.c) --------------------------------------------------- */
 
 #define HVSI_NO_SLOT 0xffffffffu
+/* Bytes of a frame beyond what the guest configured: some drivers don't count the Ethernet header,
+ * and there may be a tag. */
+#define HVSI_FRAME_MORE 18u
 
 enum hvsi_slot_state {
 	HVSI_SLOT_OURS,
@@ -449,7 +453,20 @@ void hvsi_tx_take_done(struct hvsi_net_chan *c);
 int hvsi_tx_prepare(struct hvsi_net_chan *c);
 void hvsi_tx_free(struct hvsi_net_chan *c);
 
-/* receive.c, inside the queue's gate */
+/* A list that is handed over, and its first slot; one of another buffer is empty. */
+static inline uint64_t hvsi_handed(const struct hvsi_receive_buffer *b, uint32_t slot)
+{
+	return (uint64_t)b->generation << 32 | slot;
+}
+
+static inline uint32_t hvsi_first_handed(const struct hvsi_receive_buffer *b, uint64_t list)
+{
+	return list >> 32 == b->generation ? (uint32_t)list : HVSI_NO_SLOT;
+}
+
+/* packets.c, inside the queue's gate */
+/* Slots of another buffer are forgotten. */
+void hvsi_rx_settle(struct hvsi_net_chan *c, const struct hvsi_receive_buffer *b);
 /* The guest has completed this. */
 void hvsi_rx_completed(struct hvsi_net_chan *c, uint64_t xid);
 /* Send frames that wait. */

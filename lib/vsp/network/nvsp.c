@@ -9,7 +9,6 @@
 #define DEFAULT_FRAME 1514u
 #define LARGEST_FRAME (HVS_NET_MAX_MTU + HVS_NET_HEADER_BYTES)
 #define SLOT_HEADER 256u /* RNDIS header and per-packet information */
-#define SLOT_MORE 18u    /* not all drivers count the Ethernet header; a tag among the bytes */
 #define SLOT_TAIL 36u    /* newer Windows drivers write beyond the end of a frame */
 #define LEAST_SLOTS 4u
 #define LARGEST_BUFFER (64u * 1024 * 1024)
@@ -44,7 +43,7 @@ bool hvsi_nvsp_version_known(const struct hvs_nic *nic, uint32_t version)
 
 uint32_t hvsi_nvsp_slot_bytes(uint32_t frame_bytes)
 {
-	return (SLOT_HEADER + frame_bytes + SLOT_MORE + SLOT_TAIL + 63) & ~63u;
+	return (SLOT_HEADER + frame_bytes + HVSI_FRAME_MORE + SLOT_TAIL + 63) & ~63u;
 }
 
 bool hvsi_nvsp_frame_ok(uint32_t frame_bytes)

@@ -9,15 +9,11 @@
 #include "vsp/network/checksum.h"
 #include "vsp/network/segment.h"
 
-#include <errno.h>
+#include <hvstack/vmbus.h>
+
 #include <string.h>
 
-#define PACKET_SLOTS 64u   /* in one packet */
-#define PACKET_SLOTS_1 16u /* to firmware, whose rings are small */
-#define PACKET_HEADER 24u
-#define PACKET_TRAILER 8u
 #define RX_IOV 68u
-#define BACK_TAG_BYTES 18u /* what slots hold beyond the guest's frames */
 
 /* One call of hvs_nic_rx(). */
 struct rx {
@@ -45,211 +41,6 @@ struct plain {
 	uint32_t hash_type;
 	uint32_t hash;
 };
-
-/* ---- slots ------------------------------------------------------------------------------------ */
-
-static uint32_t control_pool(const struct hvs_nic *nic)
-{
-	return nic->queue_count;
-}
-
-void hvsi_rx_slot_put(struct hvs_nic *nic, uint32_t queue, struct hvsi_receive_buffer *b,
-		      uint32_t slot)
-{
-	uint32_t pool;
-
-	if (!hvsi_slot_put(b, slot, queue, queue ? queue : control_pool(nic), &pool))
-		return;
-	if (pool == control_pool(nic))
-		hvsi_nic_kick_primary(nic);
-	else
-		hvsi_nic_kick_queue(nic, pool);
-}
-
-static void put_list(struct hvs_nic *nic, uint32_t queue, struct hvsi_receive_buffer *b,
-		     uint32_t slot)
-{
-	while (slot != HVSI_NO_SLOT) {
-		uint32_t next = b->slot[slot].next;
-
-		hvsi_rx_slot_put(nic, queue, b, slot);
-		slot = next;
-	}
-}
-
-void hvsi_rx_completed(struct hvsi_net_chan *c, uint64_t xid)
-{
-	struct hvsi_receive_buffer *b = atomic_load(&c->nic->receive);
-	unsigned guests = HVSI_SLOT_GUESTS;
-
-	if (!b)
-		return; /* of a buffer that was revoked */
-	if (xid >= b->slot_count ||
-	    !atomic_compare_exchange_strong(&b->slot[xid].state, &guests, HVSI_SLOT_OURS)) {
-		hvsi_count(&c->queue->counters.from_malformed, 1);
-		return;
-	}
-	put_list(c->nic, c->queue->number, b, (uint32_t)xid);
-}
-
-/* ---- to the guest ----------------------------------------------------------------------------- */
-
-uint32_t hvsi_net_spare_bytes(const struct hvsi_net_chan *c)
-{
-	uint32_t quarter = c->send_ring_bytes / 4;
-
-	return quarter < HVSI_NET_SPARE_BYTES ? quarter : HVSI_NET_SPARE_BYTES;
-}
-
-static uint64_t handed(const struct hvsi_receive_buffer *b, uint32_t slot)
-{
-	return (uint64_t)b->generation << 32 | slot;
-}
-
-/* The first slot of a list; one of another buffer is empty. */
-static uint32_t first_handed(const struct hvsi_receive_buffer *b, uint64_t list)
-{
-	return list >> 32 == b->generation ? (uint32_t)list : HVSI_NO_SLOT;
-}
-
-/* Slots of another buffer are forgotten. */
-static void settle(struct hvsi_net_chan *c, const struct hvsi_receive_buffer *b)
-{
-	if (c->generation == b->generation)
-		return;
-	c->generation = b->generation;
-	c->pending = HVSI_NO_SLOT;
-	c->stalled = false;
-}
-
-/* What other workers have put into slots, in order. */
-static void take_handed(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b)
-{
-	uint32_t slot =
-		first_handed(b, atomic_exchange_explicit(&c->handed, handed(b, HVSI_NO_SLOT),
-							 memory_order_acquire));
-	uint32_t first = HVSI_NO_SLOT;
-	uint32_t last = slot;
-
-	while (slot != HVSI_NO_SLOT) {
-		uint32_t next = b->slot[slot].next;
-
-		b->slot[slot].next = first;
-		first = slot;
-		slot = next;
-	}
-	if (first == HVSI_NO_SLOT)
-		return;
-	if (c->pending == HVSI_NO_SLOT)
-		c->pending = first;
-	else
-		b->slot[c->pending_last].next = first;
-	c->pending_last = last;
-}
-
-static void drop_pending(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b)
-{
-	uint32_t first = c->pending;
-
-	c->pending = HVSI_NO_SLOT;
-	c->stalled = false;
-	put_list(c->nic, c->queue->number, b, first);
-}
-
-/* One packet of what waits. 0 or what the channel said. */
-static int send_packet(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b, unsigned most)
-{
-	const uint32_t bytes = hvsi_nvsp_bytes(c->nic);
-	const struct hvsi_nvsp m = {.type = hvsi_le32(HVSI_NVSP_RNDIS_PACKET),
-				    .u.rndis = {.channel_type = hvsi_le32(HVSI_NVSP_DATA),
-						.section = hvsi_le32(HVSI_NVSP_NO_SECTION)}};
-	const struct iovec iov = {.iov_base = (void *)(uintptr_t)&m, .iov_len = bytes};
-	struct hvs_page_range range[PACKET_SLOTS];
-	unsigned guests = HVSI_SLOT_GUESTS;
-	uint32_t first = c->pending;
-	uint32_t last = first;
-	uint32_t rest;
-	unsigned n = 0;
-	int err;
-
-	for (uint32_t slot = first; slot != HVSI_NO_SLOT && n < most; slot = b->slot[slot].next) {
-		range[n++] = (struct hvs_page_range){.len = b->slot[slot].len,
-						     .offset = slot * b->slot_bytes};
-		last = slot;
-	}
-	err = hvs_channel_has_room(c->ch, PACKET_HEADER + 8 * n + bytes + PACKET_TRAILER +
-						  hvsi_net_spare_bytes(c));
-	if (err)
-		return err;
-	rest = b->slot[last].next;
-	b->slot[last].next = HVSI_NO_SLOT;
-	c->pending = rest;
-	atomic_store_explicit(&b->slot[first].state, HVSI_SLOT_GUESTS, memory_order_release);
-	err = hvs_channel_send_pages(c->ch, first, true, b->id, range, n, &iov, 1);
-	/* A guest that completes what it never got has given it back already. */
-	if (err && atomic_compare_exchange_strong(&b->slot[first].state, &guests, HVSI_SLOT_OURS))
-		put_list(c->nic, c->queue->number, b, first);
-	return err;
-}
-
-void hvsi_rx_send(struct hvsi_net_chan *c)
-{
-	struct hvs_nic *nic = c->nic;
-	struct hvsi_receive_buffer *b = atomic_load(&nic->receive);
-	unsigned most = PACKET_SLOTS;
-	int err = 0;
-
-	if (!b)
-		return;
-	settle(c, b);
-	if (first_handed(b, atomic_load_explicit(&c->handed, memory_order_relaxed)) != HVSI_NO_SLOT)
-		take_handed(c, b);
-	if (c->pending == HVSI_NO_SLOT)
-		return;
-	if (!atomic_load(&nic->receiving)) {
-		drop_pending(c, b);
-		return;
-	}
-	if (atomic_load_explicit(&nic->version, memory_order_relaxed) == HVSI_NVSP_VERSION_1)
-		most = PACKET_SLOTS_1;
-	while (c->pending != HVSI_NO_SLOT && !err)
-		err = send_packet(c, b, most);
-	c->stalled = err == -EAGAIN;
-	if (err && err != -EAGAIN)
-		drop_pending(c, b);
-}
-
-void hvsi_rx_drop(struct hvsi_net_chan *c)
-{
-	struct hvsi_receive_buffer *b = atomic_load(&c->nic->receive);
-
-	if (!b)
-		return;
-	settle(c, b);
-	take_handed(c, b);
-	drop_pending(c, b);
-}
-
-void hvsi_rx_unblock(struct hvsi_net_chan *c)
-{
-	struct hvsi_queue *q = c->queue;
-	struct hvs_nic *nic = c->nic;
-	const struct hvsi_receive_buffer *b;
-	bool room;
-
-	if (!q->blocked || c->stalled)
-		return;
-	hvsi_gate_enter(&q->gate);
-	b = atomic_load(&nic->receive);
-	room = !b || !q->channels || b->pool[q->number].free != HVSI_NO_SLOT ||
-	       atomic_load(&b->pool[q->number].returned) != HVSI_NO_SLOT;
-	hvsi_gate_leave(&q->gate);
-	if (!room)
-		return;
-	q->blocked = false;
-	if (nic->ops.rx_room)
-		nic->ops.rx_room(nic->net, q->number);
-}
 
 /* ---- into slots ------------------------------------------------------------------------------- */
 
@@ -314,9 +105,10 @@ static void hand_over(struct rx *rx)
 	rx->remote = NULL;
 	top = atomic_load_explicit(&c->handed, memory_order_relaxed);
 	do {
-		rx->b->slot[rx->remote_first].next = first_handed(rx->b, top);
-	} while (!atomic_compare_exchange_weak(&c->handed, &top, handed(rx->b, rx->remote_last)));
-	if (first_handed(rx->b, top) == HVSI_NO_SLOT)
+		rx->b->slot[rx->remote_first].next = hvsi_first_handed(rx->b, top);
+	} while (!atomic_compare_exchange_weak(&c->handed, &top,
+					       hvsi_handed(rx->b, rx->remote_last)));
+	if (hvsi_first_handed(rx->b, top) == HVSI_NO_SLOT)
 		hvs_channel_kick(c->ch);
 }
 
@@ -334,7 +126,7 @@ static void add_remote(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot)
 
 static void add_local(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot)
 {
-	settle(c, rx->b);
+	hvsi_rx_settle(c, rx->b);
 	rx->b->slot[slot].next = HVSI_NO_SLOT;
 	if (c->pending == HVSI_NO_SLOT)
 		c->pending = slot;
@@ -456,7 +248,7 @@ static bool get_slots(struct rx *rx, uint32_t *slot, unsigned n)
 }
 
 static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struct hvsi_net_chan *c,
-			     struct plain *p, uint8_t *headers)
+			     struct plain p, uint8_t *headers)
 {
 	uint32_t slot[HVSI_SEGMENTS_MAX];
 	struct hvsi_segments s;
@@ -472,11 +264,11 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 	}
 	if (!get_slots(rx, slot, s.count))
 		return NO_ROOM;
-	p->iov = iov;
+	p.iov = iov;
 	while (n < s.count && hvsi_segments_next(&s, segment, iov, RX_IOV + 1, &out) == 1) {
-		p->iovcnt = out.iovcnt;
-		p->len = out.len;
-		deliver(rx, c, slot[n++], p);
+		p.iovcnt = out.iovcnt;
+		p.len = out.len;
+		deliver(rx, c, slot[n++], &p);
 	}
 	while (n < s.count)
 		hvsi_rx_slot_put(rx->nic, rx->q->number, rx->b, slot[n++]);
@@ -484,64 +276,68 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 	return TAKEN;
 }
 
-/* A frame that can't be copied as it is. What it takes is on the stack: kept apart. */
-__attribute__((noinline)) static enum taken take_slowly(struct rx *rx,
-							const struct hvs_net_frame *f,
-							struct hvsi_headers *h,
-							struct hvsi_net_chan *c, struct plain *p)
+/* One frame into one slot. */
+static enum taken take_small(struct rx *rx, const struct hvs_net_frame *f, struct hvsi_net_chan *c,
+			     struct plain p)
 {
-	struct hvs_net_frame plain = *f;
-	uint8_t copy[HVS_NET_MAX_COPIED];
-	uint8_t *bytes = copy + HVSI_TAG_BYTES;
-	uint32_t copied = h->copied;
-	struct iovec iov[RX_IOV];
-	unsigned n = behind_copy(f, copied, iov);
 	uint32_t slot;
 
-	memcpy(bytes, h->bytes, copied);
-	h->bytes = bytes;
-	if (h->tag_inline)
-		bytes = hvsi_frame_pull_tag(h, bytes);
-	iov[0] = (struct iovec){bytes, h->copied};
-	plain.iov = iov;
-	plain.iovcnt = (uint16_t)n;
-	plain.len = h->len;
-	plain.l3_off = h->l3_off;
-	plain.l4_off = h->l4_off;
-	plain.payload_off = h->payload_off;
-	plain.flags &= ~HVS_NET_VLAN;
-	if (!n || ((f->flags & (HVS_NET_TSO | HVS_NET_USO)) && !h->payload_off)) {
-		hvsi_count(&rx->q->counters.to_too_long, 1);
-		return TAKEN;
-	}
-	if (f->flags & (HVS_NET_TSO | HVS_NET_USO) && (h->tagged ? rx->tags : true)) {
-		p->tagged = h->tagged;
-		p->tci = h->vlan_tci;
-		return take_large(rx, &plain, c, p, bytes);
-	}
-	if (f->flags & HVS_NET_CSUM && h->payload_off)
-		hvsi_frame_sum_l4(h, bytes, iov, n);
-	if (h->tagged && !rx->tags) {
-		plain.flags |= HVS_NET_VLAN;
-		plain.vlan_tci = h->vlan_tci;
-		hvsi_frame_push_tag(&plain, iov);
-	} else {
-		p->tagged = h->tagged;
-		p->tci = h->vlan_tci;
-	}
-	if (plain.len > rx->most) {
+	if (f->len > rx->most) {
 		hvsi_count(&rx->q->counters.to_too_long, 1);
 		return TAKEN;
 	}
 	slot = hvsi_slot_get(rx->b, rx->q->number);
 	if (slot == HVSI_NO_SLOT)
 		return NO_ROOM;
-	p->iov = iov;
-	p->iovcnt = n;
-	p->len = plain.len;
-	deliver(rx, c, slot, p);
-	count_frame(rx, f, iov[0].iov_base);
+	p.iov = f->iov;
+	p.iovcnt = f->iovcnt;
+	p.len = f->len;
+	deliver(rx, c, slot, &p);
+	count_frame(rx, f, f->iov[0].iov_base);
 	return TAKEN;
+}
+
+/* A frame that can't be copied as it is. What it takes is on the stack: kept apart. */
+__attribute__((noinline)) static enum taken take_slowly(struct rx *rx,
+							const struct hvs_net_frame *f,
+							struct hvsi_headers h,
+							struct hvsi_net_chan *c, struct plain p)
+{
+	bool large = f->flags & (HVS_NET_TSO | HVS_NET_USO);
+	struct hvs_net_frame plain = *f;
+	uint8_t copy[HVS_NET_MAX_COPIED];
+	uint8_t *bytes = copy + HVSI_TAG_BYTES;
+	struct iovec iov[RX_IOV];
+
+	plain.iov = iov;
+	plain.iovcnt = (uint16_t)behind_copy(f, h.copied, iov);
+	memcpy(bytes, h.bytes, h.copied);
+	h.bytes = bytes;
+	if (h.tag_inline)
+		bytes = hvsi_frame_pull_tag(&h, bytes);
+	iov[0] = (struct iovec){bytes, h.copied};
+	plain.len = h.len;
+	plain.l3_off = h.l3_off;
+	plain.l4_off = h.l4_off;
+	plain.payload_off = h.payload_off;
+	plain.flags &= ~HVS_NET_VLAN;
+	/* A tag among the bytes of each segment is not worth the trouble. */
+	if (!plain.iovcnt || (large && (!h.payload_off || (h.tagged && !rx->tags)))) {
+		hvsi_count(&rx->q->counters.to_too_long, 1);
+		return TAKEN;
+	}
+	p.tagged = h.tagged && rx->tags;
+	p.tci = h.vlan_tci;
+	if (large)
+		return take_large(rx, &plain, c, p, bytes);
+	if (f->flags & HVS_NET_CSUM && h.payload_off)
+		hvsi_frame_sum_l4(&h, bytes, iov, plain.iovcnt);
+	if (h.tagged && !rx->tags) {
+		plain.flags |= HVS_NET_VLAN;
+		plain.vlan_tci = h.vlan_tci;
+		hvsi_frame_push_tag(&plain, iov);
+	}
+	return take_small(rx, &plain, c, p);
 }
 
 static bool has_slot(const struct rx *rx)
@@ -591,17 +387,10 @@ static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
 	p.csum = csum_word(rx, &h, f->flags);
 	if (f->flags & (HVS_NET_CSUM | HVS_NET_TSO | HVS_NET_USO) || h.tag_inline ||
 	    (h.tagged && !rx->tags) || bytes == copy)
-		return take_slowly(rx, f, &h, c, &p);
-	if (f->len > rx->most) {
-		hvsi_count(&rx->q->counters.to_too_long, 1);
-		return TAKEN;
-	}
-	slot = hvsi_slot_get(rx->b, rx->q->number);
+		return take_slowly(rx, f, h, c, p);
 	p.tagged = h.tagged;
 	p.tci = h.vlan_tci;
-	deliver(rx, c, slot, &p);
-	count_frame(rx, f, bytes);
-	return TAKEN;
+	return take_small(rx, f, c, p);
 }
 
 /* ---- batches ---------------------------------------------------------------------------------- */
@@ -638,7 +427,7 @@ static unsigned take_all(struct rx *rx, const struct hvs_net_frame *const *frame
 
 	learn_rss(rx);
 	rx->policy = hvsi_nic_policy(nic, rx->q);
-	rx->most = atomic_load_explicit(&nic->frame_bytes, memory_order_relaxed) + BACK_TAG_BYTES;
+	rx->most = atomic_load_explicit(&nic->frame_bytes, memory_order_relaxed) + HVSI_FRAME_MORE;
 	rx->tags = atomic_load_explicit(&nic->tags, memory_order_relaxed);
 	rx->offloads_on = atomic_load_explicit(&nic->rndis.offloads_on, memory_order_relaxed);
 	while (i < n) {
@@ -666,7 +455,7 @@ unsigned hvs_nic_rx(struct hvs_nic *nic, uint32_t queue, const struct hvs_net_fr
 	rx.q = &nic->queue[queue];
 	hvsi_gate_enter(&rx.q->gate);
 	rx.b = atomic_load(&nic->receive);
-	if (rx.b && atomic_load(&nic->receiving)) {
+	if (rx.b && atomic_load(&nic->receiving) && !hvs_vmbus_resetting(nic->bus)) {
 		unsigned taken = take_all(&rx, frames, n);
 
 		rx.q->blocked = taken < n;

@@ -107,6 +107,7 @@ int hvsi_slots_init(struct hvsi_receive_buffer *b, const struct hvs_allocator *a
 		    uint32_t slot_bytes, uint32_t queues)
 {
 	uint32_t control;
+	uint32_t pool = 0;
 
 	b->slot_bytes = slot_bytes;
 	b->slot_count = b->shared.len / slot_bytes;
@@ -122,8 +123,12 @@ int hvsi_slots_init(struct hvsi_receive_buffer *b, const struct hvs_allocator *a
 		atomic_init(&b->pool[i].returned, HVSI_NO_SLOT);
 	}
 	control = b->slot_count < MANY_SLOTS ? b->slot_count / 4 : CONTROL_SLOTS;
-	for (uint32_t i = b->slot_count; i-- > 0;)
-		add_free(b, i < control ? queues : (i - control) % queues, i);
+	for (uint32_t i = b->slot_count; i-- > control;) {
+		add_free(b, pool, i);
+		pool = pool + 1 < queues ? pool + 1 : 0;
+	}
+	for (uint32_t i = control; i-- > 0;)
+		add_free(b, queues, i);
 	return 0;
 }
 

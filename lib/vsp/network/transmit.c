@@ -391,11 +391,6 @@ static void own_mac(const struct hvs_nic *nic, const uint8_t *source, uint8_t ma
 		       mac);
 }
 
-static uint32_t most_bytes(const struct hvs_nic *nic)
-{
-	return nic->info.mtu;
-}
-
 /* A frame is in f: send it if it may go. False: it may not, which has been counted. */
 static bool send_frame(struct hvsi_net_chan *c, struct hvsi_net_request *r, const struct wishes *w,
 		       struct hvsi_tx_frame *f, uint32_t copied, uint32_t len)
@@ -420,7 +415,7 @@ static bool send_frame(struct hvsi_net_chan *c, struct hvsi_net_request *r, cons
 	}
 	f->iov[0] = (struct iovec){bytes, h.copied};
 	got = hvsi_frame_prepare(&f->f, &h, &w->request, nic->info.offloads, f->iov, f->f.iovcnt);
-	if (got < 0 || hvsi_frame_packet_len(&f->f) > most_bytes(nic)) {
+	if (got < 0 || hvsi_frame_packet_len(&f->f) > nic->info.mtu) {
 		hvsi_count(&count->from_malformed, 1);
 		return false;
 	}
