@@ -218,14 +218,11 @@ static void send_frame(unsigned n, uint8_t mark)
 {
 	uint8_t frame[200];
 	const struct hvs_guest_net_packet p = {.data = frame, .len = hvst_udp4(frame, 100, mark)};
-	unsigned mac[6];
+	const char *mac = string(n, "mac");
 
 	memset(frame, 0xff, 6);
-	cr_assert_eq(sscanf(string(n, "mac"), "%2x:%2x:%2x:%2x:%2x:%2x", &mac[0], &mac[1], &mac[2],
-			    &mac[3], &mac[4], &mac[5]),
-		     6);
 	for (unsigned i = 0; i < 6; i++)
-		frame[6 + i] = (uint8_t)mac[i];
+		frame[6 + i] = (uint8_t)strtoul(mac + (size_t)3 * i, NULL, 16);
 	cr_assert_eq(hvs_guest_net_send(guest_nics[n].drv, 0, guest_nics[n].xid++, &p, 1), 0);
 	run();
 }

@@ -79,7 +79,7 @@ static void join(void)
 	cfg.end[0] = cfg.end[1] = (struct hvs_wire_end_config){.bases = &base, .base_count = 1};
 	cr_assert_eq(hvs_wire_create(&cfg, &wire), 0);
 	for (unsigned i = 0; i < 2; i++)
-		add_machine(i, &hvs_wire_ops, hvs_wire_end(wire, i));
+		add_machine(i, &hvs_wire_ops, hvs_wire_get_end(wire, i));
 }
 
 /* A frame of the guest; `to` decides whose address is on it. */
