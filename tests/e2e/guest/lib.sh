@@ -42,6 +42,7 @@ disk_of()
 # nic_of MAC: the network interface that has this address.
 nic_of()
 {
+	ip link set lo up
 	[ -d /sys/module/hv_netvsc ] || modprobe hv_netvsc
 	tries=0
 	while [ $tries -lt 100 ]; do

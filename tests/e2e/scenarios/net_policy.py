@@ -2,7 +2,7 @@
 
 from lab import net
 
-PACKAGES = [*net.PACKAGES, "iputils-arping", "radvd"]
+PACKAGES = net.PACKAGES
 PROGRAMS = [*net.PROGRAMS, "iperf3"]
 
 # What the guest announces, the policy that it gets then, the counter that has to go up.
