@@ -4,7 +4,7 @@
  *   traffic serve PORT                  answers all of the below, until it is killed
  *   traffic tcp HOST PORT BYTES N       N connections at a time: BYTES up, BYTES down, both checked
  *   traffic udp HOST PORT COUNT BYTES   COUNT datagrams of 1 to BYTES bytes, each has to come back
- *   traffic ping HOST FROM TO           an ICMP echo of each IP length, not to be fragmented
+ *   traffic ping HOST FROM TO STEP      ICMP echoes of IP lengths from FROM to TO, unfragmented
  *
  * A client prints a line and exits with 0 if all was right. Networks may lose datagrams and echoes:
  * they are sent again, and counted.
@@ -267,7 +267,7 @@ static int udp(unsigned long count, unsigned long bytes)
 	return 0;
 }
 
-static int ping(unsigned long from, unsigned long to)
+static int ping(unsigned long from, unsigned long to, unsigned long step)
 {
 	int fd = connect_to(target_host, SOCK_DGRAM, 0, IPPROTO_ICMP, IPPROTO_ICMPV6);
 	bool v6 = strchr(target_host, ':');
@@ -280,9 +280,9 @@ static int ping(unsigned long from, unsigned long to)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe, sizeof(probe));
 	else
 		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof(probe));
-	if (from < ip_bytes + 8 || to > sizeof(packet))
+	if (!step || from < ip_bytes + 8 || to > sizeof(packet))
 		errx(2, "lengths are %zu to %zu", ip_bytes + 8, sizeof(packet));
-	for (unsigned long len = from; len <= to; len++) {
+	for (unsigned long len = from; len <= to; len += step) {
 		struct icmphdr *h = (void *)packet;
 
 		fill(packet, len, 0, len - ip_bytes);
@@ -291,7 +291,8 @@ static int ping(unsigned long from, unsigned long to)
 		h->un.echo.sequence = htons((uint16_t)len);
 		again += exchange(fd, packet, len - ip_bytes, sizeof(*h)) - 1;
 	}
-	printf("ping: every length from %lu to %lu, %lu sent again\n", from, to, again);
+	printf("ping: lengths from %lu to %lu in steps of %lu, %lu sent again\n", from, to, step,
+	       again);
 	return 0;
 }
 
@@ -311,7 +312,8 @@ int main(int argc, char **argv)
 	}
 	if (argc == 6 && strcmp(what, "udp") == 0)
 		return udp(strtoul(argv[4], NULL, 0), strtoul(argv[5], NULL, 0));
-	if (argc == 5 && strcmp(what, "ping") == 0)
-		return ping(strtoul(argv[3], NULL, 0), strtoul(argv[4], NULL, 0));
+	if (argc == 6 && strcmp(what, "ping") == 0)
+		return ping(strtoul(argv[3], NULL, 0), strtoul(argv[4], NULL, 0),
+			    strtoul(argv[5], NULL, 0));
 	errx(2, "see the beginning of traffic.c");
 }
