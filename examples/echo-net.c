@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A network back end of one's own: at the other end of the link is somebody who sends every frame
+ * back. Runs over the loopback; see docs/integration.md.
+ */
+#include <hvstack/guest/loopback.h>
+#include <hvstack/guest/network.h>
+#include <hvstack/network.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ECHO_MTU 1500u
+#define ADDRESS_BYTES 6u
+
+/* [back end] */
+struct echo_net {
+	struct hvs_nic *nic;
+	bool attached; /* back ends that use other threads need a lock for it */
+};
+
+static int echo_get_info(void *net, struct hvs_net_info *info)
+{
+	(void)net;
+	info->mtu = ECHO_MTU; /* no offloads: all frames come complete */
+	return 0;
+}
+
+static void echo_attach(void *net, struct hvs_nic *nic)
+{
+	*(struct echo_net *)net = (struct echo_net){.nic = nic, .attached = true};
+}
+
+static void echo_detach(void *net)
+{
+	((struct echo_net *)net)->attached = false; /* frames may still come, and go back */
+}
+
+static void send_back(const struct echo_net *net, uint32_t queue, const struct hvs_net_frame *sent)
+{
+	uint8_t bytes[HVS_NET_HEADER_BYTES + 2 * 4 + ECHO_MTU]; /* with two tags */
+	const struct iovec iov = {.iov_base = bytes, .iov_len = sent->len};
+	const struct hvs_net_frame frame = {HVS_NET_FRAME_INIT, .len = sent->len, .iov = &iov,
+					    .iovcnt = 1};
+	const struct hvs_net_frame *frames = &frame;
+	uint32_t at = 0;
+
+	if (sent->len > sizeof(bytes))
+		return;
+	for (unsigned i = 0; i < sent->iovcnt; i++) {
+		memcpy(bytes + at, sent->iov[i].iov_base, sent->iov[i].iov_len);
+		at += (uint32_t)sent->iov[i].iov_len;
+	}
+	memcpy(bytes, (const uint8_t *)sent->iov[0].iov_base + ADDRESS_BYTES, ADDRESS_BYTES);
+	memcpy(bytes + ADDRESS_BYTES, sent->iov[0].iov_base, ADDRESS_BYTES);
+	if (hvs_nic_rx(net->nic, queue, &frames, 1) == 0)
+		return; /* no room now: dropped, as networks may. rx_room() tells when there is */
+}
+
+static void echo_tx(void *net, uint32_t queue, struct hvs_net_frame *const *frames, unsigned n)
+{
+	const struct echo_net *echo = net;
+
+	for (unsigned i = 0; echo->attached && i < n; i++)
+		send_back(echo, queue, frames[i]);
+	hvs_nic_tx_done(echo->nic, frames, n, HVS_NET_OK);
+}
+
+static const struct hvs_net_ops echo_ops = {
+	HVS_NET_OPS_INIT,      .get_info = echo_get_info, .tx = echo_tx,
+	.attach = echo_attach, .detach = echo_detach,
+};
+/* [end] */
+
+static const uint8_t nic_mac[6] = {0x00, 0x15, 0x5d, 0x00, 0x00, 0x01};
+
+static int echo_create(struct hvs_vmbus *bus, struct echo_net *net)
+{
+	struct hvs_nic_config cfg = {HVS_NIC_CONFIG_INIT, .instance_id = {"echo instance 0"}};
+	struct hvs_nic *nic;
+
+	memcpy(cfg.mac, nic_mac, sizeof(cfg.mac));
+	return hvs_nic_create(bus, &cfg, &echo_ops, net, &nic);
+}
+
+/* ---- the guest ---------------------------------------------------------------------------- */
+
+#define FRAMES 1000u
+#define NVSP_VERSION 0x60001u
+#define VMBUS_VERSION (5u << 16 | 3)
+#define FILTER_DIRECTED 0x01u
+
+struct guest {
+	unsigned received;
+	bool wrong;
+};
+
+static void on_frame(void *arg, const struct hvs_guest_net_frame *f)
+{
+	struct guest *guest = arg;
+
+	guest->received++;
+	guest->wrong |= f->len != 60 || memcmp(f->data, nic_mac, sizeof(nic_mac)) != 0;
+}
+
+static int send_all(struct hvs_guest_net *drv, const struct guest *guest)
+{
+	uint8_t frame[60] = {0x02, [12] = 0x88, [13] = 0xb5}; /* a type for experiments */
+	const struct hvs_guest_net_packet packet = {.data = frame, .len = sizeof(frame)};
+	int err = 0;
+
+	memcpy(frame + ADDRESS_BYTES, nic_mac, sizeof(nic_mac));
+	for (unsigned i = 0; !err && i < FRAMES; i++) {
+		err = hvs_guest_net_send(drv, 0, i, &packet, 1);
+		for (unsigned polls = 0; !err && guest->received <= i; polls++)
+			err = polls == 100 ? -ETIMEDOUT : hvs_guest_net_poll(drv) < 0 ? -EIO : 0;
+	}
+	return err;
+}
+
+static int guest_run(struct hvs_guest *g)
+{
+	struct guest guest = {0};
+	const struct hvs_guest_net_config cfg = {HVS_GUEST_NET_CONFIG_INIT, .version = NVSP_VERSION,
+						 .send_bytes = 64u << 10, .received = on_frame,
+						 .arg = &guest};
+	struct hvs_guest_channel *ch;
+	struct hvs_guest_net *drv;
+	int err = hvs_guest_connect(g, VMBUS_VERSION);
+
+	if (!err && hvs_guest_request_offers(g) != 1)
+		err = -ENODEV;
+	if (!err)
+		err = hvs_guest_channel_open(g, hvs_guest_offer_at(g, 0), 64u << 10, &ch);
+	if (!err)
+		err = hvs_guest_net_open(ch, &cfg, &drv);
+	if (err)
+		return err;
+	err = hvs_guest_net_initialize(drv);
+	if (!err)
+		err = hvs_guest_net_set_filter(drv, FILTER_DIRECTED);
+	if (!err)
+		err = send_all(drv, &guest);
+	if (!err && (guest.received != FRAMES || guest.wrong))
+		err = -EPROTO;
+	(void)hvs_guest_net_close(drv, HVS_GUEST_NET_REVOKE);
+	return err;
+}
+
+int main(void)
+{
+	struct hvs_loopback *lb = NULL;
+	struct echo_net net;
+	struct hvs_guest *g;
+	int err = hvs_loopback_create(NULL, &lb);
+
+	if (!err)
+		err = echo_create(hvs_loopback_bus(lb), &net);
+	if (!err)
+		err = hvs_loopback_start(lb, &g);
+	if (!err)
+		err = guest_run(g);
+	if (!err)
+		printf("%u frames came back\n", FRAMES);
+	else
+		fprintf(stderr, "echo: %s\n", strerror(-err));
+	hvs_loopback_destroy(lb);
+	return err ? 1 : 0;
+}
