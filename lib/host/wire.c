@@ -216,7 +216,7 @@ int hvs_wire_create(const struct hvs_wire_config *cfg_in, struct hvs_wire **out)
 	return 0;
 }
 
-struct hvs_wire_end *hvs_wire_end(struct hvs_wire *wire, unsigned which)
+struct hvs_wire_end *hvs_wire_get_end(struct hvs_wire *wire, unsigned which)
 {
 	return &wire->ends[which];
 }

@@ -13,11 +13,13 @@
 #include <hvstack/host/wire.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PROMISCUOUS 0x20u
@@ -79,7 +81,7 @@ static void join(void)
 	cfg.end[0] = cfg.end[1] = (struct hvs_wire_end_config){.bases = &base, .base_count = 1};
 	cr_assert_eq(hvs_wire_create(&cfg, &wire), 0);
 	for (unsigned i = 0; i < 2; i++)
-		add_machine(i, &hvs_wire_ops, hvs_wire_end(wire, i));
+		add_machine(i, &hvs_wire_ops, hvs_wire_get_end(wire, i));
 }
 
 /* A frame of the guest; `to` decides whose address is on it. */
@@ -287,6 +289,81 @@ Test(net_back_ends, a_guest_that_is_slow_gets_everything_that_a_tap_has)
 
 		cr_assert_arr_eq(machine[0]->received[i].bytes, frame, len);
 	}
+	close(host);
+}
+
+/* A frame to be segmented, with the pseudo header's sum where the checksum will be. */
+static uint32_t large_frame(uint8_t *to, bool to_guest, uint32_t payload)
+{
+	const uint32_t len = nic_frame(to, to_guest, true, payload, 1);
+	const uint16_t seed = hvst_sum(to + 26, 8, 6 + 20 + payload);
+
+	to[50] = (uint8_t)(seed >> 8);
+	to[51] = (uint8_t)seed;
+	return len;
+}
+
+static void leave_undone(int host)
+{
+	const int on = 1;
+
+	cr_assert_eq(setsockopt(host, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)), 0);
+}
+
+Test(net_back_ends, what_the_host_leaves_to_the_interface_is_done_for_the_guest)
+{
+	const struct virtio_net_hdr vnet = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+					    .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+					    .gso_size = 1000,
+					    .hdr_len = 54,
+					    .csum_start = 34,
+					    .csum_offset = 16};
+	uint8_t frame[6000];
+	const uint32_t len = large_frame(frame, true, 4500);
+	const struct iovec iov[2] = {{(void *)&vnet, sizeof(vnet)}, {frame, len}};
+	int host;
+
+	open_tap();
+	host = host_socket("tap0");
+	leave_undone(host);
+	cr_assert_eq(writev(host, iov, 2), (ssize_t)(sizeof(vnet) + len));
+	UNTIL(machine[0]->received_count == 5);
+	for (unsigned i = 0; i < 5; i++) {
+		const uint8_t *b = machine[0]->received[i].bytes;
+		const uint32_t bytes = i < 4 ? 1000 : 500;
+
+		cr_assert_eq(machine[0]->received[i].f.len, 54 + bytes);
+		cr_assert_arr_eq(b + 54, frame + 54 + 1000 * i, bytes);
+		cr_assert_eq(hvst_sum(b + 14, 20, 0), 0xffff);
+		cr_assert_eq(hvst_sum(b + 34, 20 + bytes, hvst_sum(b + 26, 8, 26 + bytes)), 0xffff);
+	}
+	close(host);
+}
+
+Test(net_back_ends, what_the_guest_leaves_to_the_interface_is_left_to_the_host)
+{
+	struct {
+		struct virtio_net_hdr vnet;
+		uint8_t bytes[6000];
+	} got;
+	const struct hvs_guest_net_ppi segment = {2, 34u << 20 | 0x40000000u | 1000};
+	uint8_t frame[6000];
+	const struct hvs_guest_net_packet p = {.data = frame,
+					       .len = large_frame(frame, false, 4500),
+					       .ppi = &segment,
+					       .ppi_count = 1};
+	int host;
+
+	open_tap();
+	host = host_socket("tap0");
+	leave_undone(host);
+	cr_assert_eq(hvs_guest_net_send(machine[0]->drv, 0, 1, &p, 1), 0);
+	UNTIL(recv(host, &got, sizeof(got), 0) == (ssize_t)(sizeof(got.vnet) + p.len));
+	cr_assert_eq(got.vnet.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+	cr_assert_eq(got.vnet.gso_size, 1000);
+	cr_assert_eq(got.vnet.csum_start, 34);
+	/* The seed is that with the length, whatever the guest has put there. */
+	cr_assert_arr_eq(got.bytes, frame, p.len);
 	close(host);
 }
 

@@ -220,7 +220,7 @@ static void over_a_wire(void)
 		cfg.end[i] = (struct hvs_wire_end_config){.bases = bases[i], .base_count = QUEUES};
 	assert(hvs_wire_create(&cfg, &wire) == 0);
 	for (unsigned i = 0; i < ENDS; i++)
-		back_ends[i] = hvs_wire_end(wire, i);
+		back_ends[i] = hvs_wire_get_end(wire, i);
 	ops = &hvs_wire_ops;
 	traffic();
 	hvs_wire_destroy(wire);

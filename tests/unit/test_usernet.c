@@ -373,7 +373,7 @@ Test(usernet, a_udp_port_is_forwarded)
 
 	open_with(&cfg);
 	guest_is_there();
-	cr_assert_eq(hvs_usernet_forward(net, &f), 0);
+	cr_assert_eq(hvs_usernet_add_forward(net, &f), 0);
 	cr_assert_eq(sendto(client, "hello", 5, 0, (const struct sockaddr *)&to, sizeof(to)), 5);
 	frame = wait_for(PROTO_UDP);
 	cr_assert_eq(get16(frame + 36), GUEST_PORT);
@@ -398,7 +398,7 @@ Test(usernet, a_tcp_port_is_forwarded)
 
 	open_with(&cfg);
 	guest_is_there();
-	cr_assert_eq(hvs_usernet_forward(net, &f), 0);
+	cr_assert_eq(hvs_usernet_add_forward(net, &f), 0);
 	cr_assert(connect(client, (const struct sockaddr *)&to, sizeof(to)) == 0 ||
 		  errno == EINPROGRESS);
 	frame = wait_for(PROTO_TCP);
@@ -427,23 +427,23 @@ Test(usernet, forwards_come_and_go)
 	int client = socket(AF_INET, SOCK_STREAM, 0);
 
 	open_with(&cfg);
-	cr_assert_eq(hvs_usernet_unforward(net, &f), -ENOENT);
-	cr_assert_eq(hvs_usernet_forward(net, &f), 0);
-	cr_assert_eq(hvs_usernet_forward(net, &f), -EADDRINUSE);
+	cr_assert_eq(hvs_usernet_remove_forward(net, &f), -ENOENT);
+	cr_assert_eq(hvs_usernet_add_forward(net, &f), 0);
+	cr_assert_eq(hvs_usernet_add_forward(net, &f), -EADDRINUSE);
 	cr_assert_eq(connect(client, (const struct sockaddr *)&to, sizeof(to)), 0);
 	close(client);
 	hvst_linger(base, 10);
-	cr_assert_eq(hvs_usernet_unforward(net, &f), 0);
+	cr_assert_eq(hvs_usernet_remove_forward(net, &f), 0);
 	client = socket(AF_INET, SOCK_STREAM, 0);
 	cr_assert_eq(connect(client, (const struct sockaddr *)&to, sizeof(to)), -1);
 	cr_assert_eq(errno, ECONNREFUSED);
 	close(client);
 	wrong.host_port = 0;
-	cr_assert_eq(hvs_usernet_forward(net, &wrong), -EINVAL);
+	cr_assert_eq(hvs_usernet_add_forward(net, &wrong), -EINVAL);
 	wrong = f;
 	wrong.guest_port = 0;
-	cr_assert_eq(hvs_usernet_forward(net, &wrong), -EINVAL);
-	cr_assert_eq(hvs_usernet_forward(net, NULL), -EINVAL);
+	cr_assert_eq(hvs_usernet_add_forward(net, &wrong), -EINVAL);
+	cr_assert_eq(hvs_usernet_add_forward(net, NULL), -EINVAL);
 }
 
 /* ---- room, and leaving ------------------------------------------------------------------ */

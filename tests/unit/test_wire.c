@@ -29,7 +29,7 @@ static void setup(void)
 	cr_assert_eq(hvs_wire_create(&cfg, &wire), 0);
 	for (unsigned i = 0; i < 2; i++) {
 		nic[i] = hvst_nic_new();
-		end[i] = hvs_wire_end(wire, i);
+		end[i] = hvs_wire_get_end(wire, i);
 	}
 }
 

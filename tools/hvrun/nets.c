@@ -147,8 +147,8 @@ static bool change_forward(struct net *n, const struct net_forward *f, bool on, 
 	int err;
 
 	memcpy(forward.host_addr, f->host_addr, sizeof(forward.host_addr));
-	err = on ? hvs_usernet_forward(n->user, &forward)
-		 : hvs_usernet_unforward(n->user, &forward);
+	err = on ? hvs_usernet_add_forward(n->user, &forward)
+		 : hvs_usernet_remove_forward(n->user, &forward);
 	if (!err)
 		return true;
 	snprintf(why, NETS_WHY, "%s port %u: %s", f->udp ? "UDP" : "TCP", f->host_port,

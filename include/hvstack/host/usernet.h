@@ -71,10 +71,10 @@ struct hvs_usernet_forward {
  * 0, -EINVAL (NULL, or a port is 0), -EADDRINUSE (the host's port can't be had), -ENOENT (it is not
  * forwarded).
  */
-HVS_API HVS_NODISCARD int hvs_usernet_forward(struct hvs_usernet *net,
-					      const struct hvs_usernet_forward *forward);
-HVS_API HVS_NODISCARD int hvs_usernet_unforward(struct hvs_usernet *net,
-						const struct hvs_usernet_forward *forward);
+HVS_API HVS_NODISCARD int hvs_usernet_add_forward(struct hvs_usernet *net,
+						  const struct hvs_usernet_forward *forward);
+HVS_API HVS_NODISCARD int hvs_usernet_remove_forward(struct hvs_usernet *net,
+						     const struct hvs_usernet_forward *forward);
 
 /* The NIC is removed, or its bus is destroyed. On the thread that runs base, or while nobody does.
  * NULL is allowed. */

@@ -15,7 +15,6 @@
 #define MIN_MTU 68u
 /* Descriptor, 4,096 ranges of a page each, an NVSP message. */
 #define MAX_PACKET (16u + 8 + 4096 * 16 + HVSI_NVSP_BYTES_61)
-#define MONITOR_LATENCY_US 100u
 #define BACK_END_OFFLOADS (HVS_NET_CSUM | HVS_NET_TSO | HVS_NET_USO | HVS_NET_VLAN)
 
 /* f8615163-df3e-46c5-913f-f2d2f965ed0e */
@@ -90,7 +89,7 @@ static void begin(struct hvs_nic *nic)
 	struct hvsi_rndis_config cfg = {
 		.name = nic->cfg.name,
 		.queues = nic->channel_count,
-		.offloads = HVSI_OFFLOAD_ALL & ~(uint32_t)HVSI_OFFLOAD_RSC,
+		.offloads = HVSI_OFFLOAD_ALL,
 		.link_up = !nic->info.link_down,
 		.bits_per_second = nic->info.bits_per_second,
 	};
@@ -161,7 +160,6 @@ int hvs_nic_create(struct hvs_vmbus *bus, const struct hvs_nic_config *cfg_in,
 	offer.subchannel_workers = cfg.subchannel_workers;
 	offer.subchannel_worker_count = cfg.subchannel_worker_count;
 	offer.max_packet_bytes = MAX_PACKET;
-	offer.monitor_latency_us = MONITOR_LATENCY_US;
 	nic->cfg.subchannel_workers = NULL; /* the caller's */
 	if (nic->ops.attach)
 		nic->ops.attach(net, nic);
