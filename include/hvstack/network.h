@@ -106,8 +106,8 @@ struct hvs_net_ops {
 	void (*attach)(void *net, struct hvs_nic *nic);
 
 	/* The NIC leaves: when this returns, hvs_nic_rx() is not inside of it any more, and is not
-	 * called again. The frames from the guest that the back end has must come back soon. Once
-	 * after each attach(), inside hvs_nic_remove(), or else when the bus is destroyed, or
+	 * called again. tx() may still be, until the channels are closed. The frames from the guest
+	 * that the back end has must come back soon. Once after each attach(), inside hvs_nic_remove(), or else when the bus is destroyed, or
 	 * hvs_nic_create() fails. Optional. */
 	void (*detach)(void *net);
 };
