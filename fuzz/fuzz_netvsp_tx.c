@@ -43,7 +43,7 @@ static struct machine {
 	uint64_t area_gpa;
 	uint32_t offloads;
 	bool keeps;
-	bool raced; /* memory changes: nothing is what it was */
+	bool lost;  /* memory changes, or who knows: nothing is compared */
 	bool exact; /* the model knows the packet */
 	unsigned models, next;
 	unsigned held_count;
@@ -145,7 +145,7 @@ static void finish_all(void)
 static void completed(void *arg, unsigned channel, uint64_t xid, uint32_t status)
 {
 	(void)arg;
-	if (m.raced)
+	if (m.lost)
 		return;
 	CHECK(!channel && xid < PACKETS && (m.state[xid] == SENT || m.state[xid] == SENT_EXACT));
 	CHECK(m.state[xid] == SENT || status == 1);
@@ -306,8 +306,10 @@ static int transmit(struct input *in, uint64_t xid)
 		if (in_section > s.len)
 			in_section = s.len;
 		memcpy(hvs_guest_net_section(m.drv, section), s.b, in_section);
-		if (how == 0xff)
-			section = (uint32_t)input_number(in, 4); /* whatever it is */
+		if (how == 0xff) { /* what is behind it may be a control message */
+			section = (uint32_t)input_number(in, 4);
+			m.lost = true;
+		}
 	}
 	most = empty ? PIECES * 2 / 3 : PIECES;
 	if (piece < (s.len - in_section) / (most - 1) + 1)
@@ -317,7 +319,7 @@ static int transmit(struct input *in, uint64_t xid)
 		piece *= 2;
 	} while (too_many(ranges, n));
 	err = hvs_guest_net_transmit(m.drv, 0, xid, section, in_section, ranges, n);
-	m.exact = m.exact && how != 0xff && !empty; /* the channel ends with those of no bytes */
+	m.exact = m.exact && !m.lost && !empty; /* the channel ends with those of no bytes */
 	return err;
 }
 
@@ -332,7 +334,7 @@ static void send_packet(struct input *in, uint64_t xid)
 		if (!put_message(&model[m.models], in))
 			break;
 	}
-	m.exact = !spoil(in, what >> 6) && !m.raced;
+	m.exact = !spoil(in, what >> 6) && !m.lost;
 	if (transmit(in, xid)) {
 		m.exact = false;
 		return; /* the ring is full */
@@ -349,7 +351,7 @@ static void send_packet(struct input *in, uint64_t xid)
 /* The channel is out of use, or who knows. */
 static bool lost(void)
 {
-	return m.raced || hvs_loopback_count(m.lb)->faults;
+	return m.lost || hvs_loopback_count(m.lb)->faults;
 }
 
 static void act(struct input *in, uint64_t xid)
@@ -372,13 +374,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&m, 0, sizeof(m));
 	race_take(&in);
-	m.raced = input_more(&race.changes);
+	m.lost = input_more(&race.changes);
 	flags = (unsigned)input_number(&in, 1);
 	m.offloads = flags & BACK_END_CAN;
 	m.keeps = flags & KEEPS;
 	start();
 	race_start(m.ram, RAM_BYTES);
-	for (uint64_t xid = 0; xid < PACKETS && input_more(&in) && (m.raced || !lost()); xid++)
+	for (uint64_t xid = 0; xid < PACKETS && input_more(&in) && (m.lost || !lost()); xid++)
 		act(&in, xid);
 	finish_all();
 	CHECK(hvs_guest_net_poll(m.drv) >= 0 || lost());

@@ -5,7 +5,7 @@
  * memory, control messages, data, completions of whatever, buffers revoked and shared again,
  * sub-channels, channels closed and opened again, another host.
  */
-#include "netmodel.h"
+#include "netport.h"
 #include "race.h"
 
 #include "vmbus/proto.h"
@@ -23,7 +23,6 @@
 #define SHARED_PAGES 16u /* of what the driver shares itself */
 #define CHANNELS 4u
 #define WORKERS 2u /* besides the main one */
-#define RULES 4u
 #define HELD 4096u
 #define REPLACEMENTS 3u /* they take their time */
 
@@ -86,8 +85,27 @@ static void net_rx_wanted(void *net, bool wanted)
 	m.wanted = wanted;
 }
 
+static void net_rx_room(void *net, uint32_t queue)
+{
+	(void)net;
+	CHECK(queue < m.queues);
+}
+
+static void mac_changed(void *arg, struct hvs_nic *nic, const uint8_t mac[6])
+{
+	(void)arg;
+	CHECK(nic == m.nic && !(mac[0] & 1));
+}
+
+static void vf_in_use(void *arg, struct hvs_nic *nic, bool vf)
+{
+	(void)arg;
+	(void)vf;
+	CHECK(nic == m.nic);
+}
+
 static const struct hvs_net_ops net_ops = {HVS_NET_OPS_INIT, .get_info = net_info, .tx = net_tx,
-					   .rx_wanted = net_rx_wanted};
+					   .rx_room = net_rx_room, .rx_wanted = net_rx_wanted};
 
 static void finish(unsigned count)
 {
@@ -96,114 +114,17 @@ static void finish(unsigned count)
 				count % 4 ? HVS_NET_OK : HVS_NET_ERROR);
 }
 
-/* Of a frame for the guest, what the back end has left undone. */
-static void describe(struct hvs_net_frame *f, const struct model_frame *model, bool datagrams)
-{
-	f->l3_off = 14;
-	f->l4_off = model->l4_off;
-	f->payload_off = model->payload_off;
-	if (model->csum)
-		f->flags |= HVS_NET_CSUM;
-	if (model->mss)
-		f->flags |= HVS_NET_TSO;
-	else if (datagrams && model->csum && model->kind != MODEL_RAW && !model_is_tcp(model))
-		f->flags |= HVS_NET_USO;
-	if (f->flags & (HVS_NET_TSO | HVS_NET_USO))
-		f->mss = (uint16_t)(model->mss ? model->mss : 600);
-	f->flags |= model->tagged ? HVS_NET_VLAN : 0;
-	f->vlan_tci = model->tci;
-}
-
-static void give_frames(struct input *in)
-{
-	static struct model_frame model;
-	struct iovec iov[2];
-	struct hvs_net_frame f = {HVS_NET_FRAME_INIT, .iov = iov, .iovcnt = 2};
-	const struct hvs_net_frame *frames[HVS_NET_BATCH];
-	unsigned what = (unsigned)input_number(in, 1);
-	unsigned how = (unsigned)input_number(in, 1);
-	unsigned n = how & 2 ? 1 + (what & 63) : 1;
-	uint32_t head;
-
-	model_make(&model, in);
-	memcpy(model.bytes, "\x00\x15\x5d\x01\x02\x03\x02\x00\x00\x00\x00\x01", 12);
-	if (what & 0x40)
-		memset(model.bytes, 0xff, 6);
-	describe(&f, &model, how & 4);
-	if (how & 8) /* nonsense, in the headers only */
-		input_bytes(in, model.bytes + 14 + how % 32, 6);
-	if (how & 1)
-		f.flags |= HVS_NET_CSUM_GOOD;
-	f.len = model.len;
-	head = how & 16 ? 60 : model.payload_off;
-	if (head > f.len)
-		head = f.len;
-	iov[0] = (struct iovec){model.bytes, head};
-	iov[1] = (struct iovec){model.bytes + head, f.len - head};
-	for (unsigned i = 0; i < n; i++)
-		frames[i] = &f;
-	CHECK(hvs_nic_rx(m.nic, (how >> 5) % m.queues, frames, n) <= n);
-}
-
-static void take_address(struct input *in, struct hvs_port_address *to)
-{
-	static const uint8_t bits[] = {0, 0, 32, 128};
-	unsigned what = (unsigned)input_number(in, 1);
-
-	*to = (struct hvs_port_address){.kind = what & 3};
-	if (to->kind >= HVS_PORT_IP4)
-		to->prefix = (uint8_t)((what >> 2) * 2 % (bits[to->kind] + 1u));
-	for (unsigned i = 0; i < 16 && to->kind; i++)
-		to->bytes[i] = (uint8_t)(i + 5); /* as in the model's frames */
-}
-
-static void change_port(struct input *in)
-{
-	unsigned what = (unsigned)input_number(in, 1);
-	unsigned more = (unsigned)input_number(in, 1);
-	struct hvs_port_rule rules[RULES] = {0};
-	struct hvs_port_policy policy = {HVS_PORT_POLICY_INIT, .flags = what & 0x1f, .rules = rules,
-					 .rule_count = more % (RULES + 1)};
-
-	if (what & 0x20) {
-		policy.vlan = more & 0x80 ? HVS_PORT_VLAN_ACCESS : HVS_PORT_VLAN_TRUNK;
-		policy.vlan_id = 7;
-		policy.trunk[0] = more & 0x80 ? 0 : 0x5550;
-	}
-	policy.max_bits_per_second = what & 0x40 ? 1000000 : 0;
-	policy.max_storm_frames = what & 0x80 ? 3 : 0;
-	for (unsigned i = 0; i < policy.rule_count; i++) {
-		rules[i].action = (uint8_t)(1 + input_number(in, 1) % 3);
-		rules[i].direction = (uint8_t)(1 + (more >> 5) % 3);
-		take_address(in, &rules[i].local);
-		take_address(in, &rules[i].remote);
-	}
-	(void)!hvs_nic_set_policy(m.nic, &policy); /* not every rule makes sense */
-}
-
-static void change_link(struct input *in)
-{
-	unsigned what = (unsigned)input_number(in, 1);
-
-	switch (what & 3) {
-	case 0:
-		hvs_nic_network_changed(m.nic);
-		break;
-	case 1:
-		hvs_nic_set_vf(m.nic, what & 4, what >> 3);
-		break;
-	default:
-		hvs_nic_set_link(m.nic, what & 4, (uint64_t)(what >> 3) * 1000000000);
-	}
-}
-
 /* ---- the machine -------------------------------------------------------------------------------- */
 
 static int offer(void *arg, struct hvs_vmbus *bus)
 {
 	struct hvs_worker *workers[WORKERS];
-	struct hvs_nic_config cfg = {HVS_NIC_CONFIG_INIT, .max_subchannels = CHANNELS - 1,
-				     .mac = {0x00, 0x15, 0x5d, 0x01, 0x02, 0x03}, .name = "fuzz"};
+	struct hvs_nic_config cfg = {HVS_NIC_CONFIG_INIT,
+				     .max_subchannels = CHANNELS - 1,
+				     .mac = {0x00, 0x15, 0x5d, 0x01, 0x02, 0x03},
+				     .name = "fuzz",
+				     .mac_changed = mac_changed,
+				     .vf_in_use = vf_in_use};
 	int err = 0;
 
 	(void)arg;
@@ -516,13 +437,13 @@ static void change_nic(struct input *in, unsigned what)
 	switch (what) {
 	case 8:
 	case 9:
-		give_frames(in);
+		give_frames(m.nic, m.queues, in);
 		break;
 	case 10:
-		change_port(in);
+		change_port(m.nic, in);
 		break;
 	case 11:
-		change_link(in);
+		change_link(m.nic, in);
 		break;
 	default:
 		m.removed = true;

@@ -99,7 +99,8 @@ int hvs_guest_net_send(struct hvs_guest_net *net, unsigned channel, uint64_t xid
 /* ---- from the host ---------------------------------------------------------------------------- */
 
 /* Strictly: some driver never ends, or trusts it, where one of these does not hold. */
-static bool take_ppi(const uint8_t *list, uint32_t left, struct hvs_guest_net_frame *f)
+static bool take_ppi(const uint8_t *list, uint32_t left, struct hvs_guest_net_frame *f,
+		     struct hvsi_ppi_packet_id *id)
 {
 	while (left) {
 		struct hvsi_ppi32 ppi;
@@ -124,6 +125,9 @@ static bool take_ppi(const uint8_t *list, uint32_t left, struct hvs_guest_net_fr
 		case HVSI_PPI_HASH_INFO:
 			f->hash_info = hvsi_get32(ppi.value);
 			break;
+		case HVSI_PPI_PACKET_ID:
+			memcpy(id, &ppi.value, sizeof(*id));
+			break;
 		default:
 			return false;
 		}
@@ -133,10 +137,54 @@ static bool take_ppi(const uint8_t *list, uint32_t left, struct hvs_guest_net_fr
 	return true;
 }
 
+static int take_whole(struct hvs_guest_net *net, struct hvs_guest_net_frame *f)
+{
+	if (f->len < 14)
+		return -EPROTO;
+	if (net->cfg.received)
+		net->cfg.received(net->cfg.arg, f);
+	return 0;
+}
+
+/* Part of a coalesced segment: all of them are in one packet, in order. */
+static int take_part(struct hvs_guest_net *net, const struct hvs_guest_net_frame *f,
+		     const struct hvsi_ppi_packet_id *id)
+{
+	struct hvs_guest_net_frame *whole = &net->part;
+	bool first = id->flags & HVSI_RSC_FIRST;
+
+	if (!net->coalesced || id->version != 1 || !(id->flags & HVSI_RSC_FRAGMENT) ||
+	    first != !whole->parts || (!first && hvsi_get16(id->id) != net->part_id))
+		return -EPROTO;
+	if (first) {
+		*whole = *f;
+		whole->len = 0;
+		whole->parts = 0;
+		net->part_id = hvsi_get16(id->id);
+	} else if (f->csum || f->tagged || f->hash_info) {
+		return -EPROTO; /* nobody would see it */
+	}
+	if (f->len > HVSI_GUEST_NET_COALESCED - whole->len)
+		return -EPROTO;
+	memcpy(net->coalesced + whole->len, f->data, f->len);
+	whole->len += f->len;
+	whole->parts++;
+	if (!(id->flags & HVSI_RSC_LAST))
+		return 0;
+	whole->data = net->coalesced;
+	{
+		int err = take_whole(net, whole);
+
+		whole->parts = 0;
+		return err;
+	}
+}
+
 static int take_frame(struct hvs_guest_net *net, unsigned channel, const uint8_t *msg, uint32_t len)
 {
 	const uint32_t least = sizeof(struct hvsi_rndis_packet) - HVSI_RNDIS_OFFSETS_FROM;
-	struct hvs_guest_net_frame f = {.channel = channel};
+	struct hvs_guest_net_frame f = {.channel = channel, .parts = 1};
+	struct hvsi_ppi_packet_id id = {0};
 	struct hvsi_rndis_packet p;
 	uint32_t body;
 	uint32_t data;
@@ -152,15 +200,15 @@ static int take_frame(struct hvs_guest_net *net, unsigned channel, const uint8_t
 	ppi = hvsi_get32(p.ppi_off);
 	ppi_len = hvsi_get32(p.ppi_len);
 	if (hvsi_get32(p.hdr.len) != len || data < least || data >= body || f.len > body - data ||
-	    f.len < 14 || ppi < least || ppi % 4 || ppi > data || ppi_len > data - ppi ||
+	    !f.len || ppi < least || ppi % 4 || ppi > data || ppi_len > data - ppi ||
 	    hvsi_get32(p.oob_off) || hvsi_get32(p.oob_len) || hvsi_get32(p.oob_count) ||
 	    hvsi_get32(p.vc) || hvsi_get32(p.reserved) ||
-	    !take_ppi(msg + HVSI_RNDIS_OFFSETS_FROM + ppi, ppi_len, &f))
+	    !take_ppi(msg + HVSI_RNDIS_OFFSETS_FROM + ppi, ppi_len, &f, &id))
 		return -EPROTO;
 	f.data = msg + HVSI_RNDIS_OFFSETS_FROM + data;
-	if (net->cfg.received)
-		net->cfg.received(net->cfg.arg, &f);
-	return 0;
+	if (id.flags)
+		return take_part(net, &f, &id);
+	return net->part.parts ? -EPROTO : take_whole(net, &f);
 }
 
 static int take_range(struct hvs_guest_net *net, unsigned channel, bool control,
@@ -210,6 +258,8 @@ static int take_pages(struct hvs_guest_net *net, unsigned channel,
 		return -EPROTO;
 	for (uint32_t i = 0; !err && i < pkt->range_count; i++)
 		err = take_range(net, channel, control, &pkt->ranges[i]);
+	if (!err && net->part.parts)
+		err = -EPROTO; /* its end is not there */
 	if (err)
 		return err;
 	if (!net->hold && complete(net, channel, xid) == 0)

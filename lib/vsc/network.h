@@ -11,6 +11,7 @@
 
 #define HVSI_GUEST_NET_CHANNELS 64u
 #define HVSI_GUEST_NET_REPLY 4096u
+#define HVSI_GUEST_NET_COALESCED 65600u
 
 struct hvsi_guest_net_buffer {
 	uint8_t *bytes; /* NULL: there is none */
@@ -47,6 +48,10 @@ struct hvs_guest_net {
 	struct hvsi_nvsp completion;
 	uint8_t reply[HVSI_GUEST_NET_REPLY];
 	uint32_t reply_len;
+	/* A coalesced segment, of the packet that is just read. */
+	uint8_t *coalesced; /* NULL: they were not negotiated */
+	struct hvs_guest_net_frame part;
+	uint16_t part_id;
 	bool hold;
 	struct hvsi_guest_net_held *held; /* room for one for each slot */
 	unsigned held_count;

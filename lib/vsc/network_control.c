@@ -163,7 +163,11 @@ int hvs_guest_net_open(struct hvs_guest_channel *ch, const struct hvs_guest_net_
 	net->relid = ch->relid;
 	net->channels = 1;
 	net->control = g->ops.alloc_pages(g->pf, HVSI_GUEST_NET_CONTROL_PAGES, &net->control_gpa);
-	err = net->control ? negotiate(net) : -ENOMEM;
+	if (cfg.capabilities & HVSI_NVSP_CAN_RSC)
+		net->coalesced = hvsi_alloc(&g->alloc, HVSI_GUEST_NET_COALESCED);
+	err = net->control && (net->coalesced || !(cfg.capabilities & HVSI_NVSP_CAN_RSC))
+		      ? negotiate(net)
+		      : -ENOMEM;
 	if (!err)
 		err = share_receive(net);
 	if (!err)
@@ -269,6 +273,7 @@ int hvs_guest_net_close(struct hvs_guest_net *net, enum hvs_guest_net_end how)
 	free_buffer(g, net->receive.bytes, net->receive.len);
 	free_buffer(g, net->send.bytes, net->send.len);
 	free_buffer(g, net->control, HVSI_GUEST_NET_CONTROL_PAGES * PAGE);
+	hvsi_free(&g->alloc, net->coalesced, HVSI_GUEST_NET_COALESCED);
 	hvsi_free(&g->alloc, net->held, net->info.slot_count * sizeof(net->held[0]));
 	hvsi_free(&g->alloc, net, sizeof(*net));
 	return err;

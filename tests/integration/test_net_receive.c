@@ -504,3 +504,110 @@ Test(net_receive, a_monitor_sees_what_passes_the_port_and_nothing_else)
 	cr_assert_eq(seen.from, 1);
 	nic_down(n);
 }
+
+/* ---- coalesced segments ----------------------------------------------------------------------- */
+
+static struct nic *with_rsc(bool on, uint32_t ring_bytes)
+{
+	/* Revision 3: nothing changes but the two at the end of it. */
+	uint8_t parameters[28] = {HVSI_NDIS_DEFAULT, 3, 28};
+	const struct nic_options opt = {
+		.guest = {.capabilities = HVSI_NVSP_CAN_RSC | HVSI_NVSP_CAN_8021Q,
+			  .receive_bytes = 1u << 20},
+		.ring_bytes = ring_bytes};
+	struct nic *n = nic_new(&opt);
+	uint32_t status;
+
+	parameters[22] = on ? 2 : 1;
+	parameters[23] = on ? 2 : 1;
+	cr_assert_eq(hvs_guest_net_set(n->drv, 0xfc01020c, parameters, sizeof(parameters), &status),
+		     0);
+	cr_assert_eq(status, 0);
+	return n;
+}
+
+static bool give_large(struct nic *n, const uint8_t *frame, uint32_t len)
+{
+	const struct iovec iov[3] = {{(void *)(uintptr_t)frame, 54},
+				     {(void *)(uintptr_t)(frame + 54), 1000},
+				     {(void *)(uintptr_t)(frame + 1054), len - 1054}};
+	const struct hvs_net_frame f = {HVS_NET_FRAME_INIT, .flags = HVS_NET_CSUM | HVS_NET_TSO,
+					.len = len,         .l3_off = 14,
+					.l4_off = 34,       .payload_off = 54,
+					.mss = 1448,        .iov = iov,
+					.iovcnt = 3};
+
+	return nic_give_frame(n, 0, &f);
+}
+
+Test(net_receive, large_frames_arrive_whole_at_guests_that_want_them)
+{
+	static const uint32_t payloads[] = {1448, 2000, 3000, 20000, 65495};
+	static uint8_t frame[65600];
+	struct nic *n = with_rsc(true, 0);
+
+	for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
+		uint32_t len = nic_frame(frame, true, true, payloads[i], 1);
+		unsigned got = n->received_count;
+		const struct nic_received *r = &n->received[got];
+
+		memset(frame + 16, 0, 2); /* the back end has left it so */
+		cr_assert(give_large(n, frame, len));
+		nic_run(n);
+		cr_assert_eq(n->received_count, got + 1);
+		cr_assert_eq(r->f.len, len);
+		cr_assert_eq(r->f.parts, len > 1532 ? (len + 1513) / 1514 : 1);
+		cr_assert_eq(hvsi_get_be16(r->bytes + 16), len - 14);
+		cr_assert_eq(test_sum(0, r->bytes + 14, 20), 0xffff);
+		cr_assert_arr_eq(r->bytes + 54, frame + 54, len - 54);
+		cr_assert(r->f.csum & HVSI_RX_CSUM_TCP_GOOD);
+	}
+	cr_assert_eq(nic_counters(n).to_frames, 5);
+	nic_down(n);
+}
+
+Test(net_receive, parts_of_a_frame_are_never_in_two_packets)
+{
+	static uint8_t frame[65600];
+	struct nic *n = with_rsc(true, 4096);
+	unsigned slots = n->info.slot_count - 16;
+	uint32_t len = nic_frame(frame, true, true, 30000, 1);
+	unsigned given = 0;
+	unsigned small = 0;
+
+	/* 20 parts each, between others; ring and slots run out. */
+	for (unsigned i = 0; i < 300; i++) {
+		if (i % 3)
+			small += give_many(n, 7, 60, 0);
+		else
+			given += give_large(n, frame, len);
+		if (i % 10 == 0)
+			nic_run(n);
+	}
+	nic_run(n);
+	cr_assert_eq(n->received_count, given + small);
+	cr_assert_gt(given, 20);
+	/* No slot is lost. */
+	cr_assert_eq(hvs_guest_net_hold(n->drv, true), 0);
+	small = 0;
+	for (unsigned i = 0; i < slots + 5; i++) {
+		small += give_many(n, 1, 60, 0);
+		nic_run(n);
+	}
+	cr_assert_eq(small, slots);
+	nic_down(n);
+}
+
+Test(net_receive, large_frames_are_cut_for_guests_that_have_turned_them_off)
+{
+	static uint8_t frame[65600];
+	struct nic *n = with_rsc(false, 0);
+	uint32_t len = nic_frame(frame, true, true, 14480, 1);
+
+	cr_assert(give_large(n, frame, len));
+	nic_run(n);
+	cr_assert_eq(n->received_count, 10);
+	for (unsigned i = 0; i < 10; i++)
+		cr_assert_eq(n->received[i].f.parts, 1);
+	nic_down(n);
+}

@@ -82,7 +82,7 @@ Test(net_rndis_offload, each_offload_is_told_alone)
 
 		start_with(&t, each[i].offload, true);
 		o = offload(&t, HVSI_OID_OFFLOAD_CAPABILITIES);
-		cr_assert_eq(b[each[i].at], each[i].value, "%#x: byte %zu is %#x", each[i].offload,
+		cr_assert_eq(b[each[i].at], each[i].value, "%#x: byte %u is %#x", each[i].offload,
 			     each[i].at, b[each[i].at]);
 	}
 }

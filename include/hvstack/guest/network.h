@@ -25,6 +25,7 @@ struct hvs_guest_net_frame {
 	uint32_t vlan;
 	uint32_t hash_info; /* 0: there is no hash */
 	uint32_t hash;
+	unsigned parts; /* of a coalesced segment, put together; 1: it was in one piece */
 };
 
 struct hvs_guest_net_config {

@@ -53,6 +53,7 @@ static bool send_message(struct hvsi_net_chan *c, const struct hvsi_rndis_messag
 	range.offset = slot * b->slot_bytes;
 	hvsi_shared_write(&b->shared, range.offset, m->bytes, m->len);
 	b->slot[slot].next = HVSI_NO_SLOT;
+	b->slot[slot].more = false;
 	atomic_store_explicit(&b->slot[slot].state, HVSI_SLOT_GUESTS, memory_order_release);
 	(void)!hvs_channel_send_pages(c->ch, slot, true, b->id, &range, 1, &iov, 1);
 	return true;

@@ -96,8 +96,11 @@ struct hvsi_slot {
 	atomic_uint state; /* enum hvsi_slot_state */
 	uint32_t next;     /* in a pool, a list, or its packet */
 	uint32_t len;      /* bytes that are filled */
-	uint32_t pool;     /* where it goes when it is free */
+	uint16_t pool;     /* where it goes when it is free */
+	bool more;         /* the next one has more of the same frame */
 };
+
+#define HVSI_PACKET_SLOTS 64u /* in one packet */
 
 /* A pool for each queue, the last for control messages. */
 struct hvsi_pool {
@@ -263,6 +266,7 @@ struct hvsi_queue {
 	bool blocked;      /* rx_room() is due */
 	unsigned channels; /* that have joined */
 	unsigned policy_users;
+	uint16_t coalesced;            /* frames: numbers them */
 	struct hvsi_net_chan *touched; /* channels with frames of this batch */
 	struct hvsi_rss rss;
 	struct hvsi_toeplitz toeplitz;

@@ -89,7 +89,7 @@ static void begin(struct hvs_nic *nic)
 	struct hvsi_rndis_config cfg = {
 		.name = nic->cfg.name,
 		.queues = nic->channel_count,
-		.offloads = HVSI_OFFLOAD_ALL & ~(uint32_t)HVSI_OFFLOAD_RSC,
+		.offloads = HVSI_OFFLOAD_ALL,
 		.link_up = !nic->info.link_down,
 		.bits_per_second = nic->info.bits_per_second,
 	};

@@ -67,6 +67,7 @@ void hvsi_nvsp_open_rndis(struct hvs_nic *nic)
 		.ndis_major = s->ndis_major,
 		.ndis_minor = s->ndis_minor,
 		.mtu = mtu < nic->info.mtu ? mtu : nic->info.mtu,
+		.rsc = s->version >= HVSI_NVSP_VERSION_61 && s->capabilities & HVSI_NVSP_CAN_RSC,
 	};
 
 	s->opened = true;

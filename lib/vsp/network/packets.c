@@ -7,7 +7,6 @@
 
 #include <errno.h>
 
-#define PACKET_SLOTS 64u   /* in one packet */
 #define PACKET_SLOTS_1 16u /* to firmware, whose rings are small */
 #define PACKET_HEADER 24u
 #define PACKET_TRAILER 8u
@@ -118,17 +117,21 @@ static int send_packet(struct hvsi_net_chan *c, struct hvsi_receive_buffer *b, u
 				    .u.rndis = {.channel_type = hvsi_le32(HVSI_NVSP_DATA),
 						.section = hvsi_le32(HVSI_NVSP_NO_SECTION)}};
 	const struct iovec iov = {.iov_base = (void *)(uintptr_t)&m, .iov_len = bytes};
-	struct hvs_page_range range[PACKET_SLOTS];
+	struct hvs_page_range range[HVSI_PACKET_SLOTS];
 	unsigned guests = HVSI_SLOT_GUESTS;
 	uint32_t first = c->pending;
 	uint32_t last = first;
 	uint32_t rest;
 	unsigned n = 0;
+	unsigned i = 0;
 	int err;
 
-	for (uint32_t slot = first; slot != HVSI_NO_SLOT && n < most; slot = b->slot[slot].next) {
-		range[n++] = (struct hvs_page_range){.len = b->slot[slot].len,
+	for (uint32_t slot = first; slot != HVSI_NO_SLOT && i < most; slot = b->slot[slot].next) {
+		range[i++] = (struct hvs_page_range){.len = b->slot[slot].len,
 						     .offset = slot * b->slot_bytes};
+		if (b->slot[slot].more)
+			continue; /* all parts of a frame, or none */
+		n = i;
 		last = slot;
 	}
 	err = hvs_channel_has_room(c->ch, PACKET_HEADER + 8 * n + bytes + PACKET_TRAILER +
@@ -150,7 +153,7 @@ void hvsi_rx_send(struct hvsi_net_chan *c)
 {
 	struct hvs_nic *nic = c->nic;
 	struct hvsi_receive_buffer *b = atomic_load(&nic->receive);
-	unsigned most = PACKET_SLOTS;
+	unsigned most = HVSI_PACKET_SLOTS;
 	int err = 0;
 
 	if (!b)

@@ -40,13 +40,15 @@ struct plain {
 	uint16_t tci;
 	uint32_t hash_type;
 	uint32_t hash;
+	uint32_t part; /* of a coalesced segment: HVSI_RSC_*; 0: it is all */
+	uint16_t id;   /* of that */
 };
 
 /* ---- into slots ------------------------------------------------------------------------------- */
 
 struct header {
 	struct hvsi_rndis_packet p;
-	struct hvsi_ppi32 ppi[4];
+	struct hvsi_ppi32 ppi[5];
 	struct hvs_le32 pad;
 };
 _Static_assert(sizeof(struct header) % 8 == 0, "data begins at a multiple of 8");
@@ -67,13 +69,18 @@ static void fill(const struct rx *rx, uint32_t slot, const struct plain *f)
 	unsigned n = 0;
 	uint32_t data;
 
-	add_ppi(&h, &n, HVSI_PPI_CHECKSUM, f->csum);
-	if (f->tagged)
-		add_ppi(&h, &n, HVSI_PPI_VLAN, hvsi_tci_to_ppi(f->tci));
-	if (f->hash_type) {
-		add_ppi(&h, &n, HVSI_PPI_HASH_VALUE, f->hash);
-		add_ppi(&h, &n, HVSI_PPI_HASH_INFO, f->hash_type | HVSI_HASH_TOEPLITZ);
+	if (f->part)
+		add_ppi(&h, &n, HVSI_PPI_PACKET_ID, 1u | f->part << 8 | (uint32_t)f->id << 16);
+	if (!f->part || f->part & HVSI_RSC_FIRST) { /* they are taken from there */
+		add_ppi(&h, &n, HVSI_PPI_CHECKSUM, f->csum);
+		if (f->tagged)
+			add_ppi(&h, &n, HVSI_PPI_VLAN, hvsi_tci_to_ppi(f->tci));
+		if (f->hash_type) {
+			add_ppi(&h, &n, HVSI_PPI_HASH_VALUE, f->hash);
+			add_ppi(&h, &n, HVSI_PPI_HASH_INFO, f->hash_type | HVSI_HASH_TOEPLITZ);
+		}
 	}
+	rx->b->slot[slot].more = f->part && !(f->part & HVSI_RSC_LAST);
 	data = (uint32_t)((sizeof(h.p) + n * sizeof(h.ppi[0]) + 7) & ~7u);
 	memset((uint8_t *)&h + sizeof(h.p) + n * sizeof(h.ppi[0]), 0, 4); /* up to the data */
 	rx->b->slot[slot].len = (data + f->len + 7) & ~7u;
@@ -276,6 +283,80 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 	return TAKEN;
 }
 
+/* May a large frame be given to the guest as it is? */
+static bool may_coalesce(const struct rx *rx, const struct hvs_net_frame *f,
+			 const struct hvsi_headers *h, uint32_t csum)
+{
+	bool ip4 = h->flags & HVSI_FRAME_IP4;
+
+	return f->flags & HVS_NET_TSO &&
+	       rx->offloads_on & (ip4 ? HVSI_OFFLOAD_RSC4 : HVSI_OFFLOAD_RSC6) &&
+	       csum & HVSI_RX_CSUM_TCP_GOOD && f->len > rx->most &&
+	       f->len - h->l3_off <= UINT16_MAX;
+}
+
+/* IP lengths that a back end may have left 0. */
+static void set_ip_length(const struct hvsi_headers *h, uint8_t *ip)
+{
+	uint32_t len = h->len - h->l3_off;
+
+	if (h->flags & HVSI_FRAME_IP4) {
+		hvsi_put_be16(ip + 2, (uint16_t)len);
+		hvsi_ip4_set_csum(ip, (ip[0] & 15u) * 4);
+	} else {
+		hvsi_put_be16(ip + 4, (uint16_t)(len - HVSI_IP6_BYTES));
+	}
+}
+
+/* Name the next len bytes of *from, which goes on behind them; how many pieces. */
+static unsigned next_part(struct iovec **from, uint32_t len, struct iovec *iov)
+{
+	unsigned n = 0;
+
+	while (len) {
+		struct iovec *piece = *from;
+		size_t run = piece->iov_len < len ? piece->iov_len : len;
+
+		iov[n++] = (struct iovec){piece->iov_base, run};
+		piece->iov_base = (uint8_t *)piece->iov_base + run;
+		piece->iov_len -= run;
+		len -= (uint32_t)run;
+		if (!piece->iov_len)
+			++*from;
+	}
+	return n;
+}
+
+/* A large frame in several slots of one packet. Uses up its iov. */
+static enum taken take_coalesced(struct rx *rx, const struct hvs_net_frame *f, struct iovec *from,
+				 struct hvsi_net_chan *c, struct plain p)
+{
+	const uint32_t most = rx->most - HVSI_FRAME_MORE;
+	unsigned count = (f->len + most - 1) / most;
+	uint32_t slot[HVSI_PACKET_SLOTS];
+	struct iovec iov[RX_IOV + 1];
+	uint32_t left = f->len;
+
+	if (count > HVSI_PACKET_SLOTS || count > rx->b->pool[rx->q->number].count) {
+		hvsi_count(&rx->q->counters.to_too_long, 1);
+		return TAKEN;
+	}
+	if (!get_slots(rx, slot, count))
+		return NO_ROOM;
+	count_frame(rx, f, from->iov_base);
+	p.iov = iov;
+	p.id = rx->q->coalesced++;
+	for (unsigned i = 0; i < count; i++) {
+		p.len = left < most ? left : most;
+		p.iovcnt = next_part(&from, p.len, iov);
+		p.part = HVSI_RSC_FRAGMENT | (i ? 0 : HVSI_RSC_FIRST) |
+			 (i + 1 < count ? 0 : HVSI_RSC_LAST);
+		left -= p.len;
+		deliver(rx, c, slot[i], &p);
+	}
+	return TAKEN;
+}
+
 /* One frame into one slot. */
 static enum taken take_small(struct rx *rx, const struct hvs_net_frame *f, struct hvsi_net_chan *c,
 			     struct plain p)
@@ -328,6 +409,10 @@ __attribute__((noinline)) static enum taken take_slowly(struct rx *rx,
 	}
 	p.tagged = h.tagged && rx->tags;
 	p.tci = h.vlan_tci;
+	if (may_coalesce(rx, &plain, &h, p.csum)) {
+		set_ip_length(&h, bytes + h.l3_off);
+		return take_coalesced(rx, &plain, iov, c, p);
+	}
 	if (large)
 		return take_large(rx, &plain, c, p, bytes);
 	if (f->flags & HVS_NET_CSUM && h.payload_off)

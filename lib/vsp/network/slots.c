@@ -97,7 +97,7 @@ unsigned hvsi_shared_iov(const struct hvsi_shared *s, uint32_t off, uint32_t len
 
 static void add_free(struct hvsi_receive_buffer *b, uint32_t pool, uint32_t slot)
 {
-	b->slot[slot].pool = pool;
+	b->slot[slot].pool = (uint16_t)pool;
 	b->slot[slot].next = b->pool[pool].free;
 	b->pool[pool].free = slot;
 	b->pool[pool].count++;
