@@ -333,7 +333,7 @@ Test(net_back_ends, what_the_host_leaves_to_the_interface_is_done_for_the_guest)
 		const uint32_t bytes = i < 4 ? 1000 : 500;
 
 		cr_assert_eq(machine[0]->received[i].f.len, 54 + bytes);
-		cr_assert_arr_eq(b + 54, frame + 54 + 1000 * i, bytes);
+		cr_assert_arr_eq(b + 54, frame + 54 + (size_t)1000 * i, bytes);
 		cr_assert_eq(hvst_sum(b + 14, 20, 0), 0xffff);
 		cr_assert_eq(hvst_sum(b + 34, 20 + bytes, hvst_sum(b + 26, 8, 26 + bytes)), 0xffff);
 	}

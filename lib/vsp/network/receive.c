@@ -302,7 +302,7 @@ static void set_ip_length(const struct hvsi_headers *h, uint8_t *ip)
 
 	if (h->flags & HVSI_FRAME_IP4) {
 		hvsi_put_be16(ip + 2, (uint16_t)len);
-		hvsi_ip4_set_csum(ip, (ip[0] & 15u) * 4);
+		hvsi_ip4_set_csum(ip, 4 * (size_t)(ip[0] & 15));
 	} else {
 		hvsi_put_be16(ip + 4, (uint16_t)(len - HVSI_IP6_BYTES));
 	}

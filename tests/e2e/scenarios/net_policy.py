@@ -125,20 +125,16 @@ def run(lab):
     wanted = None
     for step, (policy, counter) in STEPS.items():
         guest.wait_for(f"^step {step}$")
+        counts = lab.control("nets")["nets"][0]["counters"]
         if wanted:
-            lab.check(counters(lab)[wanted], f"before '{step}' nothing was counted as {wanted}")
+            lab.check(counts[wanted], f"before '{step}' nothing was counted as {wanted}")
         wanted = counter
         lab.control("net-policy", net="net0", policy=policy)
         act(lab, guest, step)
-    lab.fact("counters", counters(lab))
+    lab.fact("counters", counts)
     guest.finish()
     guest.check_end("poweroff")
-    lab.fact("counters", before)
     lab.fact("limit", [x.strip() for x in guest.output.splitlines() if x.startswith("limit of")])
-
-
-def counters(lab):
-    return lab.control("nets")["nets"][0]["counters"]
 
 
 def go_on(lab):
