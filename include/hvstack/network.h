@@ -192,8 +192,12 @@ HVS_API void hvs_nic_tx_done(struct hvs_nic *nic, struct hvs_net_frame *const *f
 HVS_API HVS_NODISCARD unsigned hvs_nic_rx(struct hvs_nic *nic, uint32_t queue,
 					  const struct hvs_net_frame *const *frames, unsigned n);
 
-/* The link is up or down now; bits_per_second 0: as it was. The guest is told, but not more often
- * than guests can follow: of quick changes the last one counts. [any] */
+/*
+ * The link is up or down now; bits_per_second 0: as it was. The guest is told, but not more often
+ * than guests can follow: of quick changes the last one counts. While the link is down no frame
+ * passes, whatever the guest has been told: those for the guest are taken and dropped, those from it
+ * are completed with success and dropped. A frame that a worker is just at may still pass. [any]
+ */
 HVS_API void hvs_nic_set_link(struct hvs_nic *nic, bool up, uint64_t bits_per_second);
 
 /*
@@ -245,11 +249,11 @@ struct hvs_nic_counters {
 	uint32_t reserved;
 	uint64_t from_frames; /* that passed */
 	uint64_t from_bytes;
-	uint64_t from_dropped;   /* by the back end */
+	uint64_t from_dropped;   /* by the back end, for want of memory, or the link was down */
 	uint64_t from_malformed; /* against NVSP, RNDIS, or what their headers say */
 	uint64_t to_frames;
 	uint64_t to_bytes;
-	uint64_t to_unwanted; /* no driver, interface down, or not addressed to it */
+	uint64_t to_unwanted; /* no driver, interface or link down, or not addressed to it */
 	uint64_t to_no_room;  /* times that hvs_nic_rx() took fewer than it was given */
 	uint64_t to_too_long;
 	struct hvs_port_counters port; /* dropped by policy */

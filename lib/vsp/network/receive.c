@@ -540,7 +540,8 @@ unsigned hvs_nic_rx(struct hvs_nic *nic, uint32_t queue, const struct hvs_net_fr
 	rx.q = &nic->queue[queue];
 	hvsi_gate_enter(&rx.q->gate);
 	rx.b = atomic_load(&nic->receive);
-	if (rx.b && atomic_load(&nic->receiving) && !hvs_vmbus_resetting(nic->bus)) {
+	if (rx.b && atomic_load(&nic->receiving) && atomic_load(&nic->link_up) &&
+	    !hvs_vmbus_resetting(nic->bus)) {
 		unsigned taken = take_all(&rx, frames, n);
 
 		rx.q->blocked = taken < n;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* What passes the port, in both directions: the link, limits, what is counted, and what monitors see. */
+#include "support/nic.h"
+
+/* ---- the link --------------------------------------------------------------------------------- */
+
+Test(net_passing, while_the_link_is_down_no_frame_passes)
+{
+	const struct nic_options opt = {.guest = {.send_bytes = 65536}};
+	struct nic *n = nic_new(&opt);
+	uint8_t to[200];
+	uint8_t from[200];
+	uint32_t to_len = nic_frame(to, true, false, 100, 1);
+	uint32_t from_len = nic_frame(from, false, false, 100, 1);
+	struct hvs_guest_net_packet two[2] = {{.data = from, .len = from_len},
+					      {.data = from, .len = from_len}};
+
+	hvs_nic_set_link(n->nic, false, 0);
+	for (unsigned told = 0; told < 2; told++) {
+		cr_assert(nic_give(n, 0, to, to_len));
+		cr_assert_eq(hvs_guest_net_send(n->drv, 0, told, two, 2), 0);
+		nic_run(n);
+		cr_assert_eq(n->received_count, 0);
+		cr_assert_eq(n->net->sent_count, 0);
+		cr_assert_eq(n->done_count, told + 1);
+		cr_assert_eq(n->done_status[told], HVSI_NVSP_SUCCESS);
+		cr_assert_eq(nic_counters(n).to_unwanted, told + 1);
+		cr_assert_eq(nic_counters(n).from_dropped, 2 * (told + 1));
+	}
+	cr_assert_eq(nic_counters(n).to_frames, 0);
+	cr_assert_eq(nic_counters(n).from_frames, 0);
+	hvs_nic_set_link(n->nic, true, 0);
+	cr_assert(nic_give(n, 0, to, to_len));
+	nic_send(n, 0, 2, from, from_len);
+	nic_run(n);
+	cr_assert_eq(n->received_count, 1);
+	cr_assert_eq(n->net->sent_count, 1);
+	nic_down(n);
+}
