@@ -207,8 +207,8 @@ HVS_API void hvs_nic_set_link(struct hvs_nic *nic, bool up, uint64_t bits_per_se
 HVS_API void hvs_nic_network_changed(struct hvs_nic *nic);
 
 /*
- * Who passes what (port.h), from the next frame on. policy is copied; NULL: the one a NIC begins
- * with. Not at the same time as another call for the same NIC. [any]
+ * Who passes what (port.h), from the next frame on; its limits begin anew. policy is copied; NULL:
+ * the one a NIC begins with. Not at the same time as another call for the same NIC. [any]
  *
  * 0, -EINVAL (NULL, or a member out of range), -ENOTSUP (unknown members set), -ENOMEM.
  */

@@ -37,3 +37,46 @@ Test(net_passing, while_the_link_is_down_no_frame_passes)
 	cr_assert_eq(n->net->sent_count, 1);
 	nic_down(n);
 }
+
+/* ---- limits ----------------------------------------------------------------------------------- */
+
+static struct nic *with_sections(void)
+{
+	const struct nic_options opt = {.guest = {.send_bytes = 1u << 20}};
+
+	return nic_new(&opt);
+}
+
+Test(net_passing, a_new_policy_does_not_charge_what_passed_under_the_last_one)
+{
+	const struct hvs_port_policy slow = {HVS_PORT_POLICY_INIT, .max_bits_per_second = 8000,
+					     .max_storm_frames = 3};
+	const struct hvs_port_policy fast = {
+		HVS_PORT_POLICY_INIT, .max_bits_per_second = 10000000000u, .max_storm_frames = 3};
+	struct nic *n = with_sections();
+	uint8_t frame[1514];
+	uint8_t group[1514];
+	uint32_t len = nic_frame(frame, false, false, 1400, 3);
+
+	(void)nic_frame(group, false, false, 1400, 3);
+	memset(group, 0xff, 6);
+	cr_assert_eq(hvs_nic_set_policy(n->nic, &slow), 0);
+	/* A frame is worth 1.4 s. */
+	for (unsigned i = 0; i < 20; i++)
+		nic_send(n, 0, i, frame, len);
+	nic_run(n);
+	cr_assert_lt(n->net->sent_count, 20);
+	/* Those that wait go on by themselves. */
+	cr_assert_eq(hvs_nic_set_policy(n->nic, &fast), 0);
+	nic_run(n);
+	cr_assert_eq(n->net->sent_count, 20);
+	cr_assert_eq(n->done_count, 20);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 4; i++)
+			nic_send(n, 0, i, group, len);
+		nic_run(n);
+		cr_assert_eq(nic_counters(n).port.storm, round + 1);
+		cr_assert_eq(hvs_nic_set_policy(n->nic, &fast), 0);
+	}
+	nic_down(n);
+}
