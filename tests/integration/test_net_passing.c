@@ -80,3 +80,61 @@ Test(net_passing, a_new_policy_does_not_charge_what_passed_under_the_last_one)
 	}
 	nic_down(n);
 }
+
+/* ---- metering --------------------------------------------------------------------------------- */
+
+/* With 27 slots for frames. */
+static struct nic *with_few_slots(bool coalesced)
+{
+	/* Revision 3: nothing changes but the two at the end of it. */
+	uint8_t parameters[28] = {HVSI_NDIS_DEFAULT, 3, 28};
+	const struct nic_options opt = {
+		.guest = {.capabilities = HVSI_NVSP_CAN_RSC, .receive_bytes = 16 * 4096}};
+	struct nic *n = nic_new(&opt);
+	uint32_t status;
+
+	parameters[22] = coalesced ? 2 : 1;
+	parameters[23] = coalesced ? 2 : 1;
+	cr_assert_eq(hvs_guest_net_set(n->drv, 0xfc01020c, parameters, sizeof(parameters), &status),
+		     0);
+	cr_assert_eq(status, 0);
+	return n;
+}
+
+Test(net_passing, a_frame_that_finds_no_room_is_metered_when_it_gets_there)
+{
+	static const struct hvs_port_rule all = {.action = HVS_PORT_METER,
+						 .direction = HVS_PORT_IN};
+	const struct hvs_port_policy policy = {HVS_PORT_POLICY_INIT, .rules = &all,
+					       .rule_count = 1};
+	static uint8_t large[20000];
+	uint32_t len = nic_frame(large, true, true, 14480, 1);
+	const struct iovec iov = {large, len};
+	const struct hvs_net_frame f = {HVS_NET_FRAME_INIT, .flags = HVS_NET_CSUM | HVS_NET_TSO,
+					.len = len,         .l3_off = 14,
+					.l4_off = 34,       .payload_off = 54,
+					.mss = 1448,        .iov = &iov,
+					.iovcnt = 1};
+
+	for (unsigned coalesced = 0; coalesced < 2; coalesced++) {
+		struct nic *n = with_few_slots(coalesced);
+		uint8_t small[100];
+		uint32_t small_len = nic_frame(small, true, false, 50, 1);
+
+		cr_assert_eq(hvs_nic_set_policy(n->nic, &policy), 0);
+		cr_assert_eq(hvs_guest_net_hold(n->drv, true), 0);
+		for (unsigned i = 0; i < 23; i++)
+			cr_assert(nic_give(n, 0, small, small_len));
+		for (unsigned i = 0; i < 5; i++)
+			cr_assert_not(nic_give_frame(n, 0, &f));
+		nic_run(n);
+		cr_assert_eq(nic_counters(n).port.metered_in_frames, 23);
+		cr_assert_eq(nic_counters(n).port.metered_in_bytes, 23ull * small_len);
+		cr_assert_eq(hvs_guest_net_hold(n->drv, false), 0);
+		nic_run(n);
+		cr_assert(nic_give_frame(n, 0, &f));
+		cr_assert_eq(nic_counters(n).port.metered_in_frames, 24);
+		cr_assert_eq(nic_counters(n).port.metered_in_bytes, 23ull * small_len + len);
+		nic_down(n);
+	}
+}
