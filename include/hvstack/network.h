@@ -223,8 +223,10 @@ HVS_API HVS_NODISCARD int hvs_nic_set_policy(struct hvs_nic *nic,
 HVS_API void hvs_nic_set_vf(struct hvs_nic *nic, bool allocated, uint32_t serial);
 
 /*
- * Somebody who sees all frames that pass the port: a capture, or a mirror. Called on the queue's
- * worker, by several queues at the same time; the frame is valid during the call.
+ * Somebody who sees all frames that pass the port, as they are outside of it: those to the guest as
+ * hvs_nic_rx() got them, with their tag, those from it as tx() does, but not cut yet. A capture, or a
+ * mirror. Called on the queue's worker, by several queues at the same time; the frame is valid
+ * during the call.
  */
 struct hvs_net_monitor_ops {
 	uint32_t size;

@@ -138,3 +138,102 @@ Test(net_passing, a_frame_that_finds_no_room_is_metered_when_it_gets_there)
 		nic_down(n);
 	}
 }
+
+/* ---- monitors --------------------------------------------------------------------------------- */
+
+struct seen {
+	struct hvs_net_frame f;
+	uint8_t bytes[2000];
+	uint32_t len;
+	unsigned count;
+};
+
+static void see(void *arg, uint32_t queue, bool to_guest, const struct hvs_net_frame *f)
+{
+	struct seen *s = arg;
+
+	cr_assert_eq(queue, 0);
+	cr_assert(to_guest);
+	s->f = *f;
+	s->len = 0;
+	s->count++;
+	for (unsigned i = 0; i < f->iovcnt; i++) {
+		cr_assert_leq(s->len + f->iov[i].iov_len, sizeof(s->bytes));
+		memcpy(s->bytes + s->len, f->iov[i].iov_base, f->iov[i].iov_len);
+		s->len += (uint32_t)f->iov[i].iov_len;
+	}
+}
+
+/* Give a frame in so many pieces, and see what the monitor has seen. */
+static void expect_as_it_was(struct nic *n, struct seen *seen, struct hvs_net_frame f,
+			     unsigned pieces)
+{
+	const struct iovec whole = *f.iov;
+	struct iovec iov[3];
+	unsigned count = seen->count;
+	unsigned got = n->received_count;
+
+	for (unsigned i = 0; i < pieces; i++)
+		iov[i] = (struct iovec){(uint8_t *)whole.iov_base + 20 * i,
+					i + 1 < pieces ? 20 : whole.iov_len - 20 * i};
+	f.iov = iov;
+	f.iovcnt = (uint16_t)pieces;
+	cr_assert(nic_give_frame(n, 0, &f));
+	nic_run(n);
+	cr_assert_gt(n->received_count, got);
+	cr_assert_eq(seen->count, count + 1);
+	cr_assert_eq(seen->f.flags, f.flags);
+	cr_assert_eq(seen->f.vlan_tci, f.vlan_tci);
+	cr_assert_eq(seen->f.len, f.len);
+	cr_assert_eq(seen->len, f.len);
+	cr_assert_arr_eq(seen->bytes, whole.iov_base, f.len);
+}
+
+Test(net_passing, a_monitor_sees_tags_whatever_is_done_to_the_frame)
+{
+	static const uint32_t flags[] = {0, HVS_NET_CSUM, HVS_NET_CSUM_GOOD,
+					 HVS_NET_CSUM | HVS_NET_TSO};
+	const struct hvs_net_monitor_ops ops = {HVS_NET_MONITOR_OPS_INIT, .frame = see};
+	const struct hvs_port_policy access = {HVS_PORT_POLICY_INIT, .vlan = HVS_PORT_VLAN_ACCESS,
+					       .vlan_id = 77};
+
+	for (unsigned how = 0; how < 4; how++) {
+		const struct nic_options opt = {
+			.guest = {.capabilities = how & 1 ? HVSI_NVSP_CAN_8021Q : 0}};
+		struct nic *n = nic_new(&opt);
+		struct seen seen = {.count = 0};
+		uint64_t bytes = 0;
+		uint8_t frame[1500];
+		uint8_t tagged[1504];
+		uint32_t len = nic_frame(frame, true, true, 1000, 1);
+
+		memcpy(tagged, frame, 12);
+		hvsi_put_be32(tagged + 12, 0x8100004d);
+		memcpy(tagged + 16, frame + 12, len - 12);
+		cr_assert_eq(hvs_nic_set_monitor(n->nic, &ops, &seen), 0);
+		if (how & 2)
+			cr_assert_eq(hvs_nic_set_policy(n->nic, &access), 0);
+		for (unsigned i = 0; i < 2 * 4 * 3; i++) {
+			const bool among = i & 1;
+			const uint32_t flag = flags[i / 2 % 4];
+			const uint16_t by = among ? 4 : 0;
+			const struct iovec iov = {among ? tagged : frame, len + by};
+			struct hvs_net_frame f = {HVS_NET_FRAME_INIT, .flags = flag,
+						  .len = len + by,    .l3_off = 14 + by,
+						  .l4_off = 34 + by,  .payload_off = 54 + by,
+						  .iov = &iov};
+
+			/* Segments for guests that know no tags are dropped. */
+			if (flag & HVS_NET_TSO && !how)
+				continue;
+			f.mss = flag & HVS_NET_TSO ? 600 : 0;
+			f.flags |= among ? 0 : HVS_NET_VLAN;
+			f.vlan_tci = among ? 0 : 77;
+			expect_as_it_was(n, &seen, f, 1 + i / 8);
+			bytes += f.len;
+		}
+		cr_assert_eq(nic_counters(n).to_frames, seen.count);
+		cr_assert_eq(nic_counters(n).to_bytes, bytes);
+		nic_down(n);
+	}
+}

@@ -196,10 +196,14 @@ static uint32_t csum_word(const struct rx *rx, const struct hvsi_headers *h, uin
 	return word;
 }
 
-static void count_frame(struct rx *rx, const struct hvs_net_frame *f, const uint8_t *bytes)
+/* As it is at the port, whatever the guest has got of it. */
+static void count_frame(struct rx *rx, const struct hvs_net_frame *f, const uint8_t *bytes,
+			bool metered)
 {
 	unsigned kind = hvsi_mac_kind(hvsi_mac(bytes));
 
+	if (metered)
+		hvsi_port_meter_in(&rx->nic->port, f->len);
 	hvsi_count(&rx->q->counters.to_frames[kind], 1);
 	hvsi_count(&rx->q->counters.to_bytes[kind], f->len);
 	hvsi_nic_monitor(rx->nic, rx->q, true, f);
@@ -279,7 +283,6 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 	}
 	while (n < s.count)
 		hvsi_rx_slot_put(rx->nic, rx->q->number, rx->b, slot[n++]);
-	count_frame(rx, f, headers);
 	return PASSED;
 }
 
@@ -343,7 +346,6 @@ static enum taken take_coalesced(struct rx *rx, const struct hvs_net_frame *f, s
 	}
 	if (!get_slots(rx, slot, count))
 		return NO_ROOM;
-	count_frame(rx, f, from->iov_base);
 	p.iov = iov;
 	p.id = rx->q->coalesced++;
 	for (unsigned i = 0; i < count; i++) {
@@ -374,7 +376,6 @@ static enum taken take_small(struct rx *rx, const struct hvs_net_frame *f, struc
 	p.iovcnt = f->iovcnt;
 	p.len = f->len;
 	deliver(rx, c, slot, &p);
-	count_frame(rx, f, f->iov[0].iov_base);
 	return PASSED;
 }
 
@@ -485,8 +486,8 @@ static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
 		p.tci = h.vlan_tci;
 		got = take_small(rx, f, c, p);
 	}
-	if (got == PASSED && metered)
-		hvsi_port_meter_in(&rx->nic->port, f->len);
+	if (got == PASSED)
+		count_frame(rx, f, bytes, metered);
 	return got;
 }
 
