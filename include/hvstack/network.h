@@ -256,7 +256,9 @@ struct hvs_nic_counters {
 	uint64_t to_frames;
 	uint64_t to_bytes;
 	uint64_t to_unwanted; /* no driver, interface or link down, or not addressed to it */
-	uint64_t to_no_room;  /* times that hvs_nic_rx() took fewer than it was given */
+	/* Times that hvs_nic_rx() took fewer than it was given; and frames that it dropped since the
+	 * queue has no channel, or no part of a small receive buffer. */
+	uint64_t to_no_room;
 	uint64_t to_too_long;
 	struct hvs_port_counters port; /* dropped by policy */
 };

@@ -237,3 +237,29 @@ Test(net_passing, a_monitor_sees_tags_whatever_is_done_to_the_frame)
 		nic_down(n);
 	}
 }
+
+/* ---- queues without slots --------------------------------------------------------------------- */
+
+Test(net_passing, frames_of_a_queue_that_has_no_slots_are_dropped_and_counted)
+{
+	/* 4 slots, one of them for control messages: none is left for the last queue. */
+	const struct nic_options opt = {
+		.nic = {.max_subchannels = 3}, .guest = {.receive_bytes = 8192}, .workers = 3};
+	struct nic *n = nic_new(&opt);
+	uint8_t frame[200];
+	uint32_t len = nic_frame(frame, true, false, 100, 1);
+
+	cr_assert_eq(n->info.slot_count, 4);
+	cr_assert_eq(hvs_guest_net_open_subchannels(n->drv, 3), 3);
+	nic_run(n);
+	cr_assert_eq(nic_status(n).channels, 4);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert(nic_give(n, i, frame, len));
+		cr_assert(nic_give(n, 3, frame, len));
+		nic_run(n);
+		cr_assert_eq(n->received_count, i + 1);
+		cr_assert_eq(nic_counters(n).to_no_room, i + 1);
+	}
+	cr_assert_eq(n->net->rooms, 0);
+	nic_down(n);
+}

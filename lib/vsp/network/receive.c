@@ -531,9 +531,9 @@ static unsigned take_all(struct rx *rx, const struct hvs_net_frame *const *frame
 	while (i < n) {
 		if (take_one(rx, frames[i]) == NO_ROOM) {
 			hvsi_count(&rx->q->counters.to_no_room, 1);
-			if (rx->q->channels)
+			if (rx->q->channels && rx->b->pool[rx->q->number].count)
 				break;
-			/* Nobody there who could say when there is room: dropped. */
+			/* Nobody there who could say when there is room, or there never is: dropped. */
 		}
 		i++;
 	}
