@@ -97,8 +97,6 @@ static void take_request(struct input *in, struct fuzz *f)
 		hvsi_frame_want_csum(&f->request, ppi);
 	if (which & 2)
 		hvsi_frame_want_lso(&f->request, ppi);
-	if (which & 4)
-		hvsi_frame_want_uso(&f->request, ppi);
 	f->offloads = (uint32_t)input_number(in, 1) & 0xf;
 }
 
