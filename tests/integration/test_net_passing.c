@@ -173,9 +173,12 @@ static void expect_as_it_was(struct nic *n, struct seen *seen, struct hvs_net_fr
 	unsigned count = seen->count;
 	unsigned got = n->received_count;
 
-	for (unsigned i = 0; i < pieces; i++)
-		iov[i] = (struct iovec){(uint8_t *)whole.iov_base + 20 * i,
-					i + 1 < pieces ? 20 : whole.iov_len - 20 * i};
+	for (unsigned i = 0; i < pieces; i++) {
+		const size_t at = (size_t)20 * i;
+
+		iov[i] = (struct iovec){(uint8_t *)whole.iov_base + at,
+					i + 1 < pieces ? 20 : whole.iov_len - at};
+	}
 	f.iov = iov;
 	f.iovcnt = (uint16_t)pieces;
 	cr_assert(nic_give_frame(n, 0, &f));
