@@ -25,7 +25,7 @@ Test(net_passing, while_the_link_is_down_no_frame_passes)
 		cr_assert_eq(n->done_count, told + 1);
 		cr_assert_eq(n->done_status[told], HVSI_NVSP_SUCCESS);
 		cr_assert_eq(nic_counters(n).to_unwanted, told + 1);
-		cr_assert_eq(nic_counters(n).from_dropped, 2 * (told + 1));
+		cr_assert_eq(nic_counters(n).from_dropped, 2ull * (told + 1));
 	}
 	cr_assert_eq(nic_counters(n).to_frames, 0);
 	cr_assert_eq(nic_counters(n).from_frames, 0);
