@@ -97,8 +97,6 @@ static void take_request(struct input *in, struct fuzz *f)
 		hvsi_frame_want_csum(&f->request, ppi);
 	if (which & 2)
 		hvsi_frame_want_lso(&f->request, ppi);
-	if (which & 4)
-		hvsi_frame_want_uso(&f->request, ppi);
 	f->offloads = (uint32_t)input_number(in, 1) & 0xf;
 }
 
@@ -231,6 +229,7 @@ static void from_guest(struct fuzz *f, int tci, uint32_t types)
 {
 	struct sent *s = &f->sent;
 	struct hvsi_headers h;
+	bool metered;
 	bool pass;
 
 	if (!hvsi_frame_parse(&h, s->copy, s->copied, s->len))
@@ -239,7 +238,7 @@ static void from_guest(struct fuzz *f, int tci, uint32_t types)
 	check_hash(f, &h, types);
 	if (tci >= 0)
 		hvsi_frame_tagged(&h, (uint16_t)tci);
-	pass = hvsi_policy_in(f->policy, &f->port, &h);
+	pass = hvsi_policy_in(f->policy, &f->port, &h, &metered);
 	need(dropped(&f->port) == !pass);
 
 	f->port = (struct hvsi_port){0};

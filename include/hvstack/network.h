@@ -192,8 +192,12 @@ HVS_API void hvs_nic_tx_done(struct hvs_nic *nic, struct hvs_net_frame *const *f
 HVS_API HVS_NODISCARD unsigned hvs_nic_rx(struct hvs_nic *nic, uint32_t queue,
 					  const struct hvs_net_frame *const *frames, unsigned n);
 
-/* The link is up or down now; bits_per_second 0: as it was. The guest is told, but not more often
- * than guests can follow: of quick changes the last one counts. [any] */
+/*
+ * The link is up or down now; bits_per_second 0: as it was. The guest is told, but not more often
+ * than guests can follow: of quick changes the last one counts. While the link is down no frame
+ * passes, whatever the guest has been told: those for the guest are taken and dropped, those from it
+ * are completed with success and dropped. A frame that a worker is just at may still pass. [any]
+ */
 HVS_API void hvs_nic_set_link(struct hvs_nic *nic, bool up, uint64_t bits_per_second);
 
 /*
@@ -203,8 +207,8 @@ HVS_API void hvs_nic_set_link(struct hvs_nic *nic, bool up, uint64_t bits_per_se
 HVS_API void hvs_nic_network_changed(struct hvs_nic *nic);
 
 /*
- * Who passes what (port.h), from the next frame on. policy is copied; NULL: the one a NIC begins
- * with. Not at the same time as another call for the same NIC. [any]
+ * Who passes what (port.h), from the next frame on; its limits begin anew. policy is copied; NULL:
+ * the one a NIC begins with. Not at the same time as another call for the same NIC. [any]
  *
  * 0, -EINVAL (NULL, or a member out of range), -ENOTSUP (unknown members set), -ENOMEM.
  */
@@ -219,8 +223,10 @@ HVS_API HVS_NODISCARD int hvs_nic_set_policy(struct hvs_nic *nic,
 HVS_API void hvs_nic_set_vf(struct hvs_nic *nic, bool allocated, uint32_t serial);
 
 /*
- * Somebody who sees all frames that pass the port: a capture, or a mirror. Called on the queue's
- * worker, by several queues at the same time; the frame is valid during the call.
+ * Somebody who sees all frames that pass the port, as they are outside of it: those to the guest as
+ * hvs_nic_rx() got them, with their tag, those from it as tx() does, but not cut yet. A capture, or a
+ * mirror. Called on the queue's worker, by several queues at the same time; the frame is valid
+ * during the call.
  */
 struct hvs_net_monitor_ops {
 	uint32_t size;
@@ -245,12 +251,14 @@ struct hvs_nic_counters {
 	uint32_t reserved;
 	uint64_t from_frames; /* that passed */
 	uint64_t from_bytes;
-	uint64_t from_dropped;   /* by the back end */
+	uint64_t from_dropped;   /* by the back end, for want of memory, or the link was down */
 	uint64_t from_malformed; /* against NVSP, RNDIS, or what their headers say */
 	uint64_t to_frames;
 	uint64_t to_bytes;
-	uint64_t to_unwanted; /* no driver, interface down, or not addressed to it */
-	uint64_t to_no_room;  /* times that hvs_nic_rx() took fewer than it was given */
+	uint64_t to_unwanted; /* no driver, interface or link down, or not addressed to it */
+	/* Times that hvs_nic_rx() took fewer than it was given; and frames that it dropped since the
+	 * queue has no channel, or no part of a small receive buffer. */
+	uint64_t to_no_room;
 	uint64_t to_too_long;
 	struct hvs_port_counters port; /* dropped by policy */
 };

@@ -41,8 +41,9 @@ static void down(struct fixture *f)
 
 static bool verdict(struct fixture *f, bool out)
 {
+	bool metered;
 	const bool pass = out ? hvsi_policy_out(f->policy, &f->port, &f->h, test_mac_src, f->now)
-			      : hvsi_policy_in(f->policy, &f->port, &f->h);
+			      : hvsi_policy_in(f->policy, &f->port, &f->h, &metered);
 
 	hvsi_port_get_counters(&f->port, &f->counters);
 	return pass;

@@ -38,10 +38,16 @@ static void down(struct fixture *f)
 static bool passes_copied(struct fixture *f, bool out, size_t copied)
 {
 	struct hvsi_headers h;
+	bool metered;
+	bool pass;
 
 	cr_assert(hvsi_frame_parse(&h, frame.b, (uint32_t)copied, (uint32_t)frame.len));
-	return out ? hvsi_policy_out(f->policy, &f->port, &h, frame.b + 6, 0)
-		   : hvsi_policy_in(f->policy, &f->port, &h);
+	if (out)
+		return hvsi_policy_out(f->policy, &f->port, &h, frame.b + 6, 0);
+	pass = hvsi_policy_in(f->policy, &f->port, &h, &metered);
+	if (pass && metered)
+		hvsi_port_meter_in(&f->port, h.len);
+	return pass;
 }
 
 static bool passes(struct fixture *f, bool out)

@@ -231,13 +231,12 @@ Test(net_prepare, the_header_checksum_of_ipv4_is_always_made)
 
 static void expect_large(struct prepared *p, int result, uint32_t offloads, uint32_t mss)
 {
-	const uint32_t kind = sent.protocol == TEST_TCP ? HVS_NET_TSO : HVS_NET_USO;
-	const bool can = (offloads & kind) && (offloads & HVS_NET_CSUM);
+	const bool can = (offloads & HVS_NET_TSO) && (offloads & HVS_NET_CSUM);
 	const char *wrong = test_frame_check(got, test_frame_linear(&p->f, got), false, &asked);
 
 	cr_assert_null(wrong, "%s", wrong);
 	cr_assert_eq(result, !can);
-	cr_assert_eq(p->f.flags, HVS_NET_CSUM | kind);
+	cr_assert_eq(p->f.flags, HVS_NET_CSUM | HVS_NET_TSO);
 	cr_assert_eq(p->f.mss, mss);
 	expect_offsets(&p->f, &asked);
 	cr_assert_eq(hvsi_frame_packet_len(&p->f), p->f.payload_off - p->f.l3_off + mss);
@@ -250,9 +249,9 @@ Test(net_prepare, large_frames_are_as_linux_wants_them_or_are_to_be_cut)
 {
 	static const uint32_t offloads[] = {0,
 					    HVS_NET_CSUM,
-					    HVS_NET_TSO | HVS_NET_USO,
-					    HVS_NET_CSUM | HVS_NET_TSO,
+					    HVS_NET_TSO,
 					    HVS_NET_CSUM | HVS_NET_USO,
+					    HVS_NET_CSUM | HVS_NET_TSO,
 					    HVS_NET_CSUM | HVS_NET_TSO | HVS_NET_USO};
 	struct rng rng = {3};
 	struct prepared p;
@@ -265,13 +264,11 @@ Test(net_prepare, large_frames_are_as_linux_wants_them_or_are_to_be_cut)
 		struct hvsi_frame_request r = {0};
 		int result;
 
+		s.protocol = TEST_TCP;
 		s.payload = mss + 1 + rng_below(&rng, 50000);
 		build(&s);
 		ask_large(i & 16);
-		if (s.protocol == TEST_TCP)
-			hvsi_frame_want_lso(&r, mss | (i & 16 ? PPI_LSO_V2 : 0));
-		else
-			hvsi_frame_want_uso(&r, mss);
+		hvsi_frame_want_lso(&r, mss | (i & 16 ? PPI_LSO_V2 : 0));
 		result = prepare(&p, &r, can, tci);
 		expect_large(&p, result, can, mss);
 	}
@@ -286,13 +283,11 @@ Test(net_prepare, what_fits_one_segment_is_no_large_frame)
 		struct test_frame_spec s = random_spec(&rng);
 		struct hvsi_frame_request r = {0};
 
+		s.protocol = TEST_TCP;
 		s.payload = 64 + rng_below(&rng, 1400);
 		build(&s);
 		ask_large(true);
-		if (s.protocol == TEST_TCP)
-			hvsi_frame_want_lso(&r, s.payload + (i & 1));
-		else
-			hvsi_frame_want_uso(&r, s.payload + (i & 1));
+		hvsi_frame_want_lso(&r, s.payload + (i & 1));
 		cr_assert_eq(prepare(&p, &r, i & 2 ? ALL : 0, -1), 0);
 		cr_assert_eq(p.f.flags, i & 2 ? HVS_NET_CSUM : 0);
 		cr_assert_eq(p.f.mss, 0);
@@ -316,13 +311,11 @@ Test(net_prepare, large_frames_cut_by_us_are_good)
 		struct iovec pieces[21];
 		uint32_t payload = 0;
 
+		s.protocol = TEST_TCP;
 		s.payload = 2000 + rng_below(&rng, 50000);
 		build(&s);
 		ask_large(true);
-		if (s.protocol == TEST_TCP)
-			hvsi_frame_want_lso(&r, 1448 | PPI_LSO_V2);
-		else
-			hvsi_frame_want_uso(&r, 1448);
+		hvsi_frame_want_lso(&r, 1448 | PPI_LSO_V2);
 		cr_assert_eq(prepare(&p, &r, 0, i & 1 ? 77 : -1), 1);
 		cr_assert_eq(hvsi_segments_start(&segments, &p.f, p.f.iov[0].iov_base, false), 0);
 		while (hvsi_segments_next(&segments, headers, pieces, 21, &out) == 1) {
@@ -354,15 +347,12 @@ static int large(const struct test_frame_spec *s, uint32_t mss)
 Test(net_prepare, what_headers_do_not_allow_is_refused)
 {
 	const struct test_frame_spec good = {.protocol = TEST_TCP, .payload = 3000};
-	struct hvsi_frame_request r = {.flags = HVS_NET_TSO | HVS_NET_USO, .mss = 1000};
 	struct test_frame_spec s = good;
-	struct prepared p;
 
 	cr_assert_eq(large(&good, 1000), 0);
 	cr_assert_eq(large(&good, 0), -EINVAL);
 	cr_assert_eq(large(&good, 1), -EINVAL); /* 3,000 segments */
 	cr_assert_eq(large(&good, 0x10000), -EINVAL);
-	cr_assert_eq(prepare(&p, &r, ALL, -1), -EINVAL); /* both */
 	s.payload = 0;
 	cr_assert_eq(large(&s, 1000), -EINVAL);
 	s = good;

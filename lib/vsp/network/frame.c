@@ -344,21 +344,11 @@ void hvsi_frame_want_csum(struct hvsi_frame_request *r, uint32_t ppi)
 	r->l4_off = (uint16_t)(ppi >> 16 & 0x3ff);
 }
 
-static void want_large(struct hvsi_frame_request *r, uint32_t ppi, uint32_t flag)
-{
-	r->flags |= flag | HVS_NET_CSUM;
-	r->mss = ppi & 0xfffff;
-	r->l4_off = (uint16_t)(ppi >> 20 & 0x3ff);
-}
-
 void hvsi_frame_want_lso(struct hvsi_frame_request *r, uint32_t ppi)
 {
-	want_large(r, ppi, HVS_NET_TSO);
-}
-
-void hvsi_frame_want_uso(struct hvsi_frame_request *r, uint32_t ppi)
-{
-	want_large(r, ppi, HVS_NET_USO);
+	r->flags |= HVS_NET_TSO | HVS_NET_CSUM;
+	r->mss = ppi & 0xfffff;
+	r->l4_off = (uint16_t)(ppi >> 20 & 0x3ff);
 }
 
 /* Guests leave different things in the field, so it is written anew. */
@@ -374,15 +364,11 @@ static void write_seed(const struct hvsi_headers *h, uint8_t *copy)
 static int prepare_large(struct hvs_net_frame *f, struct hvsi_headers *h,
 			 struct hvsi_frame_request *r, uint8_t *copy)
 {
-	const uint32_t kind = r->flags & (HVS_NET_TSO | HVS_NET_USO);
-	const uint8_t protocol = kind == HVS_NET_TSO ? HVSI_PROTO_TCP : HVSI_PROTO_UDP;
 	const uint32_t packet = h->len - h->l3_off;
 	uint8_t *ip = copy + h->l3_off;
 
-	if (kind == (HVS_NET_TSO | HVS_NET_USO) || packet > MAX_IP)
-		return -EINVAL;
-	if (!hvsi_frame_has_ports(h) || h->flags & HVSI_FRAME_SNAP || h->protocol != protocol ||
-	    h->len <= h->payload_off)
+	if (packet > MAX_IP || !hvsi_frame_has_ports(h) || h->flags & HVSI_FRAME_SNAP ||
+	    h->protocol != HVSI_PROTO_TCP || h->len <= h->payload_off)
 		return -EINVAL;
 	if (!hvsi_segments_allowed(r->mss, h->len - h->payload_off))
 		return -EINVAL;
@@ -394,10 +380,8 @@ static int prepare_large(struct hvs_net_frame *f, struct hvsi_headers *h,
 	} else {
 		hvsi_put_be16(ip + 4, (uint16_t)(packet - HVSI_IP6_BYTES));
 	}
-	if (protocol == HVSI_PROTO_UDP)
-		hvsi_put_be16(copy + h->l4_off + 4, (uint16_t)(h->end - h->l4_off));
 	if (h->len - h->payload_off > r->mss) {
-		f->flags |= kind;
+		f->flags |= HVS_NET_TSO;
 		f->mss = (uint16_t)r->mss;
 	}
 	return 0;
@@ -454,7 +438,7 @@ static int rewrite(struct hvs_net_frame *f, struct hvsi_headers *h, struct hvsi_
 
 	if (r.l4_off >= h->len)
 		return -EINVAL;
-	if (r.flags & (HVS_NET_TSO | HVS_NET_USO))
+	if (r.flags & HVS_NET_TSO)
 		err = prepare_large(f, h, &r, copy);
 	if (!err && r.flags & HVS_NET_CSUM)
 		err = prepare_csum(f, h, copy, iov);
@@ -483,7 +467,7 @@ int hvsi_frame_prepare(struct hvs_net_frame *f, struct hvsi_headers *h,
 		if (err)
 			return err;
 	}
-	if (f->flags & (HVS_NET_TSO | HVS_NET_USO)) {
+	if (f->flags & HVS_NET_TSO) {
 		cut = (f->flags & ~offloads) != 0;
 	} else if (f->flags & ~offloads) {
 		(void)hvsi_frame_sum_l4(h, iov->iov_base, iov, f->iovcnt);
@@ -517,7 +501,7 @@ uint32_t hvsi_frame_packet_len(const struct hvs_net_frame *f)
 {
 	const uint32_t l3_off = f->l3_off ? f->l3_off : after_ethernet(f);
 
-	if (f->flags & (HVS_NET_TSO | HVS_NET_USO))
+	if (f->flags & HVS_NET_TSO)
 		return f->payload_off - l3_off + (uint32_t)f->mss;
 	return f->len - l3_off;
 }

@@ -112,16 +112,15 @@ static inline uint32_t hvsi_tci_to_ppi(uint16_t tci)
 /* ---- what a guest wants done with a frame -------------------------------------------------------- */
 
 struct hvsi_frame_request {
-	uint32_t flags;  /* HVS_NET_CSUM, TSO, USO */
+	uint32_t flags;  /* HVS_NET_CSUM, TSO */
 	bool ip4_csum;   /* the IPv4 header's checksum */
 	uint16_t l4_off; /* what the guest says; 0: nothing. To check ours */
-	uint32_t mss;    /* with TSO, USO */
+	uint32_t mss;    /* with TSO */
 };
 
 /* Per-packet information to it; begin with zeroes. */
 void hvsi_frame_want_csum(struct hvsi_frame_request *r, uint32_t ppi); /* type 0 */
 void hvsi_frame_want_lso(struct hvsi_frame_request *r, uint32_t ppi);  /* type 2, LSO v1 and v2 */
-void hvsi_frame_want_uso(struct hvsi_frame_request *r, uint32_t ppi);  /* bits as LSO's */
 
 /*
  * Fill in f for a back end with these offloads and rewrite the copy of the headers: IP lengths,

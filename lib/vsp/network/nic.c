@@ -251,6 +251,19 @@ void hvsi_nic_kick_queue(struct hvs_nic *nic, uint32_t queue)
 	hvsi_gate_leave(&nic->looking);
 }
 
+/* Each of them looks whether it may go on. */
+static void kick_all(struct hvs_nic *nic)
+{
+	hvsi_gate_enter(&nic->looking);
+	for (uint32_t i = 0; i < nic->channel_count; i++) {
+		const struct hvsi_net_chan *c = atomic_load(&nic->channel[i]);
+
+		if (c)
+			hvs_channel_kick(c->ch);
+	}
+	hvsi_gate_leave(&nic->looking);
+}
+
 void hvs_nic_set_link(struct hvs_nic *nic, bool up, uint64_t bits_per_second)
 {
 	atomic_store(&nic->link_up, up);
@@ -322,6 +335,8 @@ int hvs_nic_set_policy(struct hvs_nic *nic, const struct hvs_port_policy *policy
 	}
 	atomic_store(&nic->may_set_mac, policy && policy->flags & HVS_PORT_MAC_SPOOFING);
 	p = atomic_exchange(&nic->policy, p);
+	hvsi_port_new_policy(&nic->port);
+	kick_all(nic); /* those that wait for what the last one allows */
 	if (p) {
 		p->next = nic->old_policies;
 		nic->old_policies = p;

@@ -398,22 +398,25 @@ bool hvsi_policy_out(const struct hvsi_policy *p, struct hvsi_port *port, struct
 	       out_contents(p, port, h, now_ns * HVSI_TICKS_PER_NS);
 }
 
-bool hvsi_policy_in(const struct hvsi_policy *p, struct hvsi_port *port, struct hvsi_headers *h)
+bool hvsi_policy_in(const struct hvsi_policy *p, struct hvsi_port *port, struct hvsi_headers *h,
+		    bool *metered)
 {
 	const uint16_t checks = p->in;
-	bool metered = false;
 
+	*metered = false;
 	if (checks & HVSI_CHECK_QUARANTINE && !passes_closed(p, h, false))
 		return drop(&port->counters.quarantine);
 	if (checks & HVSI_CHECK_VLAN && !vlan_in(p, h))
 		return drop(&port->counters.vlan);
-	if (checks & HVSI_CHECK_RULES && !rules_pass(p, h, false, &metered))
+	if (checks & HVSI_CHECK_RULES && !rules_pass(p, h, false, metered))
 		return drop(&port->counters.denied);
-	if (metered) {
-		count(&port->counters.metered_in_frames, 1);
-		count(&port->counters.metered_in_bytes, h->len);
-	}
 	return true;
+}
+
+void hvsi_port_meter_in(struct hvsi_port *port, uint32_t bytes)
+{
+	count(&port->counters.metered_in_frames, 1);
+	count(&port->counters.metered_in_bytes, bytes);
 }
 
 void hvsi_port_get_counters(const struct hvsi_port *port, struct hvs_port_counters *out)

@@ -63,9 +63,12 @@ bool hvsi_policy_out(const struct hvsi_policy *p, struct hvsi_port *port, struct
 
 /*
  * May the guest have this frame? h's tag becomes what the guest is to see (tagged, vlan_tci). If it
- * is among the bytes (tag_inline) it still is. false: it is dropped, and counted.
+ * is among the bytes (tag_inline) it still is. false: it is dropped, and counted. metered: say so
+ * with hvsi_port_meter_in() when it gets there, since it may be offered again.
  */
-bool hvsi_policy_in(const struct hvsi_policy *p, struct hvsi_port *port, struct hvsi_headers *h);
+bool hvsi_policy_in(const struct hvsi_policy *p, struct hvsi_port *port, struct hvsi_headers *h,
+		    bool *metered);
+void hvsi_port_meter_in(struct hvsi_port *port, uint32_t bytes);
 
 /*
  * Nanoseconds until the guest may send again; 0: now. Ask before taking frames from it: those that

@@ -158,7 +158,7 @@ static void deliver(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot, const
 
 /* ---- frames ----------------------------------------------------------------------------------- */
 
-enum taken { TAKEN, NO_ROOM };
+enum taken { PASSED, DROPPED, NO_ROOM };
 
 /* Where a frame goes. NULL: there is no channel. */
 static struct hvsi_net_chan *steer(struct rx *rx, const struct hvsi_headers *h, struct plain *f)
@@ -196,10 +196,14 @@ static uint32_t csum_word(const struct rx *rx, const struct hvsi_headers *h, uin
 	return word;
 }
 
-static void count_frame(struct rx *rx, const struct hvs_net_frame *f, const uint8_t *bytes)
+/* As it is at the port, whatever the guest has got of it. */
+static void count_frame(struct rx *rx, const struct hvs_net_frame *f, const uint8_t *bytes,
+			bool metered)
 {
 	unsigned kind = hvsi_mac_kind(hvsi_mac(bytes));
 
+	if (metered)
+		hvsi_port_meter_in(&rx->nic->port, f->len);
 	hvsi_count(&rx->q->counters.to_frames[kind], 1);
 	hvsi_count(&rx->q->counters.to_bytes[kind], f->len);
 	hvsi_nic_monitor(rx->nic, rx->q, true, f);
@@ -267,7 +271,7 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 	if (hvsi_segments_start(&s, f, headers, false) < 0 || f->payload_off + f->mss > rx->most ||
 	    s.count > rx->b->pool[rx->q->number].count) {
 		hvsi_count(&rx->q->counters.to_too_long, 1);
-		return TAKEN;
+		return DROPPED;
 	}
 	if (!get_slots(rx, slot, s.count))
 		return NO_ROOM;
@@ -279,8 +283,7 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 	}
 	while (n < s.count)
 		hvsi_rx_slot_put(rx->nic, rx->q->number, rx->b, slot[n++]);
-	count_frame(rx, f, headers);
-	return TAKEN;
+	return PASSED;
 }
 
 /* May a large frame be given to the guest as it is? */
@@ -339,11 +342,10 @@ static enum taken take_coalesced(struct rx *rx, const struct hvs_net_frame *f, s
 
 	if (count > HVSI_PACKET_SLOTS || count > rx->b->pool[rx->q->number].count) {
 		hvsi_count(&rx->q->counters.to_too_long, 1);
-		return TAKEN;
+		return DROPPED;
 	}
 	if (!get_slots(rx, slot, count))
 		return NO_ROOM;
-	count_frame(rx, f, from->iov_base);
 	p.iov = iov;
 	p.id = rx->q->coalesced++;
 	for (unsigned i = 0; i < count; i++) {
@@ -354,7 +356,7 @@ static enum taken take_coalesced(struct rx *rx, const struct hvs_net_frame *f, s
 		left -= p.len;
 		deliver(rx, c, slot[i], &p);
 	}
-	return TAKEN;
+	return PASSED;
 }
 
 /* One frame into one slot. */
@@ -365,7 +367,7 @@ static enum taken take_small(struct rx *rx, const struct hvs_net_frame *f, struc
 
 	if (f->len > rx->most) {
 		hvsi_count(&rx->q->counters.to_too_long, 1);
-		return TAKEN;
+		return DROPPED;
 	}
 	slot = hvsi_slot_get(rx->b, rx->q->number);
 	if (slot == HVSI_NO_SLOT)
@@ -374,8 +376,7 @@ static enum taken take_small(struct rx *rx, const struct hvs_net_frame *f, struc
 	p.iovcnt = f->iovcnt;
 	p.len = f->len;
 	deliver(rx, c, slot, &p);
-	count_frame(rx, f, f->iov[0].iov_base);
-	return TAKEN;
+	return PASSED;
 }
 
 /* A frame that can't be copied as it is. What it takes is on the stack: kept apart. */
@@ -405,7 +406,7 @@ __attribute__((noinline)) static enum taken take_slowly(struct rx *rx,
 	/* A tag among the bytes of each segment is not worth the trouble. */
 	if (!plain.iovcnt || (large && (!h.payload_off || (h.tagged && !rx->tags)))) {
 		hvsi_count(&rx->q->counters.to_too_long, 1);
-		return TAKEN;
+		return DROPPED;
 	}
 	p.tagged = h.tagged && rx->tags;
 	p.tci = h.vlan_tci;
@@ -433,6 +434,19 @@ static bool has_slot(const struct rx *rx)
 	       atomic_load_explicit(&pool->returned, memory_order_relaxed) != HVSI_NO_SLOT;
 }
 
+static bool has_room(struct rx *rx, const struct hvsi_net_chan *c)
+{
+	uint32_t slot;
+
+	if (has_slot(rx))
+		return c->queue != rx->q || !c->stalled || c->generation != rx->b->generation;
+	/* Have whoever gives one back say so. */
+	slot = hvsi_slot_get(rx->b, rx->q->number);
+	if (slot != HVSI_NO_SLOT)
+		hvsi_rx_slot_put(rx->nic, rx->q->number, rx->b, slot);
+	return false;
+}
+
 static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
 {
 	uint32_t want = f->len < HVSI_FRAME_COPY ? f->len : HVSI_FRAME_COPY;
@@ -441,7 +455,8 @@ static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
 	struct hvsi_headers h;
 	struct hvsi_net_chan *c;
 	struct plain p = {.iov = f->iov, .iovcnt = f->iovcnt, .len = f->len};
-	uint32_t slot;
+	enum taken got;
+	bool metered;
 
 	if (f->iovcnt && f->iov[0].iov_len >= want)
 		bytes = f->iov[0].iov_base;
@@ -449,33 +464,31 @@ static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
 		want = gather(copy, f, want);
 	if (!hvsi_frame_parse(&h, bytes, want, f->len)) {
 		hvsi_count(&rx->q->counters.to_too_long, 1);
-		return TAKEN;
+		return DROPPED;
 	}
 	if (f->flags & HVS_NET_VLAN)
 		hvsi_frame_tagged(&h, f->vlan_tci);
 	c = hvsi_rndis_wants(&rx->nic->rndis, bytes) ? steer(rx, &h, &p) : NULL;
 	if (!c) {
 		hvsi_count(&rx->q->counters.to_unwanted, 1);
-		return TAKEN;
+		return DROPPED;
 	}
-	if ((c->queue == rx->q && c->stalled && c->generation == rx->b->generation) ||
-	    !has_slot(rx)) {
-		if (!has_slot(rx)) { /* have whoever gives one back say so */
-			slot = hvsi_slot_get(rx->b, rx->q->number);
-			if (slot != HVSI_NO_SLOT)
-				hvsi_rx_slot_put(rx->nic, rx->q->number, rx->b, slot);
-		}
+	if (!has_room(rx, c))
 		return NO_ROOM;
-	}
-	if (!hvsi_policy_in(rx->policy, &rx->nic->port, &h))
-		return TAKEN;
+	if (!hvsi_policy_in(rx->policy, &rx->nic->port, &h, &metered))
+		return DROPPED;
 	p.csum = csum_word(rx, &h, f->flags);
 	if (f->flags & (HVS_NET_CSUM | HVS_NET_TSO | HVS_NET_USO) || h.tag_inline ||
-	    (h.tagged && !rx->tags) || bytes == copy)
-		return take_slowly(rx, f, h, c, p);
-	p.tagged = h.tagged;
-	p.tci = h.vlan_tci;
-	return take_small(rx, f, c, p);
+	    (h.tagged && !rx->tags) || bytes == copy) {
+		got = take_slowly(rx, f, h, c, p);
+	} else {
+		p.tagged = h.tagged;
+		p.tci = h.vlan_tci;
+		got = take_small(rx, f, c, p);
+	}
+	if (got == PASSED)
+		count_frame(rx, f, bytes, metered);
+	return got;
 }
 
 /* ---- batches ---------------------------------------------------------------------------------- */
@@ -518,9 +531,9 @@ static unsigned take_all(struct rx *rx, const struct hvs_net_frame *const *frame
 	while (i < n) {
 		if (take_one(rx, frames[i]) == NO_ROOM) {
 			hvsi_count(&rx->q->counters.to_no_room, 1);
-			if (rx->q->channels)
+			if (rx->q->channels && rx->b->pool[rx->q->number].count)
 				break;
-			/* Nobody there who could say when there is room: dropped. */
+			/* Nobody there who could say when there is room, or there never is: dropped. */
 		}
 		i++;
 	}
@@ -540,7 +553,8 @@ unsigned hvs_nic_rx(struct hvs_nic *nic, uint32_t queue, const struct hvs_net_fr
 	rx.q = &nic->queue[queue];
 	hvsi_gate_enter(&rx.q->gate);
 	rx.b = atomic_load(&nic->receive);
-	if (rx.b && atomic_load(&nic->receiving) && !hvs_vmbus_resetting(nic->bus)) {
+	if (rx.b && atomic_load(&nic->receiving) && atomic_load(&nic->link_up) &&
+	    !hvs_vmbus_resetting(nic->bus)) {
 		unsigned taken = take_all(&rx, frames, n);
 
 		rx.q->blocked = taken < n;

@@ -437,7 +437,7 @@ static void take_frame(struct hvsi_net_chan *c, struct hvsi_net_request *r, cons
 		       struct place at, uint32_t len, const struct wishes *w)
 {
 	uint32_t copied = len < HVSI_FRAME_COPY ? len : HVSI_FRAME_COPY;
-	struct hvsi_tx_frame *f = frame_get(c);
+	struct hvsi_tx_frame *f = atomic_load(&c->nic->link_up) ? frame_get(c) : NULL;
 
 	if (!f) {
 		hvsi_count(&c->queue->counters.from_dropped, 1);
