@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "disks.h"
 
+#include "disk_layers.h"
 #include "iothreads.h"
 #include "report.h"
 
@@ -9,7 +10,6 @@
 #include <hvstack/host/fault.h>
 #include <hvstack/host/filedisk.h>
 #include <hvstack/host/limit.h>
-#include <hvstack/host/nbddisk.h>
 #include <hvstack/host/reservation.h>
 #include <hvstack/storage.h>
 #include <limits.h>
@@ -19,9 +19,6 @@
 #include <sys/stat.h>
 #include <uuid/uuid.h>
 
-#define MAX_LAYERS 3u /* back end, faults, limit */
-#define MAX_QUEUES 17u
-
 /* Fixed: guests name disks by the controller, too. The last byte is its number. */
 static const struct hvs_guid controller_id = {
 	{0x6e, 0x75, 0x72, 0x76, 0x68, 0x00, 0x00, 0x40, 0x80, 0x00, 's', 'c', 's', 'i', '0', '0'}};
@@ -29,25 +26,14 @@ static const struct hvs_guid controller_id = {
 static const uuid_t disk_name_space = {0x9c, 0x1f, 0x2a, 0x5d, 0x70, 0x0e, 0x4b, 0x6c,
 				       0x92, 0x31, 0x58, 0xd4, 0x0b, 0x77, 0xe6, 0xa3};
 
-/* A back end, or a filter on the layer below. */
-struct layer {
-	const struct hvs_blk_ops *ops;
-	void *disk;
-	void (*close)(void *disk);
-};
-
 struct disk {
 	struct disk *next;
 	struct disks *disks;
 	struct disk_option option; /* strings are our own */
 	struct hvs_storvsp *ide;   /* a controller of its own */
 	struct hvs_disk *handle;
-	struct hvs_filedisk *filedisk;             /* the lowest layer if it is one */
-	struct hvs_fault *fault;                   /* a layer, if wanted */
-	struct hvs_limit *limit;                   /* the same */
 	struct hvs_reservation_file *reservations; /* of a shared disk */
-	struct layer layer[MAX_LAYERS];
-	unsigned layer_count;
+	struct disk_layers layers;
 	struct event *gone_event; /* activated when the library does not use it any more */
 	void (*gone)(void *arg);
 	void *gone_arg;
@@ -79,159 +65,6 @@ static bool fail(char *why, const char *what, int err)
 	return false;
 }
 
-/* ---- layers ------------------------------------------------------------------------------- */
-
-static void push(struct disk *d, const struct hvs_blk_ops *ops, void *disk, void (*close)(void *))
-{
-	d->layer[d->layer_count++] = (struct layer){ops, disk, close};
-}
-
-static void close_filedisk(void *disk)
-{
-	hvs_filedisk_close(disk);
-}
-
-/* One for each queue. Returns how many. */
-static uint32_t all_bases(const struct disks *disks, struct event_base *bases[MAX_QUEUES])
-{
-	size_t count = iothreads_count(disks->cfg.threads);
-
-	bases[0] = disks->cfg.base;
-	for (size_t i = 0; i < count; i++)
-		bases[1 + i] = iothreads_base(disks->cfg.threads, i);
-	return (uint32_t)(1 + count);
-}
-
-static bool open_file(struct disk *d, char *why)
-{
-	const struct disk_option *o = &d->option;
-	struct event_base *bases[MAX_QUEUES];
-	uint32_t base_count = all_bases(d->disks, bases);
-	const char *reason;
-
-	uint32_t how = (o->shared ? HVS_FILEDISK_SHARED : 0) |
-		       (o->direct ? HVS_FILEDISK_DIRECT : 0) |
-		       (o->threads ? HVS_FILEDISK_THREADS : 0);
-
-	/* hvstack { */
-	const struct hvs_filedisk_config cfg = {
-		HVS_FILEDISK_CONFIG_INIT,
-		.path = o->file,
-		.block_size = o->block_size,
-		.bases = bases,
-		.base_count = base_count,
-		.flags = how | (o->read_only ? HVS_FILEDISK_READ_ONLY : 0)};
-
-	if (hvs_filedisk_open(&cfg, &d->filedisk, &reason) < 0) {
-		/* } hvstack */
-		snprintf(why, DISKS_WHY, "%s: %s", o->file, reason);
-		return false;
-	}
-	push(d, &hvs_filedisk_ops, d->filedisk, close_filedisk);
-	return true;
-}
-
-static void on_nbd_message(void *arg, const char *text)
-{
-	const struct disk *d = arg;
-
-	report(0, "disk %s: %s", d->option.id, text);
-}
-
-static void close_nbd(void *disk)
-{
-	hvs_nbddisk_close(disk);
-}
-
-static bool open_nbd(struct disk *d, const char *format, char *why)
-{
-	const struct disk_option *o = &d->option;
-	const struct hvs_nbddisk_config cfg = {HVS_NBDDISK_CONFIG_INIT,
-					       .uri = format ? NULL : o->file,
-					       .image = format ? o->file : NULL,
-					       .format = format,
-					       .block_size = o->block_size,
-					       .flags = o->read_only ? HVS_NBDDISK_READ_ONLY : 0,
-					       .log = on_nbd_message,
-					       .arg = d};
-	struct hvs_nbddisk *disk;
-	int len = snprintf(why, DISKS_WHY, "%s: ", o->file);
-
-	if (len >= (int)DISKS_WHY)
-		len = 0;
-	if (hvs_nbddisk_open(&cfg, &disk, why + len, DISKS_WHY - (size_t)len) < 0)
-		return false;
-	push(d, &hvs_nbddisk_ops, disk, close_nbd);
-	return true;
-}
-
-/* The lowest layer: what the file is decides which. */
-static bool open_back_end(struct disk *d, char *why)
-{
-	const struct disk_option *o = &d->option;
-	const char *format;
-
-	if (!o->file)
-		return true; /* a drive without a medium */
-	format = o->format ? o->format : hvs_nbddisk_format(o->file);
-
-	if (strncmp(o->file, "nbd://", 6) == 0 || strncmp(o->file, "nbd+unix://", 11) == 0)
-		return open_nbd(d, NULL, why);
-	if (strcmp(format, "raw") != 0)
-		return open_nbd(d, format, why);
-	return open_file(d, why);
-}
-
-static void close_fault(void *fault)
-{
-	hvs_fault_destroy(fault);
-}
-
-static bool add_faults(struct disk *d, char *why)
-{
-	struct hvs_fault_config cfg = {HVS_FAULT_CONFIG_INIT};
-	struct event_base *bases[MAX_QUEUES];
-	int err;
-
-	if (!d->option.fault || !d->layer_count)
-		return true;
-	cfg.ops = d->layer[d->layer_count - 1].ops;
-	cfg.disk = d->layer[d->layer_count - 1].disk;
-	cfg.base_count = all_bases(d->disks, bases);
-	cfg.bases = bases;
-	err = hvs_fault_create(&cfg, &d->fault);
-	if (err)
-		return fail(why, "cannot add faults", err);
-	push(d, &hvs_fault_ops, d->fault, close_fault);
-	return hvs_fault_parse(d->fault, d->option.fault, why, DISKS_WHY) == 0;
-}
-
-static void close_limit(void *limit)
-{
-	hvs_limit_destroy(limit);
-}
-
-static bool add_limit(struct disk *d, char *why)
-{
-	struct hvs_limit_config cfg = {HVS_LIMIT_CONFIG_INIT,
-				       .rates = {.requests_per_s = d->option.iops,
-						 .bytes_per_s = d->option.bytes_per_sec}};
-	struct event_base *bases[MAX_QUEUES];
-	int err;
-
-	if (!d->layer_count || (!d->option.iops && !d->option.bytes_per_sec))
-		return true;
-	cfg.ops = d->layer[d->layer_count - 1].ops;
-	cfg.disk = d->layer[d->layer_count - 1].disk;
-	cfg.base_count = all_bases(d->disks, bases);
-	cfg.bases = bases;
-	err = hvs_limit_create(&cfg, &d->limit);
-	if (err)
-		return fail(why, "cannot limit the disk", err);
-	push(d, &hvs_limit_ops, d->limit, close_limit);
-	return true;
-}
-
 /* Guests that share a disk find each other's reservations beside it. */
 static bool open_reservations(struct disk *d, char *why)
 {
@@ -251,21 +84,9 @@ static bool open_reservations(struct disk *d, char *why)
 
 /* ---- making and freeing --------------------------------------------------------------------- */
 
-static void close_layers(struct disk *d)
-{
-	while (d->layer_count) {
-		const struct layer *l = &d->layer[--d->layer_count];
-
-		l->close(l->disk);
-	}
-	d->filedisk = NULL;
-	d->fault = NULL;
-	d->limit = NULL;
-}
-
 static void disk_free(struct disk *d)
 {
-	close_layers(d);
+	disk_layers_close(&d->layers);
 	hvs_reservation_file_close(d->reservations);
 	if (d->gone_event)
 		event_free(d->gone_event);
@@ -297,7 +118,7 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
 
 static void close_medium(struct disk *d)
 {
-	close_layers(d);
+	disk_layers_close(&d->layers);
 	free(d->option.file);
 	d->option.file = NULL;
 }
@@ -351,6 +172,8 @@ static struct disk *disk_new(struct disks *disks, const struct disk_option *opti
 	d->disks = disks;
 	d->option = *option;
 	d->option.read_only |= option->optical;
+	d->layers = (struct disk_layers){
+		.option = &d->option, .base = disks->cfg.base, .threads = disks->cfg.threads};
 	if (!option->id) {
 		snprintf(id, sizeof(id), "%s%u", option->optical ? "cdrom" : "disk", disks->made++);
 		d->option.id = id;
@@ -460,7 +283,8 @@ static bool attach(struct disk *d, char *why)
 {
 	static const struct layer no_layer;
 	const struct disk_option *o = &d->option;
-	const struct layer *top = d->layer_count ? &d->layer[d->layer_count - 1] : &no_layer;
+	const struct layer *top =
+		d->layers.count ? &d->layers.layer[d->layers.count - 1] : &no_layer;
 	struct hvs_storvsp *ctl = d->ide ? d->ide : d->disks->controller[o->controller];
 	/* hvstack { */
 	struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .lun = (uint8_t)o->lun,
@@ -527,8 +351,7 @@ bool disks_add(struct disks *disks, const struct disk_option *option, const char
 	if (!d)
 		return fail(why, "cannot add the disk", -ENOMEM);
 	if (!check(&d->option, why) || !choose_place(disks, &d->option, why) ||
-	    !open_back_end(d, why) || !add_faults(d, why) || !add_limit(d, why) ||
-	    !open_reservations(d, why) ||
+	    !disk_layers_open(&d->layers, why) || !open_reservations(d, why) ||
 	    !(d->option.ide >= 0 ? make_ide_controller(d, why)
 				 : make_controller(disks, d->option.controller, why)) ||
 	    !attach(d, why)) {
@@ -599,13 +422,13 @@ bool disks_resize(struct disks *disks, const char *id, uint64_t bytes, char *why
 
 	if (!d)
 		return false;
-	if (bytes && !d->filedisk) {
+	if (bytes && !d->layers.filedisk) {
 		snprintf(why, DISKS_WHY, "only a raw image can be given another size here");
 		return false;
 	}
-	if (!bytes && d->filedisk && stat(d->option.file, &st) == 0 && S_ISREG(st.st_mode))
+	if (!bytes && d->layers.filedisk && stat(d->option.file, &st) == 0 && S_ISREG(st.st_mode))
 		bytes = (uint64_t)st.st_size;
-	err = bytes ? hvs_filedisk_resize(d->filedisk, bytes) : 0;
+	err = bytes ? hvs_filedisk_resize(d->layers.filedisk, bytes) : 0;
 	return err ? fail(why, "cannot change the size of the file", err) : refresh(d, why);
 }
 
@@ -616,11 +439,11 @@ bool disks_set_read_only(struct disks *disks, const char *id, bool read_only, ch
 
 	if (!d)
 		return false;
-	if (!d->filedisk) {
+	if (!d->layers.filedisk) {
 		snprintf(why, DISKS_WHY, "only a raw image can be made read-only while it is used");
 		return false;
 	}
-	err = hvs_filedisk_set_read_only(d->filedisk, read_only);
+	err = hvs_filedisk_set_read_only(d->layers.filedisk, read_only);
 	if (err)
 		return fail(why, "cannot change it", err);
 	d->option.read_only = read_only;
@@ -652,11 +475,11 @@ bool disks_insert(struct disks *disks, const char *id, const char *file, char *w
 	d->option.file = strdup(file);
 	if (!d->option.file)
 		return fail(why, file, -ENOMEM);
-	if (!open_back_end(d, why) || !add_faults(d, why) || !add_limit(d, why)) {
+	if (!disk_layers_open(&d->layers, why)) {
 		close_medium(d);
 		return false;
 	}
-	top = &d->layer[d->layer_count - 1];
+	top = &d->layers.layer[d->layers.count - 1];
 	err = hvs_disk_insert(d->handle, top->ops, top->disk);
 	if (!err)
 		return true;
@@ -696,11 +519,11 @@ bool disks_set_limits(struct disks *disks, const char *id, uint64_t iops, uint64
 
 	if (!d)
 		return false;
-	if (!d->limit) {
+	if (!d->layers.limit) {
 		snprintf(why, DISKS_WHY, "'%s' was added without iops= or bps=", id);
 		return false;
 	}
-	err = hvs_limit_set(d->limit, &rates);
+	err = hvs_limit_set(d->layers.limit, &rates);
 	return err ? fail(why, "cannot set these limits", err) : true;
 }
 
@@ -710,14 +533,14 @@ bool disks_set_faults(struct disks *disks, const char *id, const char *rules, ch
 
 	if (!d)
 		return false;
-	if (!d->fault) {
+	if (!d->layers.fault) {
 		snprintf(why, DISKS_WHY, "'%s' was added without fault=", id);
 		return false;
 	}
 	if (*rules && hvs_fault_parse(NULL, rules, why, DISKS_WHY) < 0)
 		return false;
-	hvs_fault_clear(d->fault);
-	return !*rules || hvs_fault_parse(d->fault, rules, why, DISKS_WHY) == 0;
+	hvs_fault_clear(d->layers.fault);
+	return !*rules || hvs_fault_parse(d->layers.fault, rules, why, DISKS_WHY) == 0;
 }
 
 void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struct disk_view *disk),

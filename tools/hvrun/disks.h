@@ -6,6 +6,7 @@
 #ifndef HVRUN_DISKS_H
 #define HVRUN_DISKS_H
 
+#include "disk_layers.h"
 #include "disk_option.h"
 
 #include <stdbool.h>
@@ -17,8 +18,6 @@ struct event_base;
 struct hvs_vmbus;
 struct iothreads;
 struct options;
-
-#define DISKS_WHY 256u /* room for a text that says what is wrong */
 
 struct disks_config {
 	struct hvs_vmbus *bus;
