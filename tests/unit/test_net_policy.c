@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a port lets pass: addresses, VLANs, limits. */
-#include "vsp/network/policy.h"
-
-#include "support/alloc.h"
-#include "support/frame.h"
+#include "support/policy.h"
 #include "util/le.h"
 
 #include <criterion/criterion.h>
@@ -11,66 +8,6 @@
 #include <string.h>
 
 #define SECOND 1000000000ull
-#define OUT true
-#define IN false
-
-static struct test_frame frame;
-
-struct fixture {
-	struct test_alloc t;
-	struct hvs_allocator a;
-	struct hvsi_policy *policy;
-	struct hvsi_port port;
-	struct hvs_port_counters counters;
-	struct hvsi_headers h;
-	uint64_t now;
-};
-
-static void up(struct fixture *f, const struct hvs_port_policy *p)
-{
-	*f = (struct fixture){.t = TEST_ALLOC_INIT};
-	f->a = test_allocator(&f->t);
-	cr_assert_eq(hvsi_policy_create(&f->a, p, &f->policy), 0);
-}
-
-static void down(struct fixture *f)
-{
-	hvsi_policy_destroy(f->policy);
-	cr_assert_eq(f->t.live, 0);
-}
-
-static bool verdict(struct fixture *f, bool out)
-{
-	bool metered;
-	const bool pass = out ? hvsi_policy_out(f->policy, &f->port, &f->h, test_mac_src, f->now)
-			      : hvsi_policy_in(f->policy, &f->port, &f->h, &metered);
-
-	hvsi_port_get_counters(&f->port, &f->counters);
-	return pass;
-}
-
-/* The frame that was built, of which so much was copied. */
-static bool passes_copied(struct fixture *f, bool out, size_t copied)
-{
-	static uint8_t copy[TEST_FRAME_MAX];
-
-	memcpy(copy, frame.b, copied);
-	cr_assert(hvsi_frame_parse(&f->h, copy, (uint32_t)copied, (uint32_t)frame.len));
-	if (f->h.tag_inline && out)
-		(void)hvsi_frame_pull_tag(&f->h, copy);
-	return verdict(f, out);
-}
-
-static bool passes_built(struct fixture *f, bool out)
-{
-	return passes_copied(f, out, frame.len);
-}
-
-static bool passes(struct fixture *f, bool out, const struct test_frame_spec *s)
-{
-	test_frame_build(&frame, s);
-	return passes_built(f, out);
-}
 
 /* ---- what can be compiled ------------------------------------------------------------------------ */
 
