@@ -6,6 +6,7 @@
 #if defined(__GNUC__)
 #define HVS_API __attribute__((visibility("default")))
 #define HVS_NODISCARD __attribute__((warn_unused_result))
+#define HVS_PRINTF(format_arg, first_arg) __attribute__((format(printf, format_arg, first_arg)))
 #else
 #define HVS_API
 #define HVS_NODISCARD
