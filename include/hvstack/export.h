@@ -10,6 +10,7 @@
 #else
 #define HVS_API
 #define HVS_NODISCARD
+#define HVS_PRINTF(format_arg, first_arg)
 #endif
 
 #endif
