@@ -223,13 +223,19 @@ def lab_programs():
     return {name: program(f"nested/{name}.c") for name in ("control", "heartbeat", "keep-kvm")}
 
 
-def programs(names):
-    """{name: Path} of what scenarios name: C files and scripts of tests/e2e, programs of TOOLS, or
-    SUITE:PACKAGE:FILE of Debian."""
+def programs(names, hvrun):
+    """{name: Path} of what scenarios name: C files and scripts of tests/e2e, programs of TOOLS,
+    SUITE:PACKAGE:FILE of Debian, or hvctl, which was built with hvrun."""
     found = {}
     for name in names:
         if name.endswith(".c"):
             found[Path(name).stem] = program(name)
+        elif name == "hvctl":
+            beside = [hvrun.with_name("hvctl"), hvrun.parent.parent / "hvctl/hvctl"]
+            built = [p for p in beside if p.is_file()]
+            if not built:
+                raise LabError(f"{beside[-1]} is missing: build it")
+            found[name] = built[0]
         elif ":" in name:
             found[Path(name).name] = _program_of(*name.split(":"))
         elif "/" in name:
