@@ -151,8 +151,8 @@ HVS_API HVS_NODISCARD int hvs_ic_create(struct hvs_vmbus *bus, const struct hvs_
 
 /*
  * Take a service away; requests end with -ENOTCONN before done runs (NULL: nobody wants to know).
- * ic must not be used after this call. A guest whose file systems are frozen is thawed first, as
- * far as it answers within 5 s. Destroying the bus destroys its services, too. [main worker]
+ * ic must not be used after this call; no event follows but HVS_IC_EVENT_MAY_BE_FROZEN. A guest
+ * whose file systems are frozen is thawed first, as far as it answers within 5 s. Destroying the bus destroys its services, too. [main worker]
  *
  * 0, -EINVAL (NULL), -EBUSY (on its way out already).
  */
