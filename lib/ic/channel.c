@@ -199,6 +199,10 @@ static int send_request(struct hvs_ic *ic, struct hvsi_ic_request *r)
 
 	memset(ic->message, 0, ic->message_bytes);
 	len = r->ops->build(ic, r, body_of(ic));
+	if (!len) {
+		end(ic, r, -ENODATA);
+		return 0;
+	}
 	err = send(ic, (uint16_t)ic->class->kind, len);
 	if (err == -EMSGSIZE) { /* the guest's ring is smaller than any driver's */
 		hvsi_ic_malformed(ic);
@@ -247,7 +251,7 @@ static void send_next(struct hvs_ic *ic)
 
 	if (ic->phase == HVSI_IC_NEGOTIATION && !ic->unanswered)
 		err = send_versions(ic);
-	/* More than one only if the first is too long for the ring. */
+	/* More than one only if the first can't be sent. */
 	for (unsigned i = 0; i < HVSI_IC_MAX_WAITING && !err && !ic->unanswered; i++) {
 		r = ic->phase == HVSI_IC_READY ? first_waiting(ic) : NULL;
 		if (!r)

@@ -20,6 +20,8 @@ static const struct hvsi_ic_class *class_of(enum hvs_ic_kind kind)
 {
 	static const struct hvsi_ic_class *const classes[] = {
 		&hvsi_ic_heartbeat,
+		&hvsi_ic_shutdown,
+		&hvsi_ic_timesync,
 	};
 
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)

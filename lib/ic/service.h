@@ -34,8 +34,9 @@ struct hvsi_ic_request;
 
 /* What a request does. */
 struct hvsi_ic_request_ops {
-	/* Its body, into zeroed memory of the class's body_max bytes. Returns the body's length. Called
-	 * when it is sent. */
+	/* Its body, into zeroed memory of the class's body_max bytes. Returns the body's length, or
+	 * 0: it can't be sent, and ends with -ENODATA. Called right before it is sent, a second time
+	 * if the ring was full. */
 	uint32_t (*build)(struct hvs_ic *ic, struct hvsi_ic_request *r, uint8_t *body);
 
 	/*
