@@ -132,7 +132,7 @@ int hvsi_ic_submit(struct hvs_ic *ic, struct hvsi_ic_request *r, uint32_t timeou
 
 static bool cancel(struct hvsi_ic_request *r, const void *arg)
 {
-	if (r->arg != arg || r->cancelled)
+	if (r->arg != arg || r->own || r->cancelled)
 		return false;
 	r->cancelled = true;
 	return true;

@@ -129,10 +129,12 @@ static void beat(struct hvs_ic *ic, uint32_t timeout_ms)
 	static const struct hvsi_ic_request_ops ops = {.build = build, .end = end};
 	struct hvsi_ic_request *r = hvsi_ic_request_new(ic, sizeof(*r), &ops, NULL);
 
-	if (!r) /* the next one, perhaps */
+	if (!r) { /* the next one, perhaps */
 		hvsi_ic_set_timer(ic, hvsi_ic_now(ic) + interval_ns(ic));
-	else
-		(void)hvsi_ic_submit(ic, r, timeout_ms);
+		return;
+	}
+	r->own = true;
+	(void)hvsi_ic_submit(ic, r, timeout_ms);
 }
 
 static void next_beat(struct hvs_ic *ic)

@@ -60,6 +60,7 @@ struct hvsi_ic_request {
 	uint32_t timeout_ms; /* not 0 */
 	uint64_t deadline_ns;
 	bool cancelled;
+	bool own;    /* the service asked for it: nobody cancels it */
 	bool urgent; /* sent before all that are not */
 };
 

@@ -42,7 +42,6 @@ struct timesync {
 struct request {
 	struct hvsi_ic_request r;
 	bool sync;
-	bool own; /* nobody but the service asked for it */
 	hvs_ic_done_fn done;
 	void *arg;
 };
@@ -80,7 +79,7 @@ static bool end(struct hvs_ic *ic, struct hvsi_ic_request *r, int status, uint32
 	(void)len;
 	if (t->sync && body)
 		ts->sync_owed = false;
-	if (t->own && hvsi_ic_ready(ic))
+	if (r->own && hvsi_ic_ready(ic))
 		hvsi_ic_set_timer(ic, hvsi_ic_now(ic) + ic->cfg.interval_ms * NS_PER_MS);
 	if (t->done)
 		t->done(t->arg, status, guest_status);
@@ -108,7 +107,7 @@ static void tell(struct hvs_ic *ic)
 		hvsi_ic_set_timer(ic, hvsi_ic_now(ic) + ic->cfg.interval_ms * NS_PER_MS);
 		return;
 	}
-	t->own = true;
+	t->r.own = true;
 	/* A service on its way out takes nothing. */
 	(void)hvsi_ic_submit(ic, &t->r, TIMEOUT_MS);
 }
