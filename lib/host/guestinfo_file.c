@@ -209,7 +209,7 @@ static int read_all(int fd, size_t len, char **out)
 static int load_from(int fd, struct hvsi_guestinfo_store *store, const struct hvsi_why *why)
 {
 	struct stat st;
-	char *text;
+	char *text = NULL;
 	int err;
 
 	if (fstat(fd, &st) < 0)
