@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define NOT_DONE 1
+#define VISITED 100
 
 static struct event_base *base;
 static struct hvs_guestinfo *g;
@@ -35,7 +36,7 @@ static void on_changes_end(void *arg, enum hvs_kvp_pool pool)
 {
 	(void)arg;
 	(void)pool;
-	strcat(changes, "|");
+	memcpy(changes + strlen(changes), "|", 2);
 }
 
 static int open_table(uint32_t refresh_ms, char *why, size_t why_len)
@@ -590,15 +591,12 @@ static void collect(void *arg, const char *key, const char *value)
 {
 	char *text = arg;
 
-	strcat(text, key);
-	strcat(text, "=");
-	strcat(text, value);
-	strcat(text, " ");
+	snprintf(text + strlen(text), VISITED - strlen(text), "%s=%s ", key, value);
 }
 
 Test(guestinfo, visiting_shows_what_is_there_by_key)
 {
-	char text[100] = "";
+	char text[VISITED] = "";
 	int result;
 
 	cr_assert_eq(set("b", "2", NULL), 0);

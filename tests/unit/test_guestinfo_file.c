@@ -221,7 +221,7 @@ static char *with_pair(size_t key_len, size_t value_len)
 	memset(p, 'k', key_len);
 	p = stpcpy(p + key_len, "\", \"value\": \"");
 	memset(p, 'v', value_len);
-	strcpy(p + value_len, "\"}], \"auto-external\": []}");
+	stpcpy(p + value_len, "\"}], \"auto-external\": []}");
 	return text;
 }
 
