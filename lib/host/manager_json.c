@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define MAX_DEPTH 32
+#define MAX_CONTAINERS 8192u /* json-c takes a kilobyte for the two bytes of an empty object */
 
 void hvsi_json_add(struct json_object *to, const char *name, struct json_object *value)
 {
@@ -34,13 +35,33 @@ void hvsi_json_append(struct json_object *to, struct json_object *value)
 		json_object_put(value);
 }
 
+static bool has_few_containers(const char *text, size_t len)
+{
+	bool string = false;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < len && n <= MAX_CONTAINERS; i++) {
+		if (text[i] == '"')
+			string = !string;
+		else if (string && text[i] == '\\')
+			i++;
+		else if (!string && (text[i] == '{' || text[i] == '['))
+			n++;
+	}
+	return n <= MAX_CONTAINERS;
+}
+
 struct json_object *hvsi_json_parse(const char *text, size_t len, const char **why)
 {
-	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
+	struct json_tokener *tokener;
 	struct json_object *value;
 	enum json_tokener_error err;
 
+	*why = "there are too many objects and arrays in it";
+	if (!has_few_containers(text, len))
+		return NULL;
 	*why = "out of memory";
+	tokener = json_tokener_new_ex(MAX_DEPTH);
 	if (!tokener)
 		return NULL;
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
