@@ -125,7 +125,9 @@ struct hvsi_methods {
 
 const struct hvs_method *hvsi_method_find(const struct hvs_manager *m, const char *name,
 					  void **arg);
+/* All that every machine has; then those of one file each. */
 int hvsi_methods_add_own(struct hvs_manager *m);
+int hvsi_info_methods(struct hvs_manager *m);
 void hvsi_methods_free(struct hvs_manager *m);
 
 /* ---- the manager ------------------------------------------------------------------------------- */

@@ -138,5 +138,7 @@ static const struct hvs_method own[] = {
 
 int hvsi_methods_add_own(struct hvs_manager *m)
 {
-	return hvs_manager_add_methods(m, own, sizeof(own) / sizeof(own[0]), m);
+	int err = hvs_manager_add_methods(m, own, sizeof(own) / sizeof(own[0]), m);
+
+	return err ? err : hvsi_info_methods(m);
 }
