@@ -170,7 +170,8 @@ static bool is_id(struct json_object *id)
 
 static void check_members(struct request *r)
 {
-	json_object_object_foreach(r->object, name, value) {
+	json_object_object_foreach(r->object, name, value)
+	{
 		if (strcmp(name, "id") == 0) {
 			r->has_id = true;
 			if (is_id(value))
@@ -287,4 +288,20 @@ int hvs_call_take_fd(struct hvs_call *call, unsigned index)
 		return -ENOENT;
 	call->fds[index] = -1;
 	return fd;
+}
+
+void hvsi_calls_cancel(struct hvs_manager *m, uint64_t client)
+{
+	struct hvs_call *call = m->calls;
+
+	while (call) {
+		struct hvs_ic *ic = call->client == client ? call->ic : NULL;
+
+		call->client = call->client == client ? 0 : call->client;
+		call->ic = ic ? NULL : call->ic;
+		if (ic)
+			(void)hvs_ic_cancel(ic, call);
+		/* Whichever ended by that, they are not in the list any more. */
+		call = ic ? m->calls : call->next;
+	}
 }

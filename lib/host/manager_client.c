@@ -84,9 +84,8 @@ bool hvsi_client_may_call(struct hvsi_client *client)
 	const uint64_t ms = now - client->tokens_at;
 
 	/* rate calls a second are rate tokens a millisecond. */
-	client->tokens = ms >= full || client->tokens + ms * rate > full
-				 ? full
-				 : client->tokens + ms * rate;
+	client->tokens =
+		ms >= full || client->tokens + ms * rate > full ? full : client->tokens + ms * rate;
 	client->tokens_at = now;
 	if (client->tokens < PER_CALL)
 		return false;
@@ -250,8 +249,7 @@ static bool prepare(struct hvsi_client *client)
 	struct event_base *base = client->m->cfg.base;
 
 	client->out = evbuffer_new();
-	client->readable =
-		event_new(base, client->fd, EV_READ | EV_PERSIST, on_readable, client);
+	client->readable = event_new(base, client->fd, EV_READ | EV_PERSIST, on_readable, client);
 	client->writable = event_new(base, client->fd, EV_WRITE, on_writable, client);
 	return client->out && client->readable && client->writable &&
 	       event_add(client->readable, NULL) == 0;

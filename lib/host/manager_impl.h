@@ -27,7 +27,7 @@ struct event;
 struct evbuffer;
 
 #define HVSI_MANAGER_PROTOCOL 1
-#define HVSI_CALL_FDS 8u             /* that come with a request */
+#define HVSI_CALL_FDS 8u              /* that come with a request */
 #define HVSI_CLIENT_UNREAD (4u << 20) /* bytes of answers; then it is cut off */
 #define HVSI_CLIENT_CHUNK 65536u
 #define HVSI_PARSE_ERROR (-32700)
@@ -92,8 +92,8 @@ struct hvs_call {
 	struct json_object *params;
 	struct json_object *id;
 	bool wants_answer;
-	struct hvs_ic *ic;  /* it has a request there, with the call as argument; NULL: none */
-	void *state;        /* of its method, freed with it */
+	struct hvs_ic *ic;      /* it has a request there, with the call as argument; NULL: none */
+	void *state;            /* of its method, freed with it */
 	int fds[HVSI_CALL_FDS]; /* -1: taken */
 	unsigned fd_count;
 };
@@ -164,9 +164,8 @@ struct hvs_manager {
 int hvsi_manager_new(const struct hvs_manager_config *cfg, struct hvs_manager **out);
 /* The last call of a manager that was destroyed has ended. */
 void hvsi_manager_free(struct hvs_manager *m);
-__attribute__((format(printf, 3, 4))) void hvsi_manager_log(const struct hvs_manager *m,
-							     enum hvs_manager_log what,
-							     const char *format, ...);
+__attribute__((format(printf, 3, 4))) void
+hvsi_manager_log(const struct hvs_manager *m, enum hvs_manager_log what, const char *format, ...);
 uint64_t hvsi_manager_now_ms(void);
 
 /* ---- json-c ------------------------------------------------------------------------------------ */

@@ -115,7 +115,8 @@ static size_t character(const uint8_t *p, size_t len)
 
 		if (p[0] < forms[i].first_min || p[0] > forms[i].first_max)
 			continue;
-		if (n > len || (n > 1 && (p[1] < forms[i].second_min || p[1] > forms[i].second_max)))
+		if (n > len ||
+		    (n > 1 && (p[1] < forms[i].second_min || p[1] > forms[i].second_max)))
 			return 0;
 		for (size_t k = 2; k < n; k++)
 			if ((p[k] & 0xc0) != 0x80)
@@ -141,7 +142,8 @@ char *hvsi_json_line(struct json_object *message, size_t *len)
 {
 	const char *text =
 		message ? json_object_to_json_string_length(
-				  message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, len)
+				  message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
+				  len)
 			: NULL;
 	char *line = text ? malloc(*len + 1) : NULL;
 

@@ -86,11 +86,12 @@ bool hvs_call_only(struct hvs_call *call, const char *const *names)
 {
 	if (!call->params)
 		return true;
-	json_object_object_foreach(call->params, name, value) {
+	json_object_object_foreach(call->params, name, value)
+	{
 		(void)value;
 		if (!is_one_of(name, names)) {
-			hvs_call_fail(call, HVS_CALL_INVALID_PARAMS,
-				      "there is no parameter '%s'", name);
+			hvs_call_fail(call, HVS_CALL_INVALID_PARAMS, "there is no parameter '%s'",
+				      name);
 			return false;
 		}
 	}

@@ -98,11 +98,9 @@ static void list_devices(void *arg, struct json_object *disks, struct json_objec
 
 static int describe_machine(struct control *control)
 {
-	const struct hvs_manager_machine_ops ops = {HVS_MANAGER_MACHINE_OPS_INIT,
-						    .state = state,
+	const struct hvs_manager_machine_ops ops = {HVS_MANAGER_MACHINE_OPS_INIT, .state = state,
 						    .vmbus_version = vmbus_version,
-						    .find_net = find_net,
-						    .devices = list_devices};
+						    .find_net = find_net, .devices = list_devices};
 	int err = hvs_manager_set_machine(control->manager, &ops, control);
 
 	if (!err)

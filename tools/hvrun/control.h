@@ -17,8 +17,8 @@ struct nets;
 
 struct control_config {
 	const char *path;
-	const char *roles; /* a file; NULL: this user and root administer */
-	const char *name;  /* of the machine */
+	const char *roles;         /* a file; NULL: this user and root administer */
+	const char *name;          /* of the machine */
 	const uint8_t *machine_id; /* 16 bytes */
 	struct event_base *base;
 	const struct hvs_vmbus *bus;

@@ -56,8 +56,7 @@ static void net_remove(void *arg, struct hvs_call *call)
 	char why[NETS_WHY];
 	const char *id;
 
-	if (get_net(arg, call, params, &id) &&
-	    !nets_remove(arg, id, control_call_done, call, why))
+	if (get_net(arg, call, params, &id) && !nets_remove(arg, id, control_call_done, call, why))
 		control_call_end(call, false, why);
 }
 

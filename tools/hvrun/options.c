@@ -239,7 +239,8 @@ int options_parse(struct options *opt, int argc, char **argv)
 	int status = 0;
 	int c;
 
-	*opt = (struct options){.append = "", .name = "", .memory_bytes = UINT64_C(512) << 20, .cpu_count = 1};
+	*opt = (struct options){
+		.append = "", .name = "", .memory_bytes = UINT64_C(512) << 20, .cpu_count = 1};
 	uuid_generate(opt->machine_id);
 	while (!status && (c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
