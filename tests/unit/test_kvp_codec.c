@@ -84,7 +84,7 @@ Test(kvp_codec, values_of_all_types)
 	static const struct {
 		uint32_t type;
 		uint32_t bytes;
-		const char *raw;
+		char raw[9];
 		enum hvsi_kvp_read got;
 		const char *value;
 	} table[] = {
@@ -173,5 +173,5 @@ Test(kvp_codec, the_longest_pair_there_is)
 		hvsi_put_be16(v.value + i, 0xac20);
 	cr_assert_eq(take(&v), HVSI_KVP_OK);
 	cr_assert_eq(strlen(pair.key), 255 * 3);
-	cr_assert_eq(strlen(pair.value), 1023 * 3 - 1023);
+	cr_assert_eq(strlen(pair.value), 1023 * 3);
 }
