@@ -193,7 +193,7 @@ static void answer(struct fuzz_ic *f, struct input *in, bool spoiled)
 	}
 	reply.body = body;
 	reply.len = len;
-	(void)hvs_guest_ic_send(f->ch, &reply);
+	(void)!hvs_guest_ic_send(f->ch, &reply);
 }
 
 static void send_bytes(struct fuzz_ic *f, struct input *in, bool completion)
@@ -206,9 +206,9 @@ static void send_bytes(struct fuzz_ic *f, struct input *in, bool completion)
 	if (!f->ch)
 		return;
 	if (completion)
-		(void)hvs_guest_complete(f->ch, 1, &iov, 1);
+		(void)!hvs_guest_complete(f->ch, 1, &iov, 1);
 	else
-		(void)hvs_guest_send(f->ch, 1, len & 1, NULL, &iov, 1);
+		(void)!hvs_guest_send(f->ch, 1, len & 1, NULL, &iov, 1);
 	hvs_guest_flush(f->ch);
 }
 

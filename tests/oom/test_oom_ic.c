@@ -107,7 +107,7 @@ static void answer_all(struct machine *m)
 			uint8_t body[4096];
 
 			memcpy(body, msg.body, msg.len);
-			body[0] += services[i].kind == HVS_IC_HEARTBEAT;
+			body[0] = (uint8_t)(body[0] + (services[i].kind == HVS_IC_HEARTBEAT));
 			cr_assert_eq(hvs_guest_ic_reply(m->ch[i], &msg, 0, body, msg.len), 0);
 			hvs_loopback_run(m->lb);
 		}
