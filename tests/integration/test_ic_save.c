@@ -127,8 +127,12 @@ Test(ic_save, a_service_that_had_failed_gets_another_chance)
 {
 	struct ic_machine *m = up();
 	const uint8_t nonsense = 0;
+	struct ic_done d = {0};
 
+	ask(m, &d);
+	(void)ic_take(m);
 	ic_send_raw(m, &nonsense, 1);
+	cr_assert_eq(d.status, -EPROTO);
 	ic_expect(m, HVS_IC_NON_RECOVERABLE, HVS_IC_DETAIL_FAILED);
 	ic_replace(m);
 	ic_expect(m, HVS_IC_LOST_COMMUNICATION, HVS_IC_DETAIL_NONE);
