@@ -62,8 +62,10 @@ struct json_object *array_member(struct json_object *object, const char *name)
 const char *string_member(struct json_object *object, const char *name)
 {
 	struct json_object *value = typed(object, name, json_type_string);
+	const char *text = value ? json_object_get_string(value) : NULL;
 
-	return value ? json_object_get_string(value) : NULL;
+	/* What is behind a NUL would not be seen. */
+	return text && strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
 }
 
 uint64_t number_member(struct json_object *object, const char *name, uint64_t otherwise)
