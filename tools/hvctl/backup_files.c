@@ -322,7 +322,7 @@ static bool take_hash(const char *text, struct range *range)
 	if (!is_hash(digits))
 		return false;
 	for (unsigned i = 0; i < HASH_BYTES; i++) {
-		const char two[3] = {digits[2 * i], digits[2 * i + 1], '\0'};
+		const char two[3] = {digits[(size_t)2 * i], digits[(size_t)2 * i + 1], '\0'};
 
 		range->hash[i] = (uint8_t)strtoul(two, NULL, 16);
 	}

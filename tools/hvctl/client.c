@@ -17,7 +17,7 @@
 #define MAX_ANSWER (64u << 20)
 #define MAX_DEPTH 32
 #define MAX_FDS 250u
-#define READ_BYTES 65536u
+#define READ_BYTES ((size_t)64 << 10)
 
 struct client {
 	int fd;
@@ -337,7 +337,7 @@ bool client_call(struct client *c, const char *method, struct json_object *param
 {
 	struct json_object *request = json_object_new_object();
 	struct answer unsent = {0};
-	char *text;
+	char *text = NULL;
 	bool ok;
 
 	*answer = (struct answer){0};

@@ -15,7 +15,6 @@ struct table {
 	char **cells;
 	size_t count;
 	size_t columns;
-	bool titles;
 };
 
 static void add(struct table *t, char *cell)
@@ -32,7 +31,6 @@ struct table *table_new(const char *const *titles)
 
 	if (!t)
 		abort();
-	t->titles = titles != NULL;
 	t->columns = 2;
 	if (titles) {
 		for (t->columns = 0; titles[t->columns]; t->columns++)
@@ -92,18 +90,6 @@ static int width(const char *text)
 	return n;
 }
 
-static int column_width(const struct table *t, size_t column)
-{
-	int most = 0;
-
-	for (size_t i = column; i < t->count; i += t->columns) {
-		const int w = width(t->cells[i]);
-
-		most = w > most ? w : most;
-	}
-	return most;
-}
-
 void table_free(struct table *t)
 {
 	for (size_t i = 0; i < t->count; i++)
@@ -114,15 +100,25 @@ void table_free(struct table *t)
 
 void table_print(struct table *t)
 {
+	int *most = calloc(t->columns, sizeof(*most));
+
+	if (!most)
+		abort();
+	for (size_t i = 0; i < t->count; i++) {
+		const int w = width(t->cells[i]);
+
+		if (w > most[i % t->columns])
+			most[i % t->columns] = w;
+	}
 	for (size_t i = 0; i < t->count; i++) {
 		const size_t column = i % t->columns;
-		const bool last = column == t->columns - 1;
 
 		fputs(t->cells[i], stdout);
-		if (last)
+		if (column == t->columns - 1)
 			putchar('\n');
 		else
-			printf("%*s", column_width(t, column) - width(t->cells[i]) + GAP, "");
+			printf("%*s", most[column] - width(t->cells[i]) + GAP, "");
 	}
+	free(most);
 	table_free(t);
 }

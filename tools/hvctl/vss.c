@@ -10,8 +10,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum {
 	OPT_HOLD = 256,
 	OPT_TIMEOUT,
