@@ -30,7 +30,9 @@ static struct hvsi_point_disk *check(struct hvs_point *p, uint32_t disk, uint64_
 
 static int state_of(const struct hvs_point *p)
 {
-	return atomic_load(&p->aborted) ? -ECANCELED : -atomic_load(&p->error);
+	const int err = atomic_load(&p->error);
+
+	return err ? -err : atomic_load(&p->aborted) ? -ECANCELED : 0;
 }
 
 /*
@@ -157,7 +159,7 @@ bool hvs_point_next_change(const struct hvs_point *p, uint32_t disk, uint64_t of
 			   uint64_t *start, uint64_t *len)
 {
 	const struct hvsi_point_disk *d = &p->disks[disk];
-	uint64_t at = offset / HVS_SNAPSHOT_CHUNK;
+	uint64_t at = hvsi_chunks_of(offset);
 	uint64_t chunks;
 	uint64_t until;
 
