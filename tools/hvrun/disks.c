@@ -219,6 +219,11 @@ static struct disk *find(const struct disks *disks, const char *id)
 	return d;
 }
 
+bool disks_have(const struct disks *disks, const char *id)
+{
+	return find(disks, id);
+}
+
 static bool lun_in_use(const struct disks *disks, uint32_t controller, int lun)
 {
 	for (const struct disk *d = disks->first; d; d = d->next)

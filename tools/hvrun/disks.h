@@ -64,6 +64,8 @@ bool disks_insert(struct disks *disks, const char *id, const char *file, char *w
 bool disks_eject(struct disks *disks, const char *id, bool force, void (*out)(void *arg), void *arg,
 		 char *why);
 
+bool disks_have(const struct disks *disks, const char *id);
+
 /* What is there. */
 struct disk_view {
 	const char *id;

@@ -180,6 +180,21 @@ static int add_nets(struct machine *machine, const struct options *opt)
 	return 0;
 }
 
+static int start_control(struct machine *machine, const struct options *opt)
+{
+	struct hyperv *hyperv = machine->hyperv;
+	const struct control_config cfg = {.path = opt->control,
+					   .roles = opt->roles,
+					   .name = opt->name,
+					   .machine_id = opt->machine_id,
+					   .base = machine->base,
+					   .bus = hvs_kvm_bus(hyperv->kvm),
+					   .disks = hyperv->disks,
+					   .nets = hyperv->nets};
+
+	return control_create(&cfg, &hyperv->control);
+}
+
 static int add_devices(struct machine *machine, const struct options *opt)
 {
 	struct hyperv *hyperv = machine->hyperv;
@@ -190,8 +205,7 @@ static int add_devices(struct machine *machine, const struct options *opt)
 	if (!status)
 		status = add_nets(machine, opt);
 	if (!status && opt->control)
-		status = control_create(opt->control, machine->base, hyperv->disks, hyperv->nets,
-					&hyperv->control);
+		status = start_control(machine, opt);
 	return status;
 }
 

@@ -378,6 +378,11 @@ static struct net *find(const struct nets *nets, const char *id)
 	return n;
 }
 
+bool nets_have(const struct nets *nets, const char *id)
+{
+	return find(nets, id);
+}
+
 static struct hvs_guid instance_id(const struct net_option *o)
 {
 	struct hvs_guid id;
@@ -623,6 +628,7 @@ void nets_visit(const struct nets *nets, void (*visit)(void *arg, const struct n
 	for (const struct net *n = nets->first; n; n = n->next) {
 		struct net_view view = {.option = &n->option,
 					.id = n->option.id,
+					.instance_id = instance_id(&n->option),
 					.plugged = !atomic_load(&n->unplugged),
 					.status.size = sizeof(view.status),
 					.counters.size = sizeof(view.counters),

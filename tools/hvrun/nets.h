@@ -58,10 +58,13 @@ bool nets_set_mirror(struct nets *nets, const char *id, const char *to, char *wh
 bool nets_set_forward(struct nets *nets, const char *id, const struct net_forward *forward, bool on,
 		      char *why);
 
+bool nets_have(const struct nets *nets, const char *id);
+
 /* What is there. */
 struct net_view {
 	const struct net_option *option;
 	const char *id;
+	struct hvs_guid instance_id;
 	bool plugged;
 	struct hvs_nic_status status;
 	struct hvs_nic_counters counters;

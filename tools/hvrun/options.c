@@ -63,7 +63,10 @@ static const char *const help_texts[] = {
 	"                           capture=FILE  write down what passes, for Wireshark\n"
 	"  --io-threads N         threads for disks and network adapters besides the main one,\n"
 	"                         up to 16 (default 0)\n"
-	"  --control SOCKET       take commands on this Unix socket: see hvrun(1)\n"
+	"  --control SOCKET[,roles=FILE]\n"
+	"                         take commands on this Unix socket: see hvrun(1). FILE says who\n"
+	"                         may give which\n"
+	"  --name NAME            what the machine is called on that socket\n"
 	"  --synic auto|kernel|user\n"
 	"                         who emulates the synthetic interrupt controller: KVM, hvrun,\n"
 	"                         or KVM if it can (default auto)\n"
@@ -186,6 +189,22 @@ static int parse_net(char *arg, struct options *opt)
 	return 0;
 }
 
+static int parse_control(char *arg, struct options *opt)
+{
+	static const char roles[] = "roles=";
+	char *more = strchr(arg, ',');
+
+	opt->control = arg;
+	opt->roles = NULL;
+	if (!more)
+		return 0;
+	*more++ = '\0';
+	if (strncmp(more, roles, strlen(roles)) != 0 || !more[strlen(roles)])
+		return report(HVRUN_USAGE, "--control: '%s': give roles=FILE", more);
+	opt->roles = more + strlen(roles);
+	return 0;
+}
+
 static int check_all(const struct options *opt, const char *extra_arg)
 {
 	if (extra_arg)
@@ -209,6 +228,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 		{"io-threads", required_argument, NULL, 't'},
 		{"kernel", required_argument, NULL, 'k'},
 		{"memory", required_argument, NULL, 'm'},
+		{"name", required_argument, NULL, 'N'},
 		{"net", required_argument, NULL, 'e'},
 		{"record", required_argument, NULL, 'r'},
 		{"synic", required_argument, NULL, 's'},
@@ -219,7 +239,8 @@ int options_parse(struct options *opt, int argc, char **argv)
 	int status = 0;
 	int c;
 
-	*opt = (struct options){.append = "", .memory_bytes = UINT64_C(512) << 20, .cpu_count = 1};
+	*opt = (struct options){
+		.append = "", .name = "", .memory_bytes = UINT64_C(512) << 20, .cpu_count = 1};
 	uuid_generate(opt->machine_id);
 	while (!status && (c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
@@ -250,13 +271,16 @@ int options_parse(struct options *opt, int argc, char **argv)
 			opt->kernel = optarg;
 			break;
 		case 'l':
-			opt->control = optarg;
+			status = parse_control(optarg, opt);
 			break;
 		case 'm':
 			status = parse_memory(optarg, &opt->memory_bytes);
 			break;
 		case 'n':
 			status = parse_cpus(optarg, &opt->cpu_count);
+			break;
+		case 'N':
+			opt->name = optarg;
 			break;
 		case 'o':
 			status = parse_disk(optarg, true, opt);

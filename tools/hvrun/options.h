@@ -28,6 +28,8 @@ struct options {
 	const char *append;
 	const char *record;  /* NULL: nothing */
 	const char *control; /* NULL: no socket */
+	const char *roles;   /* NULL: no rules */
+	const char *name;
 	uint64_t memory_bytes;
 	uint8_t machine_id[16]; /* a UUID */
 	unsigned cpu_count;
