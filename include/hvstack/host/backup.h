@@ -120,6 +120,47 @@ HVS_API void hvs_backup_cancel(struct hvs_backup *backup);
 /* The same without ended(), and now: for when the machine goes. NULL is allowed. */
 HVS_API void hvs_backup_destroy(struct hvs_backup *backup);
 
+/* ---- for clients of the management server (manager.h) ------------------------------------------- */
+
+struct hvs_manager;
+struct hvs_manager_backup;
+
+struct hvs_manager_backup_ops {
+	uint32_t size;
+	uint32_t reserved; /* 0 */
+	/* The disk that clients call so: its snapshot and block_size. False: there is none, or it can't be
+	 * backed up. Required. */
+	bool (*find_disk)(void *arg, const char *id, struct hvs_backup_disk *disk);
+	/* The guest's service; NULL: there is none now. Optional. */
+	struct hvs_ic *(*vss)(void *arg);
+	/* What system the guest runs, in UTF-8, valid until the next call; NULL: not known. Optional. */
+	const char *(*guest_os)(void *arg);
+};
+#define HVS_MANAGER_BACKUP_OPS_INIT .size = (uint32_t)sizeof(struct hvs_manager_backup_ops)
+
+struct hvs_manager_backup_config {
+	uint32_t size;
+	uint32_t flags; /* HVS_POINT_NO_CLONE */
+	struct hvs_manager *manager;
+	struct event_base *base; /* the manager's */
+	/* Of the machine, for the manifest; the name is copied. */
+	struct hvs_guid uuid;
+	const char *name;
+	const struct hvs_manager_backup_ops *ops; /* copied */
+	void *arg;
+};
+#define HVS_MANAGER_BACKUP_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_manager_backup_config)
+
+/*
+ * Let clients back up: backup-start, -status, -cancel (docs/backup.md). One backup at a time. 0, -EINVAL,
+ * -ENOTSUP (unknown members or flags set), -EEXIST (the manager has such methods), -ENOMEM.
+ */
+HVS_API HVS_NODISCARD int hvs_manager_backup_create(const struct hvs_manager_backup_config *cfg,
+						    struct hvs_manager_backup **out);
+
+/* A backup that runs ends. After hvs_manager_destroy(), before the disks go. NULL is allowed. */
+HVS_API void hvs_manager_backup_destroy(struct hvs_manager_backup *mb);
+
 #ifdef __cplusplus
 }
 #endif
