@@ -170,7 +170,7 @@ static void complete(struct hvs_backup *b)
 	stop_copy(b);
 	enter(b, HVS_BACKUP_COMPLETING);
 	snprintf(b->message, sizeof(b->message), "done");
-	if (b->application && hvs_vss_complete(b->cfg.vss, 0, on_complete, b) == 0)
+	if (b->application && b->cfg.vss && hvs_vss_complete(b->cfg.vss, 0, on_complete, b) == 0)
 		b->pending++;
 	end(b);
 }
@@ -319,7 +319,7 @@ static void freeze(struct hvs_backup *b)
 	if (!begin(b, HVS_BACKUP_FREEZING))
 		return;
 	b->freeze_ns = hvs_loop_now_ns();
-	err = hvs_vss_freeze(b->cfg.vss, &request, on_frozen, b);
+	err = b->cfg.vss ? hvs_vss_freeze(b->cfg.vss, &request, on_frozen, b) : -ENOTCONN;
 	if (!err)
 		b->pending++;
 	else if (do_without(b, err, 0))
@@ -544,6 +544,17 @@ void hvs_backup_cancel(struct hvs_backup *b)
 	/* The guest is thawed by that, too, if it is just freezing. */
 	else if (b->pending > 0 && b->phase <= HVS_BACKUP_FREEZING)
 		(void)hvs_ic_cancel(b->cfg.vss, b);
+}
+
+void hvs_backup_vss_gone(struct hvs_backup *b)
+{
+	struct hvs_ic *vss = b->cfg.vss;
+
+	/* The library thaws a guest whose service goes. */
+	b->thaw_due = false;
+	b->cfg.vss = NULL;
+	if (b->pending > 0)
+		(void)hvs_ic_cancel(vss, b);
 }
 
 void hvs_backup_destroy(struct hvs_backup *b)

@@ -23,6 +23,7 @@ struct hvs_manager_backup {
 	struct hvs_manager_backup_ops ops;
 	char *name;
 
+	bool ended; /* no more */
 	/* Of the one that runs; NULL: none. */
 	struct hvs_backup *backup;
 	struct hvs_call *call;
@@ -297,6 +298,10 @@ static void backup_start(void *arg, struct hvs_call *call)
 
 	if (!hvs_call_only(call, params))
 		return;
+	if (mb->ended) {
+		hvs_call_fail(call, HVS_CALL_GONE, "the machine has ended");
+		return;
+	}
 	if (mb->backup) {
 		hvs_call_fail(call, HVS_CALL_BUSY, "a backup of this machine is under way");
 		return;
@@ -402,15 +407,31 @@ int hvs_manager_backup_create(const struct hvs_manager_backup_config *cfg_in,
 	return 0;
 }
 
+void hvs_manager_backup_vss_gone(struct hvs_manager_backup *mb)
+{
+	if (mb->backup)
+		hvs_backup_vss_gone(mb->backup);
+}
+
+void hvs_manager_backup_end(struct hvs_manager_backup *mb)
+{
+	if (!mb)
+		return;
+	mb->ended = true;
+	if (!mb->backup)
+		return;
+	hvs_backup_destroy(mb->backup);
+	mb->backup = NULL;
+	close_files(mb);
+	hvs_call_fail(mb->call, HVS_CALL_GONE, "the machine has ended");
+	mb->call = NULL;
+}
+
 void hvs_manager_backup_destroy(struct hvs_manager_backup *mb)
 {
 	if (!mb)
 		return;
-	if (mb->backup) {
-		hvs_backup_destroy(mb->backup);
-		close_files(mb);
-		hvs_call_fail(mb->call, HVS_CALL_GONE, "the machine has ended");
-	}
+	hvs_manager_backup_end(mb);
 	free(mb->name);
 	free(mb);
 }

@@ -117,7 +117,10 @@ HVS_API HVS_NODISCARD int hvs_backup_get_progress(const struct hvs_backup *backu
  * late. */
 HVS_API void hvs_backup_cancel(struct hvs_backup *backup);
 
-/* The same without ended(), and now: for when the machine goes. NULL is allowed. */
+/* The guest's service goes away: call this before hvs_ic_destroy(). */
+HVS_API void hvs_backup_vss_gone(struct hvs_backup *backup);
+
+/* The same as _cancel() without ended(), and now: for when the machine goes. NULL is allowed. */
 HVS_API void hvs_backup_destroy(struct hvs_backup *backup);
 
 /* ---- for clients of the management server (manager.h) ------------------------------------------- */
@@ -131,7 +134,8 @@ struct hvs_manager_backup_ops {
 	/* The disk that clients call so: its snapshot and block_size. False: there is none, or it can't be
 	 * backed up. Required. */
 	bool (*find_disk)(void *arg, const char *id, struct hvs_backup_disk *disk);
-	/* The guest's service; NULL: there is none now. Optional. */
+	/* The guest's service; NULL: there is none now. Before it is destroyed, call
+	 * hvs_manager_backup_vss_gone(). Optional. */
 	struct hvs_ic *(*vss)(void *arg);
 	/* What system the guest runs, in UTF-8, valid until the next call; NULL: not known. Optional. */
 	const char *(*guest_os)(void *arg);
@@ -158,7 +162,13 @@ struct hvs_manager_backup_config {
 HVS_API HVS_NODISCARD int hvs_manager_backup_create(const struct hvs_manager_backup_config *cfg,
 						    struct hvs_manager_backup **out);
 
-/* A backup that runs ends. After hvs_manager_destroy(), before the disks go. NULL is allowed. */
+HVS_API void hvs_manager_backup_vss_gone(struct hvs_manager_backup *mb);
+
+/* The machine ends: a backup that runs ends now, and none is begun any more. While the bus is still there.
+ * NULL is allowed. */
+HVS_API void hvs_manager_backup_end(struct hvs_manager_backup *mb);
+
+/* After hvs_manager_destroy(). NULL is allowed. */
 HVS_API void hvs_manager_backup_destroy(struct hvs_manager_backup *mb);
 
 #ifdef __cplusplus
