@@ -243,6 +243,7 @@ static void arm(struct hvs_ic *ic)
 static void fail(struct hvs_ic *ic)
 {
 	hvsi_ic_malformed(ic);
+	ic->unanswered = false; /* that was the answer: after a restore there is a new beginning */
 	stop(ic, HVSI_IC_FAILED, -EPROTO);
 }
 
