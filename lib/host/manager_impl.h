@@ -33,7 +33,7 @@ struct event;
 struct evbuffer;
 
 #define HVSI_MANAGER_PROTOCOL 1
-#define HVSI_CALL_FDS 8u              /* that come with a request */
+#define HVSI_CALL_FDS 128u            /* that come with a request: two for each disk of a backup */
 #define HVSI_CLIENT_UNREAD (4u << 20) /* bytes of answers; then it is cut off */
 #define HVSI_CLIENT_CHUNK 65536u
 #define HVSI_PARSE_ERROR (-32700)

@@ -4,6 +4,7 @@
 #include "nets.h"
 #include "report.h"
 
+#include <hvstack/host/backup.h>
 #include <hvstack/host/manager.h>
 #include <hvstack/vmbus.h>
 #include <json-c/json.h>
@@ -13,6 +14,7 @@
 struct control {
 	struct control_config cfg;
 	struct hvs_manager *manager;
+	struct hvs_manager_backup *backup;
 };
 
 static void on_log(void *arg, enum hvs_manager_log what, const char *text)
@@ -107,6 +109,8 @@ static int describe_machine(struct control *control)
 		err = control_add_disks(control->manager, control->cfg.disks);
 	if (!err)
 		err = control_add_nets(control->manager, control->cfg.nets);
+	if (!err)
+		err = control_add_backup(control->manager, &control->cfg, &control->backup);
 	return err ? report(HVRUN_VMM_ERROR, "--control: %s", strerror(-err)) : 0;
 }
 
@@ -150,10 +154,17 @@ int control_create(const struct control_config *cfg, struct control **out)
 	return status ? status : describe_machine(control);
 }
 
+void control_end_backup(struct control *control)
+{
+	if (control)
+		hvs_manager_backup_end(control->backup);
+}
+
 void control_destroy(struct control *control)
 {
 	if (!control)
 		return;
 	hvs_manager_destroy(control->manager);
+	hvs_manager_backup_destroy(control->backup);
 	free(control);
 }

@@ -10,7 +10,9 @@ struct control;
 struct disks;
 struct event_base;
 struct hvs_call;
+struct hvs_ic;
 struct hvs_manager;
+struct hvs_manager_backup;
 struct hvs_vmbus;
 struct json_object;
 struct nets;
@@ -24,12 +26,18 @@ struct control_config {
 	const struct hvs_vmbus *bus;
 	struct disks *disks;
 	struct nets *nets;
+	/* The guest's backup service; NULL: there is none. May be NULL. */
+	struct hvs_ic *(*vss)(void *arg);
+	void *arg;
 };
 
 /* Listen on a Unix socket. A socket that is left over there is replaced. Returns an exit status. */
 int control_create(const struct control_config *cfg, struct control **out);
 /* The base does not run. NULL is allowed. */
 void control_destroy(struct control *control);
+
+/* A backup that runs ends. While the bus is there. NULL is allowed. */
+void control_end_backup(struct control *control);
 
 /* Tell all clients. NULL is allowed. */
 void control_medium_ejected(struct control *control, const char *disk);
@@ -39,7 +47,9 @@ void control_call_done(void *arg);
 /* End a call with nothing to return, or with what is wrong. */
 void control_call_end(struct hvs_call *call, bool ok, const char *why);
 
-/* Of control_disks.c and control_nets.c. 0 or a negative errno. */
+/* Of control_backup.c, control_disks.c and control_nets.c. 0 or a negative errno. */
+int control_add_backup(struct hvs_manager *manager, const struct control_config *cfg,
+		       struct hvs_manager_backup **backup);
 int control_add_disks(struct hvs_manager *manager, struct disks *disks);
 int control_add_nets(struct hvs_manager *manager, struct nets *nets);
 void control_list_disks(const struct disks *disks, struct json_object *array);

@@ -148,6 +148,7 @@ static void list_one(void *arg, const struct disk_view *disk)
 	json_object_object_add(d, "lun", json_object_new_int((int)disk->lun));
 	json_object_object_add(d, "optical", json_object_new_boolean(disk->optical));
 	json_object_object_add(d, "read-only", json_object_new_boolean(disk->read_only));
+	json_object_object_add(d, "backup", json_object_new_boolean(disk->backup));
 	json_object_array_add(arg, d);
 }
 

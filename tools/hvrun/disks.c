@@ -172,8 +172,10 @@ static struct disk *disk_new(struct disks *disks, const struct disk_option *opti
 	d->disks = disks;
 	d->option = *option;
 	d->option.read_only |= option->optical;
-	d->layers = (struct disk_layers){
-		.option = &d->option, .base = disks->cfg.base, .threads = disks->cfg.threads};
+	d->layers = (struct disk_layers){.option = &d->option,
+					 .base = disks->cfg.base,
+					 .threads = disks->cfg.threads,
+					 .backup_dir = disks->cfg.backup_dir};
 	if (!option->id) {
 		snprintf(id, sizeof(id), "%s%u", option->optical ? "cdrom" : "disk", disks->made++);
 		d->option.id = id;
@@ -548,6 +550,16 @@ bool disks_set_faults(struct disks *disks, const char *id, const char *rules, ch
 	return !*rules || hvs_fault_parse(d->layers.fault, rules, why, DISKS_WHY) == 0;
 }
 
+struct hvs_snapshot *disks_snapshot(const struct disks *disks, const char *id, uint32_t *block_size)
+{
+	const struct disk *d = find(disks, id);
+
+	if (!d || d->leaving)
+		return NULL;
+	*block_size = d->option.block_size ? d->option.block_size : 512;
+	return d->layers.snapshot;
+}
+
 void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struct disk_view *disk),
 		 void *arg)
 {
@@ -557,7 +569,8 @@ void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struc
 					       .controller = d->option.controller,
 					       .lun = (unsigned)d->option.lun,
 					       .optical = d->option.optical,
-					       .read_only = d->option.read_only};
+					       .read_only = d->option.read_only,
+					       .backup = d->layers.snapshot != NULL};
 
 		if (!d->leaving)
 			visit(arg, &view);

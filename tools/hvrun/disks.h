@@ -15,6 +15,7 @@
 
 struct disks;
 struct event_base;
+struct hvs_snapshot;
 struct hvs_vmbus;
 struct iothreads;
 struct options;
@@ -25,6 +26,7 @@ struct disks_config {
 	struct iothreads *threads;
 	unsigned subchannels;      /* that each controller has */
 	const uint8_t *machine_id; /* 16 bytes */
+	const char *backup_dir;    /* for temporary files; NULL: beside the image */
 	/* The guest has ejected a medium. */
 	void (*ejected)(void *arg, const char *id);
 	void *arg;
@@ -66,6 +68,10 @@ bool disks_eject(struct disks *disks, const char *id, bool force, void (*out)(vo
 
 bool disks_have(const struct disks *disks, const char *id);
 
+/* For backup. NULL: there is no such disk, or it can't be backed up. */
+struct hvs_snapshot *disks_snapshot(const struct disks *disks, const char *id,
+				    uint32_t *block_size);
+
 /* What is there. */
 struct disk_view {
 	const char *id;
@@ -74,6 +80,7 @@ struct disk_view {
 	unsigned lun;
 	bool optical;
 	bool read_only;
+	bool backup; /* it can be backed up */
 };
 void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struct disk_view *disk),
 		 void *arg);

@@ -146,6 +146,7 @@ static int add_disks(struct machine *machine, const struct options *opt)
 					 .threads = hyperv->threads,
 					 .subchannels = opt->cpu_count - 1,
 					 .machine_id = opt->machine_id,
+					 .backup_dir = opt->backup_dir,
 					 .ejected = on_ejected,
 					 .arg = machine};
 	char why[DISKS_WHY];
@@ -264,6 +265,7 @@ void hyperv_detach(struct machine *machine)
 
 	if (!hyperv)
 		return;
+	control_end_backup(hyperv->control);
 	/* hvstack { */
 	if (hyperv->kvm)
 		drain(machine);

@@ -66,6 +66,8 @@ static const char *const help_texts[] = {
 	"  --control SOCKET[,roles=FILE]\n"
 	"                         take commands on this Unix socket: see hvrun(1). FILE says who\n"
 	"                         may give which\n"
+	"  --backup-dir DIR       where temporary files are made while disks are backed up\n"
+	"                         (default: beside the image)\n"
 	"  --name NAME            what the machine is called on that socket\n"
 	"  --synic auto|kernel|user\n"
 	"                         who emulates the synthetic interrupt controller: KVM, hvrun,\n"
@@ -218,6 +220,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 {
 	static const struct option longopts[] = {
 		{"append", required_argument, NULL, 'a'},
+		{"backup-dir", required_argument, NULL, 'b'},
 		{"cdrom", required_argument, NULL, 'o'},
 		{"console", no_argument, NULL, 'c'},
 		{"control", required_argument, NULL, 'l'},
@@ -246,6 +249,9 @@ int options_parse(struct options *opt, int argc, char **argv)
 		switch (c) {
 		case 'a':
 			opt->append = optarg;
+			break;
+		case 'b':
+			opt->backup_dir = optarg;
 			break;
 		case 'c':
 			opt->console = true;

@@ -30,6 +30,7 @@ struct options {
 	const char *control; /* NULL: no socket */
 	const char *roles;   /* NULL: no rules */
 	const char *name;
+	const char *backup_dir; /* NULL: beside the images */
 	uint64_t memory_bytes;
 	uint8_t machine_id[16]; /* a UUID */
 	unsigned cpu_count;
