@@ -12,7 +12,7 @@ import struct
 import time
 from pathlib import Path
 
-from . import host
+from . import debian, host
 from .host import LabError, progress, sh
 
 PROGRAM = "qemu-system-x86_64"
@@ -137,44 +137,8 @@ def _u64(page, offset):
 
 
 def _fetch():
-    """Unpacks what an installation on an empty machine would."""
-    host.need("apt-get", "dpkg-deb")
     progress("fetching a newer QEMU from Debian's backports")
     with host.making(CACHE) as scratch:
-        apt = scratch / "apt"
-        for name in ("sources", "lists/partial", "archives/partial"):
-            (apt / name).mkdir(parents=True)
-        (apt / "sources/debian.sources").write_text(_sources())
-        (apt / "status").touch()
-        get = [
-            "apt-get", "-qq", "-o", "Dir::Etc::sourcelist=/dev/null",
-            "-o", f"Dir::Etc::sourceparts={apt}/sources", "-o", f"Dir::State::lists={apt}/lists",
-            "-o", f"Dir::State::status={apt}/status", "-o", f"Dir::Cache={apt}",
-            "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=",
-        ]  # fmt: skip
-        sh(*get, "update")
-        get += ["-y", "--no-install-recommends", "--download-only", "-t", f"{SUITE}-backports"]
-        sh(*get, "install", PACKAGE)
-        for deb in (apt / "archives").glob("*.deb"):
-            sh("dpkg-deb", "-x", deb, scratch)
+        debian.unpack(scratch, PACKAGE, SUITE, f"{SUITE}-backports", dependencies=True)
         if version(*_call(scratch)) < GOOD:
             raise LabError(f"{SUITE}-backports has no newer one")
-        sh("rm", "-r", apt)
-
-
-def _sources():
-    """The machine's own mirror of Debian, with another suite."""
-    wanted = f"Debian {host.suite()} main "
-    form = "$(LABEL) $(CODENAME) $(COMPONENT) $(REPO_URI)"
-    targets = sh("apt-get", "indextargets", "--format", form, "Created-By: Packages").splitlines()
-    found = [t.removeprefix(wanted) for t in targets if t.startswith(wanted)]
-    if not found:
-        raise LabError(f"no apt source has {wanted.strip()}")
-    return "\n".join([
-        "Types: deb",
-        f"URIs: {found[0]}",
-        f"Suites: {SUITE} {SUITE}-backports",
-        "Components: main",
-        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg",
-        "",
-    ])  # fmt: skip

@@ -91,6 +91,17 @@ def update_package_lists():
         apt(["apt-get", "update"])
 
 
+def mirror():
+    """The mirror of Debian that this machine's packages come from."""
+    wanted = f"Debian {suite()} main "
+    form = "$(LABEL) $(CODENAME) $(COMPONENT) $(REPO_URI)"
+    targets = sh("apt-get", "indextargets", "--format", form, "Created-By: Packages").splitlines()
+    found = [t.removeprefix(wanted) for t in targets if t.startswith(wanted)]
+    if not found:
+        raise LabError(f"no apt source has {wanted.strip()}")
+    return found[0]
+
+
 def suite():
     """The name of this machine's Debian."""
     release = Path("/etc/os-release").read_text()

@@ -5,7 +5,7 @@ import re
 import stat
 from pathlib import Path
 
-from . import host, kernels
+from . import debian, host, kernels
 from .host import E2E, LabError, progress, sh
 
 ROOTS = host.LAB / "roots"
@@ -108,8 +108,8 @@ def guest_session(script, token, end, init, files=None):
 
 def root_image(packages, kernel):
     """An ext4 file system with Debian, these packages and the kernel with its modules. Cached."""
-    packages = sorted({*BASE_PACKAGES, *packages})
     suite = host.suite()
+    packages = sorted({*BASE_PACKAGES, *(_package(p, kernel, suite) for p in packages)})
     tarball = ROOTS / f"debian-{suite}-{host.digest(*packages)}.tar"
     final = ROOTS / f"{tarball.stem}-{kernel.key}-boot"
     if final.exists():
@@ -138,6 +138,14 @@ def root_image(packages, kernel):
     return final / "root.img"
 
 
+def _package(name, kernel, suite):
+    """Daemons of the kernel's own series: newer kernels than the suite's come from its backports."""
+    if name != "hyperv-daemons":
+        return name
+    version = re.search(r"^Version: (\d+\.\d+)", sh("apt-cache", "show", name), re.M)
+    return name if version and version[1] == kernel.series else f"{name}/{suite}-backports"
+
+
 def _quote(path):
     return "'" + str(path).replace("'", "'\\''") + "'"
 
@@ -156,6 +164,9 @@ def _make_tarball(tarball, suite, packages):
     sources = [s for s in sources if s.is_file() and s.read_text().strip()]
     if not sources:
         raise LabError(f"no apt sources in {apt}: the guest's packages come from there")
+    backports = []
+    if any(p.endswith("-backports") for p in packages):
+        backports = [f"deb {host.mirror()} {suite}-backports main"]
     settings = tarball.with_suffix(".apt.conf")
     scratch = tarball.with_suffix(".tmp.tar")
     tarball.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +178,7 @@ def _make_tarball(tarball, suite, packages):
             "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
             f"--aptopt={settings}", "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-            suite, scratch, *sources,
+            suite, scratch, *sources, *backports,
         )  # fmt: skip
         scratch.rename(tarball)
     finally:
@@ -212,18 +223,37 @@ def lab_programs():
     return {name: program(f"nested/{name}.c") for name in ("control", "heartbeat", "keep-kvm")}
 
 
-def programs(names):
-    """{name: Path} of what scenarios name: C files and scripts of tests/e2e, programs of TOOLS."""
+def programs(names, hvrun):
+    """{name: Path} of what scenarios name: C files and scripts of tests/e2e, programs of TOOLS,
+    SUITE:PACKAGE:FILE of Debian, or hvctl, which was built with hvrun."""
     found = {}
     for name in names:
         if name.endswith(".c"):
             found[Path(name).stem] = program(name)
+        elif name == "hvctl":
+            beside = [hvrun.with_name("hvctl"), hvrun.parent.parent / "hvctl/hvctl"]
+            built = [p for p in beside if p.is_file()]
+            if not built:
+                raise LabError(f"{beside[-1]} is missing: build it")
+            found[name] = built[0]
+        elif ":" in name:
+            found[Path(name).name] = _program_of(*name.split(":"))
         elif "/" in name:
             found[Path(name).name] = E2E / name
         else:
             host.need(name)
             found[name] = Path(host.which(name))
     return found
+
+
+def _program_of(suite, package, path):
+    """A file of a package of another suite. Cached."""
+    final = host.LAB / f"{package}-{suite}"
+    if not final.exists():
+        progress(f"fetching {package} from Debian {suite}")
+        with host.making(final) as scratch:
+            debian.unpack(scratch, package, suite, dependencies=False)
+    return final / path
 
 
 def nested_initramfs(kernel, modules, programs, guests):

@@ -21,7 +21,7 @@ from pathlib import Path
 from . import emulator, host, images
 from .host import LabError, progress, sh
 
-L1_MODULES = ["virtio_blk", "virtio_console", "kvm_amd", "tun", "8021q"]
+L1_MODULES = ["virtio_blk", "virtio_console", "kvm_amd", "tun", "8021q", "vhost_net"]
 # -cx16: with cmpxchg16b a guest died (seen with QEMU 7.2): an exit right behind one seems to leave
 # parts of a general register in the guest's EFLAGS, which led to a double fault in its allocator.
 # -xsave: XSETBV of a guest's guest takes no effect, so it would run with a wrong set of registers.

@@ -244,6 +244,23 @@ class Lab:
         self.check("return" in answer, f"{command}: {answer}")
         return answer["return"]
 
+    def try_hvctl(self, *arguments, prefix=""):
+        """hvctl for the running hvrun. Returns its exit status, what it says, and its errors."""
+        command = shlex.join([self.program("hvctl"), "--socket", "control", *map(str, arguments)])
+        status, out, err = self.machine.run(f"cd {shlex.quote(self.dir)} && {prefix}{command}")
+        self._write_log(f"-- {command}: {status}\n{out}{err}")
+        return status, out, err
+
+    def hvctl(self, *arguments):
+        """A command that has to succeed. Returns what it says."""
+        status, out, err = self.try_hvctl(*arguments)
+        self.check(status == 0, f"hvctl {shlex.join(map(str, arguments))}: {status}: {err.strip()}")
+        return out
+
+    def hvctl_json(self, *arguments):
+        """What it returns."""
+        return json.loads(self.hvctl("--json", *arguments))
+
     def program(self, name):
         """One of the scenario's PROGRAMS, for shell()."""
         return self.machine.program(self._job, name)
