@@ -86,7 +86,7 @@ static void on_left(void *arg, int status)
 	*leaving = false;
 }
 
-static int withdraw(struct hvs_services *s, enum hvs_ic_kind kind)
+static int withdraw(struct hvs_services *s, enum hvs_ic_kind kind, hvs_done_fn done, void *arg)
 {
 	struct hvs_ic *ic = s->ic[kind];
 
@@ -95,8 +95,7 @@ static int withdraw(struct hvs_services *s, enum hvs_ic_kind kind)
 	if (s->cfg.manager)
 		hvs_manager_remove_ic(s->cfg.manager, kind);
 	s->ic[kind] = NULL;
-	s->leaving[kind] = true;
-	return hvs_ic_destroy(ic, on_left, &s->leaving[kind]);
+	return hvs_ic_destroy(ic, done, arg);
 }
 
 int hvs_services_enable(struct hvs_services *s, enum hvs_ic_kind kind, bool enabled)
@@ -107,7 +106,10 @@ int hvs_services_enable(struct hvs_services *s, enum hvs_ic_kind kind, bool enab
 		return 0;
 	if (s->leaving[kind])
 		return -EBUSY;
-	return enabled ? offer(s, kind) : withdraw(s, kind);
+	if (enabled)
+		return offer(s, kind);
+	s->leaving[kind] = true;
+	return withdraw(s, kind, on_left, &s->leaving[kind]);
 }
 
 struct hvs_ic *hvs_services_get(const struct hvs_services *s, enum hvs_ic_kind kind)
@@ -203,8 +205,8 @@ int hvs_services_create(const struct hvs_services_config *cfg, char *why, size_t
 		return 0;
 	}
 	for (unsigned kind = 0; kind < KINDS; kind++)
-		if (s->ic[kind])
-			(void)withdraw(s, (enum hvs_ic_kind)kind);
+		if (s->ic[kind] && withdraw(s, (enum hvs_ic_kind)kind, NULL, NULL))
+			break;
 	hvs_services_destroy(s);
 	return err;
 }
