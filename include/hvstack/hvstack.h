@@ -7,6 +7,7 @@
 #include <hvstack/blockdev.h>
 #include <hvstack/channel.h>
 #include <hvstack/hv.h>
+#include <hvstack/ic.h>
 #include <hvstack/memory.h>
 #include <hvstack/network.h>
 #include <hvstack/port.h>

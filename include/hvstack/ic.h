@@ -22,6 +22,7 @@
  *                reset or restored meanwhile
  *   -EPROTO      the answer makes no sense
  *   -ECANCELED   withdrawn by the caller
+ *   -ENODATA     time synchronization: sample_time() had none
  *
  * The time of a request includes the time that it waits for others.
  */
@@ -151,8 +152,8 @@ HVS_API HVS_NODISCARD int hvs_ic_create(struct hvs_vmbus *bus, const struct hvs_
 
 /*
  * Take a service away; requests end with -ENOTCONN before done runs (NULL: nobody wants to know).
- * ic must not be used after this call. A guest whose file systems are frozen is thawed first, as
- * far as it answers within 5 s. Destroying the bus destroys its services, too. [main worker]
+ * ic must not be used after this call; no event follows but HVS_IC_EVENT_MAY_BE_FROZEN. A guest
+ * whose file systems are frozen is thawed first, as far as it answers within 5 s. Destroying the bus destroys its services, too. [main worker]
  *
  * 0, -EINVAL (NULL), -EBUSY (on its way out already).
  */
@@ -203,7 +204,8 @@ HVS_API HVS_NODISCARD int hvs_heartbeat_get_info(const struct hvs_ic *ic,
 /*
  * Have the guest set its clock now; done (may be NULL) when it has been told. By itself the library
  * does this when the service becomes ready and after a restore, and sends a sample each interval_ms:
- * whoever lets a paused machine go on, or sets the host's clock, calls this. [main worker]
+ * whoever lets a paused machine go on, or sets the host's clock, calls this. timeout_ms 0: 10,000.
+ * [main worker]
  *
  * 0, -EINVAL (another kind), -ENOTCONN (not ready: the guest is told when it is), -ENOSPC, -ENOMEM.
  */
@@ -237,7 +239,8 @@ struct hvs_shutdown_request {
  *
  * 0, -EINVAL (NULL, another kind, a member out of range, a reason that is not UTF-8 or too long),
  * -ENOTSUP (unknown members set, or not in the agreed version: restart from 3.1, hibernate from 3.2
- * on), -ENOTCONN (not ready), -EALREADY (one is under way: the guest has not answered), -ENOMEM.
+ * on), -ENOTCONN (not ready), -EALREADY (one is under way: until the guest has answered it, be it too
+ * late), -ENOMEM.
  */
 HVS_API HVS_NODISCARD int hvs_shutdown(struct hvs_ic *ic,
 				       const struct hvs_shutdown_request *request,

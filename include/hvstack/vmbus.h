@@ -104,6 +104,10 @@ HVS_API bool hvs_vmbus_started(const struct hvs_vmbus *bus);
  */
 HVS_API bool hvs_vmbus_resetting(const struct hvs_vmbus *bus);
 
+/* How many times hvs_vmbus_reset() was called and has returned 0: devices tell by it which of what
+ * they know of the guest is about one that ran before. [any] */
+HVS_API uint32_t hvs_vmbus_reset_count(const struct hvs_vmbus *bus);
+
 /* Where devices of this bus get memory from; never NULL, valid as long as the bus. [any] */
 HVS_API const struct hvs_allocator *hvs_vmbus_allocator(const struct hvs_vmbus *bus);
 

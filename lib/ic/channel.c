@@ -66,9 +66,11 @@ static bool overdue(const struct hvsi_ic_request *r, uint64_t now)
 
 static void expire(struct hvs_ic *ic, struct hvsi_ic_request *r)
 {
-	if (!r->cancelled)
+	if (!r->cancelled) {
 		ic->timeouts++;
-	ic->late |= r == ic->sent && !r->cancelled;
+		/* One that waits says nothing while the guest is in time with another. */
+		ic->late |= ic->unanswered && (r == ic->sent || !ic->sent);
+	}
 	end(ic, r, r->cancelled ? -ECANCELED : -ETIMEDOUT);
 }
 
@@ -130,7 +132,7 @@ int hvsi_ic_submit(struct hvs_ic *ic, struct hvsi_ic_request *r, uint32_t timeou
 
 static bool cancel(struct hvsi_ic_request *r, const void *arg)
 {
-	if (r->arg != arg || r->cancelled)
+	if (r->arg != arg || r->own || r->cancelled)
 		return false;
 	r->cancelled = true;
 	return true;
@@ -180,31 +182,39 @@ static int send(struct hvs_ic *ic, uint16_t type, uint32_t body_bytes)
 	return 0;
 }
 
-static void send_versions(struct hvs_ic *ic)
+static int send_versions(struct hvs_ic *ic)
 {
 	const uint32_t len = hvsi_ic_negotiation_build(ic->class, ic->cfg.max_version, body_of(ic));
+	int err = send(ic, HVSI_IC_NEGOTIATE, len);
 
-	if (send(ic, HVSI_IC_NEGOTIATE, len) == 0)
+	if (!err)
 		ic->phase = HVSI_IC_WAIT_VERSIONS;
+	return err;
 }
 
-static void send_request(struct hvs_ic *ic, struct hvsi_ic_request *r)
+static int send_request(struct hvs_ic *ic, struct hvsi_ic_request *r)
 {
 	uint32_t len;
 	int err;
 
 	memset(ic->message, 0, ic->message_bytes);
 	len = r->ops->build(ic, r, body_of(ic));
+	if (!len) {
+		end(ic, r, -ENODATA);
+		return 0;
+	}
 	err = send(ic, (uint16_t)ic->class->kind, len);
 	if (err == -EMSGSIZE) { /* the guest's ring is smaller than any driver's */
 		hvsi_ic_malformed(ic);
 		end(ic, r, -EPROTO);
+		return 0;
 	}
-	if (err)
-		return;
-	hvsi_list_remove(&r->node);
-	ic->sent = r;
-	ic->requests++;
+	if (!err) {
+		hvsi_list_remove(&r->node);
+		ic->sent = r;
+		ic->requests++;
+	}
+	return err;
 }
 
 static void arm(struct hvs_ic *ic)
@@ -228,28 +238,31 @@ static void arm(struct hvs_ic *ic)
 	hvs_channel_set_timer(ic->ch, due > now ? due - now : 0);
 }
 
-static void send_next(struct hvs_ic *ic)
-{
-	struct hvsi_ic_request *r;
-
-	if (ic->phase == HVSI_IC_NEGOTIATION && !ic->unanswered)
-		send_versions(ic);
-	/* More than one only if the first can't be sent. */
-	for (unsigned i = 0; i < HVSI_IC_MAX_WAITING && !ic->unanswered; i++) {
-		r = ic->phase == HVSI_IC_READY ? first_waiting(ic) : NULL;
-		if (!r)
-			break;
-		send_request(ic, r);
-	}
-}
-
-/* ---- answers ---------------------------------------------------------------------------------------- */
-
 static void fail(struct hvs_ic *ic)
 {
 	hvsi_ic_malformed(ic);
 	stop(ic, HVSI_IC_FAILED, -EPROTO);
 }
+
+static void send_next(struct hvs_ic *ic)
+{
+	struct hvsi_ic_request *r;
+	int err = 0;
+
+	if (ic->phase == HVSI_IC_NEGOTIATION && !ic->unanswered)
+		err = send_versions(ic);
+	/* More than one only if the first can't be sent. */
+	for (unsigned i = 0; i < HVSI_IC_MAX_WAITING && !err && !ic->unanswered; i++) {
+		r = ic->phase == HVSI_IC_READY ? first_waiting(ic) : NULL;
+		if (!r)
+			break;
+		err = send_request(ic, r);
+	}
+	if (err == -EPROTO)
+		fail(ic);
+}
+
+/* ---- answers ---------------------------------------------------------------------------------------- */
 
 static void take_versions(struct hvs_ic *ic, const struct hvsi_ic_header *head, const uint8_t *body,
 			  uint32_t len)
@@ -268,6 +281,7 @@ static void take_versions(struct hvs_ic *ic, const struct hvsi_ic_header *head, 
 	ic->version = version;
 	ic->phase = HVSI_IC_READY;
 	ic->was_ready = true;
+	ic->resets = hvs_vmbus_reset_count(ic->bus);
 	if (ic->class->ready)
 		ic->class->ready(ic);
 }
@@ -278,10 +292,16 @@ static void take_answer(struct hvs_ic *ic, const struct hvsi_ic_header *head, co
 	const uint32_t guest_status = hvsi_get32(head->status);
 	struct hvsi_ic_request *r = ic->sent;
 
+	if (ic->late)
+		hvsi_ic_malformed(ic);
 	ic->unanswered = false;
 	ic->late = false;
 	if (!r)
 		return; /* nobody waits for it any more */
+	if (r->cancelled) {
+		end(ic, r, -ECANCELED);
+		return;
+	}
 	ic->failures += guest_status != HVS_IC_S_OK;
 	forget(ic, r);
 	if (r->ops->end(ic, r, guest_status ? -EREMOTEIO : 0, guest_status, body, len))
@@ -386,8 +406,6 @@ static void on_close(struct hvs_channel *ch, void *ctx)
 {
 	struct hvs_ic *ic = ctx;
 
-	if (hvs_vmbus_resetting(ic->bus))
-		ic->was_ready = false;
 	stop(ic, HVSI_IC_CLOSED, -ENOTCONN);
 	ic->ch = NULL;
 	hvs_channel_closed(ch);
@@ -429,7 +447,7 @@ static int on_save(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w
 	const struct saved saved = {
 		.flags = hvsi_le32((ic->unanswered ? SAVED_UNANSWERED : 0) |
 				   (ic->phase == HVSI_IC_WAIT_VERSIONS ? SAVED_WAIT_VERSIONS : 0) |
-				   (ic->was_ready ? SAVED_WAS_READY : 0)),
+				   (hvsi_ic_was_ready(ic) ? SAVED_WAS_READY : 0)),
 		.transaction = hvsi_le32(ic->transaction),
 		.service = hvsi_le32(ic->class->save ? ic->class->save(ic) : 0),
 	};
@@ -462,6 +480,7 @@ static int on_restore(void *dev, struct hvs_channel *ch, const struct hvs_open_p
 	if (flags & SAVED_WAIT_VERSIONS)
 		ic->phase = HVSI_IC_WAIT_VERSIONS;
 	ic->was_ready = flags & SAVED_WAS_READY;
+	ic->resets = hvs_vmbus_reset_count(ic->bus);
 	ic->transaction = (uint8_t)hvsi_get32(saved.transaction);
 	*ctx = ic;
 	return 0;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static const uint32_t framework[] = {HVSI_IC_VERSION(1, 0), HVSI_IC_VERSION(3, 0)};
+static const uint32_t framework[] = {HVSI_IC_FRAMEWORK_1, HVSI_IC_FRAMEWORK_3};
 #define FRAMEWORK_COUNT (sizeof(framework) / sizeof(framework[0]))
 
 static uint32_t offered_count(const struct hvsi_ic_class *class, uint32_t max_version)

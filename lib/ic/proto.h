@@ -4,7 +4,25 @@
 #ifndef HVSI_IC_PROTO_H
 #define HVSI_IC_PROTO_H
 
+#include "util/guid.h"
 #include "util/le.h"
+
+/* Interface GUIDs. */
+#define HVSI_IC_FILECOPY_CLASS                                                                     \
+	HVSI_GUID(0x34d14be3, 0xdee4, 0x41c8, 0x9a, 0xe7, 0x6b, 0x17, 0x49, 0x77, 0xc1, 0x92)
+#define HVSI_IC_HEARTBEAT_CLASS                                                                    \
+	HVSI_GUID(0x57164f39, 0x9115, 0x4e78, 0xab, 0x55, 0x38, 0x2f, 0x3b, 0xd5, 0x42, 0x2d)
+#define HVSI_IC_KVP_CLASS                                                                          \
+	HVSI_GUID(0xa9a0f4e7, 0x5a45, 0x4d96, 0xb8, 0x27, 0x8a, 0x84, 0x1e, 0x8c, 0x03, 0xe6)
+#define HVSI_IC_SHUTDOWN_CLASS                                                                     \
+	HVSI_GUID(0x0e0b6031, 0x5213, 0x4934, 0x81, 0x8b, 0x38, 0xd9, 0x0c, 0xed, 0x39, 0xdb)
+#define HVSI_IC_TIMESYNC_CLASS                                                                     \
+	HVSI_GUID(0x9527e630, 0xd0ae, 0x497b, 0xad, 0xce, 0xe8, 0x0a, 0xb0, 0x17, 0x5c, 0xaf)
+#define HVSI_IC_VSS_CLASS                                                                          \
+	HVSI_GUID(0x35fa2e29, 0xea23, 0x4236, 0x96, 0xae, 0x3a, 0x6e, 0xba, 0xcb, 0xa4, 0x40)
+
+#define HVSI_IC_FRAMEWORK_1 0x10000u
+#define HVSI_IC_FRAMEWORK_3 0x30000u
 
 #define HVSI_IC_NEGOTIATE 0u /* message type; the others are enum hvs_ic_kind */
 

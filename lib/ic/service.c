@@ -18,20 +18,15 @@
 
 static const struct hvsi_ic_class *class_of(enum hvs_ic_kind kind)
 {
-	switch (kind) {
-	case HVS_IC_HEARTBEAT:
-		return &hvsi_ic_heartbeat;
-	case HVS_IC_KVP:
-		return &hvsi_ic_kvp;
-	case HVS_IC_SHUTDOWN:
-		return &hvsi_ic_shutdown;
-	case HVS_IC_TIMESYNC:
-		return &hvsi_ic_timesync;
-	case HVS_IC_VSS:
-		return &hvsi_ic_vss;
-	case HVS_IC_FILECOPY:
-		return &hvsi_ic_filecopy;
-	}
+	static const struct hvsi_ic_class *const classes[] = {
+		&hvsi_ic_heartbeat,
+		&hvsi_ic_shutdown,
+		&hvsi_ic_timesync,
+	};
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (classes[i]->kind == kind)
+			return classes[i];
 	return NULL;
 }
 
@@ -99,9 +94,22 @@ void hvsi_ic_malformed(struct hvs_ic *ic)
 
 /* ---- status ------------------------------------------------------------------------------------- */
 
+bool hvsi_ic_was_ready(const struct hvs_ic *ic)
+{
+	return ic->was_ready && ic->resets == hvs_vmbus_reset_count(ic->bus);
+}
+
+void hvsi_ic_judge_version(const struct hvs_ic *ic, struct hvs_ic_status *s)
+{
+	const bool old = ic->version < hvsi_ic_newest(ic->class, ic->cfg.max_version);
+
+	s->primary = old ? HVS_IC_DEGRADED : HVS_IC_OK;
+	s->secondary = old ? HVS_IC_DETAIL_MISMATCH : HVS_IC_DETAIL_OK;
+}
+
 static void judge(const struct hvs_ic *ic, struct hvs_ic_status *s)
 {
-	s->primary = ic->was_ready ? HVS_IC_LOST_COMMUNICATION : HVS_IC_NO_CONTACT;
+	s->primary = hvsi_ic_was_ready(ic) ? HVS_IC_LOST_COMMUNICATION : HVS_IC_NO_CONTACT;
 	s->secondary = HVS_IC_DETAIL_NONE;
 	if (ic->phase == HVSI_IC_MISMATCH || ic->phase == HVSI_IC_FAILED) {
 		s->primary = HVS_IC_NON_RECOVERABLE;
@@ -109,12 +117,8 @@ static void judge(const struct hvs_ic *ic, struct hvs_ic_status *s)
 			ic->phase == HVSI_IC_FAILED ? HVS_IC_DETAIL_FAILED : HVS_IC_DETAIL_MISMATCH;
 	} else if (s->ready && ic->late) {
 		s->secondary = HVS_IC_DETAIL_TIMED_OUT;
-	} else if (s->ready && ic->version < hvsi_ic_newest(ic->class, ic->cfg.max_version)) {
-		s->primary = HVS_IC_DEGRADED;
-		s->secondary = HVS_IC_DETAIL_MISMATCH;
 	} else if (s->ready) {
-		s->primary = HVS_IC_OK;
-		s->secondary = HVS_IC_DETAIL_OK;
+		hvsi_ic_judge_version(ic, s);
 	}
 }
 
@@ -154,7 +158,7 @@ int hvs_ic_get_status(const struct hvs_ic *ic, struct hvs_ic_status *status)
 
 void hvsi_ic_event(struct hvs_ic *ic, enum hvs_ic_event event)
 {
-	if (ic->ops.event)
+	if (ic->ops.event && ic->dev)
 		ic->ops.event(ic->arg, ic, event);
 }
 
@@ -163,6 +167,8 @@ void hvsi_ic_report(struct hvs_ic *ic)
 	const struct hvs_ic_status last = ic->reported;
 	struct hvs_ic_status *s = &ic->reported;
 
+	if (ic->leaving)
+		return;
 	get_status(ic, s);
 	if (s->primary != last.primary || s->secondary != last.secondary || s->open != last.open ||
 	    s->ready != last.ready || s->framework_version != last.framework_version ||

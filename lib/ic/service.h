@@ -34,8 +34,9 @@ struct hvsi_ic_request;
 
 /* What a request does. */
 struct hvsi_ic_request_ops {
-	/* Its body, into zeroed memory of the class's body_max bytes. Returns the body's length. Called
-	 * when it is sent. */
+	/* Its body, into zeroed memory of the class's body_max bytes. Returns the body's length, or
+	 * 0: it can't be sent, and ends with -ENODATA. Called right before it is sent, a second time
+	 * if the ring was full. */
 	uint32_t (*build)(struct hvs_ic *ic, struct hvsi_ic_request *r, uint8_t *body);
 
 	/*
@@ -59,6 +60,7 @@ struct hvsi_ic_request {
 	uint32_t timeout_ms; /* not 0 */
 	uint64_t deadline_ns;
 	bool cancelled;
+	bool own;    /* the service asked for it: nobody cancels it */
 	bool urgent; /* sent before all that are not */
 };
 
@@ -105,13 +107,14 @@ struct hvs_ic {
 	struct hvs_ic_config cfg;
 	struct hvs_ic_ops ops;
 	void *arg;
-	struct hvs_device *dev;
+	struct hvs_device *dev; /* NULL: rescinded; the embedder knows of nothing any more */
 	struct hvs_channel *ch; /* NULL: CLOSED */
 
 	enum hvsi_ic_phase phase;
 	bool unanswered;    /* the guest has a message */
 	bool late;          /* and its time is over */
-	bool was_ready;     /* since the machine was started or reset */
+	bool was_ready;     /* since the machine was started or reset... */
+	uint32_t resets;    /* ... for this time */
 	uint32_t framework; /* agreed; 0: not */
 	uint32_t version;
 	uint32_t send_ring_bytes;
@@ -163,6 +166,12 @@ uint64_t hvsi_ic_now(const struct hvs_ic *ic);
 
 /* An answer, or a part of it, makes no sense: count it. */
 void hvsi_ic_malformed(struct hvs_ic *ic);
+
+/* The verdict on a service that answers: OK, or degraded as its version is an old one. It is ready. */
+void hvsi_ic_judge_version(const struct hvs_ic *ic, struct hvs_ic_status *status);
+
+/* Was it ready since the machine was started or reset? */
+bool hvsi_ic_was_ready(const struct hvs_ic *ic);
 
 /* Tell the embedder, if the status is another one than it was told of last. */
 void hvsi_ic_report(struct hvs_ic *ic);

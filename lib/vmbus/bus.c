@@ -212,6 +212,11 @@ int hvs_vmbus_start(struct hvs_vmbus *bus)
 	return 0;
 }
 
+uint32_t hvs_vmbus_reset_count(const struct hvs_vmbus *bus)
+{
+	return atomic_load_explicit(&bus->resets, memory_order_relaxed);
+}
+
 bool hvs_vmbus_resetting(const struct hvs_vmbus *bus)
 {
 	return atomic_load_explicit(&bus->resetting, memory_order_relaxed);
@@ -233,6 +238,7 @@ int hvs_vmbus_reset(struct hvs_vmbus *bus, hvs_done_fn done, void *arg)
 		return -EINVAL;
 	if (atomic_exchange(&bus->resetting, true))
 		return -EBUSY;
+	atomic_fetch_add(&bus->resets, 1);
 	bus->conn.reset_done = done;
 	bus->conn.reset_arg = arg;
 	atomic_store(&bus->reset_wanted, true);
