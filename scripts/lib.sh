@@ -35,7 +35,7 @@ as_root() {
 
 # Names of the fuzz targets, one a line. In the tree's top folder.
 fuzz_targets() {
-	sed -n 's/^hvs_fuzz(\([a-z0-9_-]*\) .*/\1/p' fuzz/CMakeLists.txt
+	sed -n 's/^[[:space:]]*hvs_fuzz(\([a-z0-9_-]*\) .*/\1/p' fuzz/CMakeLists.txt
 }
 
 # need PACKAGE...: installs the Debian packages that are missing.

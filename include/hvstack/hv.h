@@ -57,7 +57,9 @@ struct hvs_hv_ops {
 	 */
 	void (*interrupt)(void *be, uint32_t vp, uint8_t sint, uint8_t vector);
 
-	/* Monotonic clock, nanoseconds. Required. */
+	/* Monotonic clock, nanoseconds. With read_tsc it runs at the TSC's own rate, which nobody
+	 * corrects (Linux: CLOCK_MONOTONIC_RAW): the guest's clock and the host's idea of it would
+	 * drift apart otherwise. Required. */
 	uint64_t (*now_ns)(void *be);
 
 	/* HvPostMessage and HvSignalEvent: normally hvs_vmbus_post_message() and
@@ -184,6 +186,12 @@ HVS_API void hvs_hv_signal(struct hvs_hv *hv, uint32_t vp, uint8_t sint, uint16_
 
 /* All VPs are reset and do not run: every register to its reset value. */
 HVS_API void hvs_hv_reset(struct hvs_hv *hv);
+
+/*
+ * The partition's reference counter, as the guest reads it from HV_X64_MSR_TIME_REF_COUNT or the
+ * reference TSC page: units of 100 ns. Not with a hypervisor that keeps that MSR itself. [any]
+ */
+HVS_API uint64_t hvs_hv_reference_time(const struct hvs_hv *hv);
 
 /* GUEST_OS_ID as the guest wrote it last, 0: none (TLFS 2.6). [any] */
 HVS_API uint64_t hvs_hv_guest_os_id(const struct hvs_hv *hv);

@@ -70,7 +70,7 @@ static int set_up(struct hvs_guestinfo *g, const struct hvs_guestinfo_config *cf
 	const uint32_t ms = cfg->refresh_ms ? cfg->refresh_ms : REFRESH_MS;
 
 	g->uuid = cfg->uuid;
-	g->refresh = (struct timeval){.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
+	g->refresh = (struct timeval){ms / 1000, (suseconds_t)(ms % 1000) * 1000};
 	g->tick = event_new(cfg->base, -1, EV_PERSIST, on_tick, g);
 	g->soon = event_new(cfg->base, -1, 0, on_soon, g);
 	g->path = cfg->path ? strdup(cfg->path) : NULL;

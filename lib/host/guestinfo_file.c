@@ -184,26 +184,26 @@ int hvsi_guestinfo_parse(const char *text, size_t len, struct hvsi_guestinfo_sto
 	return err;
 }
 
-static int read_all(int fd, size_t len, char **out)
+/* NULL: errno says why. */
+static char *read_all(int fd, size_t len)
 {
 	char *text = malloc(len + 1);
 	size_t done = 0;
 
-	if (!text)
-		return -ENOMEM;
-	while (done < len) {
+	while (text && done < len) {
 		ssize_t n = read(fd, text + done, len - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
+			if (n == 0)
+				errno = EBADMSG;
 			free(text);
-			return n < 0 ? -errno : -EBADMSG;
+			return NULL;
 		}
 		done += (size_t)n;
 	}
-	*out = text;
-	return 0;
+	return text;
 }
 
 static int load_from(int fd, struct hvsi_guestinfo_store *store, const struct hvsi_why *why)
@@ -218,9 +218,9 @@ static int load_from(int fd, struct hvsi_guestinfo_store *store, const struct hv
 		return hvsi_fail(why, EINVAL, "not a regular file");
 	if (st.st_size > HVSI_GUESTINFO_FILE_MAX)
 		return hvsi_fail(why, EBADMSG, "damaged: it is too large");
-	err = read_all(fd, (size_t)st.st_size, &text);
-	if (err)
-		return hvsi_fail(why, -err, "can't be read: %s", strerror(-err));
+	text = read_all(fd, (size_t)st.st_size);
+	if (!text)
+		return hvsi_fail(why, errno, "can't be read: %s", strerror(errno));
 	err = hvsi_guestinfo_parse(text, (size_t)st.st_size, store, why);
 	free(text);
 	return err;

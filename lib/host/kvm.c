@@ -8,12 +8,14 @@
 
 #include <errno.h>
 #include <hvstack/channel.h>
+#include <hvstack/host/timesample.h>
 #include <hvstack/memory.h>
 #include <hvstack/vmbus.h>
 #include <hvstack/worker.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 /* CPUID leaves of hypervisors, ours and everybody's. */
 #define HYPERVISOR_LEAF_FIRST 0x40000000u
@@ -61,6 +63,16 @@ static uint64_t be_now_ns(void *be)
 {
 	(void)be;
 	return hvs_loop_now_ns();
+}
+
+/* The guest computes it from the TSC, which runs without NTP's corrections. */
+static uint64_t hv_now_ns(void *be)
+{
+	struct timespec now;
+
+	(void)be;
+	(void)clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static void be_log(void *be, const struct hvs_log_record *record)
@@ -127,7 +139,7 @@ static int make_hv(struct hvs_kvm *kvm)
 	const struct hvs_hv_ops ops = {
 		HVS_HV_OPS_INIT,
 		.interrupt = kvm->way->interrupt,
-		.now_ns = be_now_ns,
+		.now_ns = hv_now_ns,
 		.post_message = hv_post_message,
 		.signal_event = hv_signal_event,
 		.slot_free = hv_slot_free,
@@ -266,6 +278,23 @@ struct hvs_mem *hvs_kvm_mem(struct hvs_kvm *kvm)
 enum hvs_kvm_synic hvs_kvm_synic_in_use(const struct hvs_kvm *kvm)
 {
 	return kvm->way->synic;
+}
+
+/* ---- time --------------------------------------------------------------------------------- */
+
+int hvs_kvm_reference_time(struct hvs_kvm *kvm, uint64_t *reference)
+{
+	return kvm->way->reference_time(kvm, reference);
+}
+
+static int reference_of(void *arg, uint64_t *reference)
+{
+	return hvs_kvm_reference_time(arg, reference);
+}
+
+int hvs_kvm_sample_time(struct hvs_kvm *kvm, uint64_t *host_time, uint64_t *reference)
+{
+	return hvs_timesample(reference_of, kvm, host_time, reference);
 }
 
 /* ---- vCPUs ------------------------------------------------------------------------------ */

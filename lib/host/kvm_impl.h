@@ -41,6 +41,8 @@ struct hvsi_kvm_way {
 	int (*doorbell)(struct hvs_kvm *kvm, uint32_t connection_id, int fd, bool on);
 	/* As hvs_kvm_handle_exit(); vp is valid and its vcpu_init was called. */
 	int (*handle_exit)(struct hvs_kvm *kvm, uint32_t vp, struct kvm_run *run);
+	/* As hvs_kvm_reference_time(). */
+	int (*reference_time)(struct hvs_kvm *kvm, uint64_t *reference);
 	/* Reset values for the Hyper-V registers KVM keeps. 0 or a negative errno. */
 	int (*reset)(struct hvs_kvm *kvm);
 };

@@ -40,6 +40,8 @@
 #define SCONTROL_ENABLE 1u
 #define SINT_MASKED 0x10000u
 
+#define NS_PER_UNIT 100u /* of reference time */
+
 #define CALL_MASK 0xffffu
 #define CALL_SIGNAL_EVENT 0x5du
 #define INPUT_FAST (1ull << 16)
@@ -271,6 +273,21 @@ static void vcpu_fini(struct hvs_kvm *kvm, uint32_t vp)
 	vcpu->irqfd = -1;
 }
 
+/*
+ * KVM makes the counter from its own clock of the VM, in nanoseconds. The MSR itself would have to
+ * be read from a vCPU, and that waits until the guest does not run.
+ */
+static int reference_time(struct hvs_kvm *kvm, uint64_t *reference)
+{
+	struct kvm_clock_data clock = {0};
+	int err = hvsi_kvm_ioctl(kvm->cfg.vm_fd, KVM_GET_CLOCK, &clock);
+
+	if (err)
+		return err;
+	*reference = clock.clock / NS_PER_UNIT;
+	return 0;
+}
+
 static int reset_partition(int vcpu_fd)
 {
 	union msrs m = {{0}};
@@ -396,5 +413,6 @@ const struct hvsi_kvm_way hvsi_kvm_kernel = {
 	.interrupt = interrupt,
 	.doorbell = doorbell,
 	.handle_exit = handle_exit,
+	.reference_time = reference_time,
 	.reset = reset,
 };

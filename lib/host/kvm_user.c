@@ -105,6 +105,12 @@ static void vcpu_fini(struct hvs_kvm *kvm, uint32_t vp)
 	(void)vp;
 }
 
+static int reference_time(struct hvs_kvm *kvm, uint64_t *reference)
+{
+	*reference = hvs_hv_reference_time(kvm->hv);
+	return 0;
+}
+
 static int reset(struct hvs_kvm *kvm)
 {
 	(void)kvm; /* lib/hv has all of it */
@@ -290,5 +296,6 @@ const struct hvsi_kvm_way hvsi_kvm_user = {
 	.read_tsc = read_tsc,
 	.doorbell = doorbell,
 	.handle_exit = handle_exit,
+	.reference_time = reference_time,
 	.reset = reset,
 };

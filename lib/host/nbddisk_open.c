@@ -21,7 +21,6 @@ const char *hvs_nbddisk_format(const char *path)
 #if HVSI_WITH_LIBNBD
 
 #include "host/nbddisk_impl.h"
-#include "host/sized.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -316,11 +315,9 @@ int hvs_nbddisk_open(const struct hvs_nbddisk_config *cfg_in, struct hvs_nbddisk
 	bool read_only;
 	int err;
 
-	err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
-	if (err || !out)
-		return hvsi_fail(&why, err ? -err : EINVAL,
-				 "the configuration is not one that this library knows");
-	err = check_config(&cfg, &why);
+	err = hvsi_take_config(&why, &cfg, sizeof(cfg), cfg_in, out);
+	if (!err)
+		err = check_config(&cfg, &why);
 	if (err)
 		return err;
 	disk = make_disk(&cfg);

@@ -8,7 +8,6 @@
 
 #include "host/net_io.h"
 #include "host/notify.h"
-#include "host/sized.h"
 #include "host/why.h"
 
 #include <errno.h>
@@ -376,11 +375,9 @@ int hvs_pipe_open(const struct hvs_pipe_config *cfg_in, struct hvs_pipe **out, c
 	struct hvs_pipe *p;
 	int err;
 
-	err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
-	if (err || !out)
-		return hvsi_fail(&why, err ? -err : EINVAL,
-				 "the configuration is not one that this library knows");
-	err = check_config(&cfg, &why);
+	err = hvsi_take_config(&why, &cfg, sizeof(cfg), cfg_in, out);
+	if (!err)
+		err = check_config(&cfg, &why);
 	if (err)
 		return err;
 	p = calloc(1, sizeof(*p));

@@ -5,7 +5,6 @@
  * descriptors stay the same as long as the hvs_tap.
  */
 #include "host/notify.h"
-#include "host/sized.h"
 #include "host/tap_impl.h"
 #include "host/why.h"
 
@@ -351,11 +350,9 @@ int hvs_tap_open(const struct hvs_tap_config *cfg_in, struct hvs_tap **out, char
 	struct hvs_tap *tap;
 	int err;
 
-	err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
-	if (err || !out)
-		return hvsi_fail(&why, err ? -err : EINVAL,
-				 "the configuration is not one that this library knows");
-	err = check_config(&cfg, &why);
+	err = hvsi_take_config(&why, &cfg, sizeof(cfg), cfg_in, out);
+	if (!err)
+		err = check_config(&cfg, &why);
 	if (err)
 		return err;
 	tap = make_tap(&cfg);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/why.h"
 
+#include "host/sized.h"
+
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,4 +17,15 @@ int hvsi_fail(const struct hvsi_why *why, int err, const char *format, ...)
 		va_end(args);
 	}
 	return -err;
+}
+
+int hvsi_take_config(const struct hvsi_why *why, void *to, size_t size, const void *from,
+		     const void *out)
+{
+	int err = hvsi_host_copy_sized(to, size, from, size);
+
+	if (!err && !out)
+		err = -EINVAL;
+	return err ? hvsi_fail(why, -err, "the configuration is not one that this library knows")
+		   : 0;
 }

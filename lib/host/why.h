@@ -14,4 +14,9 @@ struct hvsi_why {
 __attribute__((format(printf, 3, 4))) int hvsi_fail(const struct hvsi_why *why, int err,
 						    const char *format, ...);
 
+/* How such a function begins: copy its configuration (sized.h), which must be there, as must be the
+ * place that the result goes to. 0 or what is wrong. */
+int hvsi_take_config(const struct hvsi_why *why, void *to, size_t size, const void *from,
+		     const void *out);
+
 #endif

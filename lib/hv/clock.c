@@ -18,7 +18,7 @@ struct reference_tsc_page {
 };
 _Static_assert(sizeof(struct reference_tsc_page) == 24, "TLFS: reference TSC page");
 
-uint64_t hvsi_reference_time(const struct hvs_hv *hv)
+uint64_t hvs_hv_reference_time(const struct hvs_hv *hv)
 {
 	return (hv->ops.now_ns(hv->be) - hv->start_ns) / 100;
 }
@@ -65,7 +65,7 @@ uint64_t hvsi_reference_tsc_offset(const struct hvs_hv *hv, uint32_t vp)
 {
 	uint64_t tsc = hv->ops.read_tsc(hv->be, vp);
 
-	return hvsi_reference_time(hv) - high_product(tsc, tsc_scale(hv));
+	return hvs_hv_reference_time(hv) - high_product(tsc, tsc_scale(hv));
 }
 
 void hvsi_place_reference_tsc(struct hvs_hv *hv, uint64_t value, uint64_t offset)

@@ -198,7 +198,7 @@ int hvs_hv_msr_read(struct hvs_hv *hv, uint32_t vp, uint32_t msr, uint64_t *valu
 	if (is_synic(msr))
 		return hvsi_synic_read(hv, vp, msr, value);
 	if (msr == HVSI_MSR_TIME_REF_COUNT) {
-		*value = hvsi_reference_time(hv);
+		*value = hvs_hv_reference_time(hv);
 		return 0;
 	}
 	hvsi_spin_lock(&hv->lock);

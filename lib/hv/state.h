@@ -69,7 +69,6 @@ void hvsi_synic_restored(struct hvs_hv *hv, uint32_t vp);
 void hvsi_msr_restore(struct hvs_hv *hv, uint32_t msr, uint64_t value);
 
 /* clock.c */
-uint64_t hvsi_reference_time(const struct hvs_hv *hv);
 bool hvsi_has_reference_tsc(const struct hvs_hv *hv);
 /* What the page has to hold now; only with a reference TSC. Calls the embedder. */
 uint64_t hvsi_reference_tsc_offset(const struct hvs_hv *hv, uint32_t vp);

@@ -204,5 +204,5 @@ int64_t hvs_guest_ic_negotiate(struct hvs_guest_channel *ch, const uint32_t *ver
 		chosen = 0;
 	}
 	err = hvs_guest_ic_reply(ch, &msg, 0, &body, sizeof(body));
-	return err ? err : chosen;
+	return err ? err : (int64_t)chosen;
 }

@@ -47,6 +47,7 @@ Test(clock, the_page_tells_the_time_of_the_msr)
 		cr_assert_eq(p.reserved, 0);
 		cr_assert_eq(p.scale, (uint64_t)(((wide)10000000 << 64) / rates[i]));
 		cr_assert_eq(guest_time(&p, t->tsc), rdmsr(t, 0, HVSI_MSR_TIME_REF_COUNT));
+		cr_assert_eq(hvs_hv_reference_time(t->hv), rdmsr(t, 0, HVSI_MSR_TIME_REF_COUNT));
 		/* An hour later they still agree, to a microsecond. */
 		t->now_ns += 3600000000000;
 		t->tsc += 3600 * rates[i];

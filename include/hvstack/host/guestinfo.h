@@ -53,19 +53,23 @@ HVS_API HVS_NODISCARD int hvs_guestinfo_create(const struct hvs_guestinfo_config
 					       const struct hvs_guestinfo_ops *ops, void *arg,
 					       char *why, size_t why_len,
 					       struct hvs_guestinfo **out);
-/* NULL is allowed. Before the service goes away, or after. */
+/* NULL is allowed. Before the service goes away, or after; not from a callback of it. Those who still
+ * wait hear -ENOTCONN. */
 HVS_API void hvs_guestinfo_destroy(struct hvs_guestinfo *g);
 
-/* The KVP service to use from now on; NULL: none. Not to be used after hvs_ic_destroy(). */
+/* The KVP service to use from now on; NULL: none, as is to be said before hvs_ic_destroy(). */
 HVS_API void hvs_guestinfo_set_ic(struct hvs_guestinfo *g, struct hvs_ic *kvp);
 /* To be called from hvs_ic_ops.event of that service. */
 HVS_API void hvs_guestinfo_ic_event(struct hvs_guestinfo *g, enum hvs_ic_event event);
 
 /*
  * Set or remove a pair of the pool external or auto-external. It is in the file, durably, when this
- * returns. done (may be NULL) says when the guest has it; if it is not there (-ENOTCONN), it gets it
- * when it is. 0, -EINVAL (pool, key or value), -ENOENT (remove: there is none), -ENOSPC (too many),
- * -ENOMEM, or the errno of writing the file; then nothing has changed.
+ * returns. done (may be NULL) runs from the loop, when the guest has heard of it. If the guest is not
+ * there (-ENOTCONN) or fails, it is told when it is, or again; what was removed is not forgotten before
+ * that. Who sets a pair anew while the guest is just being told waits for the new value, as all do who
+ * wait for that pair. 0, -EINVAL (pool, key or value), -ENOENT (remove: there is none), -ENOSPC (too
+ * many; remove: too many of which the guest has not heard), -ENOMEM, or the errno of writing the file;
+ * then nothing has changed.
  */
 HVS_API HVS_NODISCARD int hvs_guestinfo_set(struct hvs_guestinfo *g, enum hvs_kvp_pool pool,
 					    const char *key, const char *value, hvs_ic_done_fn done,

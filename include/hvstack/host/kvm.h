@@ -127,6 +127,19 @@ HVS_API HVS_NODISCARD int hvs_kvm_handle_exit(struct hvs_kvm *kvm, uint32_t vp,
  */
 HVS_API HVS_NODISCARD int hvs_kvm_reset(struct hvs_kvm *kvm);
 
+/*
+ * The guest's reference counter (HV_X64_MSR_TIME_REF_COUNT) now, units of 100 ns. Does not wait for
+ * a vCPU. 0 or the errno of a KVM ioctl. [any]
+ */
+HVS_API HVS_NODISCARD int hvs_kvm_reference_time(struct hvs_kvm *kvm, uint64_t *reference);
+
+/*
+ * The host's clock and the guest's reference counter at the same instant, for
+ * hvs_ic_ops.sample_time(). Returns as hvs_kvm_reference_time(). [any]
+ */
+HVS_API HVS_NODISCARD int hvs_kvm_sample_time(struct hvs_kvm *kvm, uint64_t *host_time,
+					      uint64_t *reference);
+
 #ifdef __cplusplus
 }
 #endif
