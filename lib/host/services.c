@@ -6,15 +6,13 @@
 #include <hvstack/host/kvm.h>
 #include <hvstack/host/manager.h>
 #include <hvstack/host/services.h>
+#include <hvstack/host/timesample.h>
+#include <hvstack/host/uuid.h>
 
 #include <errno.h>
-#include <netdb.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #define KINDS (HVS_IC_FILECOPY + 1)
 
@@ -41,7 +39,8 @@ static int on_sample_time(void *arg, uint64_t *host_time, uint64_t *reference)
 {
 	const struct hvs_services *s = arg;
 
-	return hvs_kvm_sample_time(s->cfg.kvm, host_time, reference);
+	return s->cfg.kvm ? hvs_kvm_sample_time(s->cfg.kvm, host_time, reference)
+			  : hvs_timesample(NULL, NULL, host_time, reference);
 }
 
 static void on_changed(void *arg, enum hvs_kvp_pool pool, const char *key, const char *value)
@@ -144,7 +143,7 @@ static int tell(struct hvs_services *s, const char *key, const char *value)
 static int tell_facts(struct hvs_services *s)
 {
 	struct utsname system;
-	char id[37];
+	char id[HVS_GUID_TEXT];
 	int err;
 
 	if (uname(&system) < 0)

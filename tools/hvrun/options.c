@@ -3,8 +3,10 @@
 #include "options.h"
 
 #include "report.h"
+#include "service_option.h"
 
 #include <getopt.h>
+#include <hvstack/host/services.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +66,10 @@ static const char *const help_texts[] = {
 	"  --io-threads N         threads for disks and network adapters besides the main one,\n"
 	"                         up to 16 (default 0)\n"
 	"  --control SOCKET       take commands on this Unix socket: see hvrun(1)\n"
+	"  --services LIST        integration services to offer: all, none, or names of\n"
+	"                         heartbeat, kvp, shutdown, time-sync, vss, file-copy, separated\n"
+	"                         by commas (default: all but file-copy)\n"
+	"  --kvp-store FILE       keep in this file what the guest is told by key-value pairs\n"
 	"  --synic auto|kernel|user\n"
 	"                         who emulates the synthetic interrupt controller: KVM, hvrun,\n"
 	"                         or KVM if it can (default auto)\n"
@@ -150,6 +156,15 @@ static int parse_synic(const char *arg, enum synic_mode *mode)
 	return 0;
 }
 
+static int parse_services(const char *arg, uint32_t *services)
+{
+	char why[200];
+
+	if (!service_option_parse(arg, services, why, sizeof(why)))
+		return report(HVRUN_USAGE, "--services: %s", why);
+	return 0;
+}
+
 static int parse_io_threads(const char *arg, unsigned *count)
 {
 	uint64_t n;
@@ -208,9 +223,11 @@ int options_parse(struct options *opt, int argc, char **argv)
 		{"initrd", required_argument, NULL, 'i'},
 		{"io-threads", required_argument, NULL, 't'},
 		{"kernel", required_argument, NULL, 'k'},
+		{"kvp-store", required_argument, NULL, 'p'},
 		{"memory", required_argument, NULL, 'm'},
 		{"net", required_argument, NULL, 'e'},
 		{"record", required_argument, NULL, 'r'},
+		{"services", required_argument, NULL, 'g'},
 		{"synic", required_argument, NULL, 's'},
 		{"uuid", required_argument, NULL, 'u'},
 		{"version", no_argument, NULL, 'v'},
@@ -219,7 +236,10 @@ int options_parse(struct options *opt, int argc, char **argv)
 	int status = 0;
 	int c;
 
-	*opt = (struct options){.append = "", .memory_bytes = UINT64_C(512) << 20, .cpu_count = 1};
+	*opt = (struct options){.append = "",
+				.memory_bytes = UINT64_C(512) << 20,
+				.cpu_count = 1,
+				.services = HVS_SERVICES_DEFAULT};
 	uuid_generate(opt->machine_id);
 	while (!status && (c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
@@ -260,6 +280,12 @@ int options_parse(struct options *opt, int argc, char **argv)
 			break;
 		case 'o':
 			status = parse_disk(optarg, true, opt);
+			break;
+		case 'g':
+			status = parse_services(optarg, &opt->services);
+			break;
+		case 'p':
+			opt->kvp_store = optarg;
 			break;
 		case 'r':
 			opt->record = optarg;

@@ -26,8 +26,10 @@ struct options {
 	const char *kernel;
 	const char *initrd; /* NULL: none */
 	const char *append;
-	const char *record;  /* NULL: nothing */
-	const char *control; /* NULL: no socket */
+	const char *record;    /* NULL: nothing */
+	const char *control;   /* NULL: no socket */
+	const char *kvp_store; /* NULL: none */
+	uint32_t services;     /* HVS_SERVICE() bits */
 	uint64_t memory_bytes;
 	uint8_t machine_id[16]; /* a UUID */
 	unsigned cpu_count;
