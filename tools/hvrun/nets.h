@@ -26,7 +26,7 @@ struct nets_config {
 	struct event_base *base;
 	struct iothreads *threads;
 	unsigned subchannels;      /* that each adapter has */
-	const uint8_t *machine_id; /* 16 bytes */
+	struct hvs_guid machine_id;
 };
 
 /* NULL: no memory. */

@@ -7,10 +7,10 @@
 
 #include <getopt.h>
 #include <hvstack/host/services.h>
+#include <hvstack/host/uuid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uuid/uuid.h>
 
 #define MIN_MEMORY (UINT64_C(64) << 20)
 #define MAX_MEMORY (UINT64_C(32) << 30)
@@ -240,7 +240,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 				.memory_bytes = UINT64_C(512) << 20,
 				.cpu_count = 1,
 				.services = HVS_SERVICES_DEFAULT};
-	uuid_generate(opt->machine_id);
+	hvs_guid_generate(&opt->machine_id);
 	while (!status && (c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
 		case 'a':
@@ -297,7 +297,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 			status = parse_io_threads(optarg, &opt->io_threads);
 			break;
 		case 'u':
-			if (uuid_parse(optarg, opt->machine_id) < 0)
+			if (hvs_guid_parse(optarg, &opt->machine_id) < 0)
 				status = report(HVRUN_USAGE, "--uuid %s: not a UUID", optarg);
 			break;
 		default: /* getopt_long has said what is wrong */
