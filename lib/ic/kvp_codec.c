@@ -107,7 +107,7 @@ enum hvsi_kvp_read hvsi_kvp_read(const uint8_t *body, uint32_t len, struct hvsi_
 	memcpy(&v, body, len);
 	key_bytes = hvsi_get32(v.key_bytes);
 	value_bytes = hvsi_get32(v.value_bytes);
-	if (key_bytes <= 2)
+	if (key_bytes <= 2 || !(v.key[0] | v.key[1]))
 		return HVSI_KVP_NO_KEY;
 	if (key_bytes > sizeof(v.key) || value_bytes > sizeof(v.value) ||
 	    len < offsetof(struct hvsi_kvp_value, value) + value_bytes ||
