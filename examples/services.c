@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- what the guest says about itself --------------------------------------------------------- */
+/* ---- what the guest says about itself -------------------------------------------------------- */
 
 static void print_pair(void *arg, const char *key, const char *value)
 {
@@ -31,7 +31,7 @@ static int ask_what_it_is(struct hvs_ic *kvp)
 	return hvs_kvp_enumerate(kvp, HVS_KVP_AUTO, 0, print_pair, pairs_done, NULL);
 }
 
-/* ---- a backup --------------------------------------------------------------------------------- */
+/* ---- a backup -------------------------------------------------------------------------------- */
 
 struct backup {
 	struct hvs_ic *vss;
@@ -78,7 +78,7 @@ static void back_up(struct backup *b)
 	}
 }
 
-/* ---- a file ----------------------------------------------------------------------------------- */
+/* ---- a file ---------------------------------------------------------------------------------- */
 
 struct copy {
 	struct hvs_ic *filecopy;
@@ -125,7 +125,7 @@ static int start_copy(struct copy *c)
 	return hvs_filecopy_start(c->filecopy, &request, copy_next, c);
 }
 
-/* ---- the machine, and its guest ----------------------------------------------------------------- */
+/* ---- the machine, and its guest -------------------------------------------------------------- */
 
 #define SERVICES 3u
 #define RING_BYTES 12288u

@@ -11,10 +11,10 @@
  *
  * A frozen guest hangs at its next write. So the library thaws it, whoever has forgotten to: when the
  * hold time is over, when the freeze fails or is not answered in time, when the requester is cancelled
- * (hvs_ic_cancel()), when the service is destroyed, and after a restore: a saved state of a frozen guest is
- * of little use, save a machine thawed. A thaw that fails is tried again, three times in all; then
- * HVS_IC_EVENT_MAY_BE_FROZEN follows. HVS_IC_EVENT_THAWED_LATE says that the library has thawed a guest
- * that somebody took for frozen: after the hold time, after a restore, or after that other event.
+ * (hvs_ic_cancel()), when the service is destroyed, and after a restore: a saved state of a frozen
+ * guest is of little use, save a machine thawed. A thaw that fails is tried again, three times in all;
+ * then HVS_IC_EVENT_MAY_BE_FROZEN follows. HVS_IC_EVENT_THAWED_LATE says that the library has thawed a
+ * guest that somebody took for frozen: after the hold time, after a restore, or after that other event.
  *
  * All functions: [main worker], requests as in ic.h, -EINVAL for another kind. Linux without
  * hv_vss_daemon answers check, freeze and thaw with HVS_IC_E_FAIL.

@@ -53,7 +53,7 @@ int hvsi_kvp_write(struct hvsi_kvp_pair_message *m, enum hvsi_kvp_op op, enum hv
 				     : write_value(&m->u.value, key, value);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------ */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 /* Is that a string of whole units with a NUL at the end? */
 static bool terminated(const uint8_t *text, uint32_t bytes)

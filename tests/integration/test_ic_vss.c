@@ -98,7 +98,7 @@ static void expect_done(const struct ic_done *d, int status, uint32_t guest_stat
 	cr_expect_eq(d->guest_status, guest_status, "guest's status %#x", d->guest_status);
 }
 
-/* ---- a backup ---------------------------------------------------------------------------------------- */
+/* ---- a backup -------------------------------------------------------------------------------- */
 
 static uint32_t check_flags;
 
@@ -161,7 +161,7 @@ Test(ic_vss, disks_to_freeze_are_named_as_the_wire_has_them)
 	ic_down(m);
 }
 
-/* ---- guests that differ --------------------------------------------------------------------------- */
+/* ---- guests that differ ---------------------------------------------------------------------- */
 
 Test(ic_vss, linux_without_its_daemon_is_believed_that_nothing_is_frozen)
 {
@@ -252,7 +252,7 @@ Test(ic_vss, recovery_needs_a_ring_larger_than_linux_has)
 	ic_down(m);
 }
 
-/* ---- who forgets to thaw ------------------------------------------------------------------------- */
+/* ---- who forgets to thaw --------------------------------------------------------------------- */
 
 Test(ic_vss, rule_9_a_guest_is_thawed_when_the_hold_time_is_over)
 {
@@ -414,7 +414,7 @@ Test(ic_vss, a_requester_that_is_cancelled_leaves_no_frozen_guest)
 	ic_down(m);
 }
 
-/* ---- thaws that fail --------------------------------------------------------------------------------- */
+/* ---- thaws that fail ------------------------------------------------------------------------- */
 
 Test(ic_vss, a_thaw_that_fails_is_tried_three_times_then_the_embedder_is_warned)
 {
@@ -489,7 +489,7 @@ Test(ic_vss, a_guest_that_closes_the_channel_has_thawed_itself)
 	ic_down(m);
 }
 
-/* ---- the end of the service ------------------------------------------------------------------------- */
+/* ---- the end of the service ------------------------------------------------------------------ */
 
 static void note_destroyed(void *arg, int status)
 {
@@ -540,7 +540,7 @@ Test(ic_vss, an_idle_service_goes_at_once)
 	ic_down(m);
 }
 
-/* ---- saved state -------------------------------------------------------------------------------------- */
+/* ---- saved state ----------------------------------------------------------------------------- */
 
 Test(ic_vss, a_guest_that_was_saved_frozen_is_thawed_when_it_is_restored)
 {
@@ -575,7 +575,7 @@ Test(ic_vss, a_freeze_that_was_under_way_when_it_was_saved_is_thawed)
 	ic_down(m);
 }
 
-/* ---- misuse ------------------------------------------------------------------------------------------- */
+/* ---- misuse ---------------------------------------------------------------------------------- */
 
 Test(ic_vss, what_does_not_fit_the_state_is_refused)
 {
