@@ -94,7 +94,8 @@ HVS_API HVS_NODISCARD int hvs_vss_freeze(struct hvs_ic *ic,
  */
 HVS_API int hvs_vss_thaw(struct hvs_ic *ic, uint32_t timeout_ms, hvs_ic_done_fn done, void *arg);
 
-/* Tell the guest that the backup is complete. Some guests do not answer: timeout_ms 0 is 5,000.
+/* Tell the guest that the backup is complete. FreeBSD does not answer: timeout_ms 0 is 5,000, after
+ * which it is done with -ETIMEDOUT and the next request is sent. Once it is sent it can't be cancelled.
  * 0, -EINVAL, -EBUSY (not idle), -ENOTCONN, -ENOSPC, -ENOMEM. */
 HVS_API HVS_NODISCARD int hvs_vss_complete(struct hvs_ic *ic, uint32_t timeout_ms,
 					   hvs_ic_done_fn done, void *arg);

@@ -202,7 +202,7 @@ static int next_element(struct elements *e, char out[ELEMENT_MAX])
 		if (unit == ';')
 			break;
 		if (len < (int)ELEMENT_MAX)
-			out[len++] = unit < 0x80 ? (char)unit : NOT_ASCII;
+			out[len++] = (char)(unit < 0x80 ? unit : NOT_ASCII);
 	}
 	return len;
 }

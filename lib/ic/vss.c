@@ -421,6 +421,7 @@ static int ask(struct hvs_ic *ic, const struct simple *what, uint32_t timeout_ms
 	if (!s)
 		return -ENOMEM;
 	s->op = what->op;
+	s->r.droppable = what->op == HVSI_VSS_COMPLETE; /* FreeBSD */
 	s->done = what->done;
 	s->check = what->check;
 	s->arg = what->arg;

@@ -185,18 +185,38 @@ Test(ic_vss, linux_without_its_daemon_is_believed_that_nothing_is_frozen)
 	ic_down(m);
 }
 
-Test(ic_vss, freebsd_does_not_answer_complete_and_the_next_backup_waits_for_nothing_else)
+Test(ic_vss, freebsd_does_not_answer_complete_and_is_asked_other_things_after_that)
 {
 	struct ic_machine *m = up();
 	struct ic_done complete = {0};
+	struct hvs_guest_ic_message msg;
 
 	cr_assert_eq(hvs_vss_complete(m->ic, 0, ic_note_done, &complete), 0);
-	(void)take(m, HVSI_VSS_COMPLETE);
+	msg = take(m, HVSI_VSS_COMPLETE);
+	cr_assert_eq(hvs_ic_cancel(m->ic, &complete), 0, "it has it");
+	ask_freeze(m);
 	ic_advance(m, 4900);
+	cr_assert(ic_nothing(m));
 	cr_assert_eq(complete.count, 0);
 	ic_advance(m, 200);
 	expect_done(&complete, -ETIMEDOUT, 0);
-	expect(m, HVS_VSS_IDLE, 0, 0);
+	ic_expect(m, HVS_IC_OK, HVS_IC_DETAIL_OK);
+	answer(m, &msg,
+	       HVS_IC_E_FAIL); /* should it answer yet: nobody takes it for another answer */
+	cr_assert_eq(state(m), HVS_VSS_FREEZING);
+	guest_does(m, HVSI_VSS_FREEZE, 0);
+	expect_done(&frozen, 0, 0);
+	ic_down(m);
+}
+
+Test(ic_vss, a_complete_that_nobody_answers_does_not_hold_up_a_restored_guest)
+{
+	struct ic_machine *m = up();
+
+	cr_assert_eq(hvs_vss_complete(m->ic, 0, NULL, NULL), 0);
+	(void)take(m, HVSI_VSS_COMPLETE);
+	ic_replace(m);
+	ic_negotiate(m, V5);
 	ic_down(m);
 }
 
