@@ -191,31 +191,6 @@ Test(ic_heartbeat, applications_are_what_the_guest_says)
 	ic_down(m);
 }
 
-Test(ic_heartbeat, what_an_answer_does_not_hold_is_not_taken_from_the_one_before)
-{
-	struct ic_machine *m = up();
-	struct hvs_guest_ic_message msg;
-	struct {
-		struct hvsi_ic_header head;
-		struct hvs_le64 next;
-	} reply;
-
-	beat_with(m, HVS_HEARTBEAT_CRITICAL);
-	ic_advance(m, 2000);
-	msg = ic_take(m);
-	reply.head = (struct hvsi_ic_header){
-		.type = hvsi_le16(HVS_IC_HEARTBEAT),
-		.body_bytes = hvsi_le16(40), /* but there are 8 */
-		.transaction = msg.transaction,
-		.flags = HVSI_IC_TRANSACTION | HVSI_IC_RESPONSE,
-	};
-	reply.next = hvsi_le64(sequence(&msg) + 1);
-	ic_send_raw(m, &reply, sizeof(reply));
-	cr_assert_eq(info(m).beats, 2);
-	cr_assert_eq(info(m).application, HVS_HEARTBEAT_UNKNOWN);
-	ic_down(m);
-}
-
 Test(ic_heartbeat, an_application_in_need_of_an_old_guest_is_seen)
 {
 	const struct ic_options opt = usual();
