@@ -47,9 +47,9 @@ static void event(void *arg, struct hvs_ic *ic, enum hvs_ic_event number)
 {
 	struct fuzz_ic *f = arg;
 
-	(void)number;
-	/* The first ones come before hvs_ic_create() has returned to us. */
-	if (f->ic == ic)
+	/* The first ones come before hvs_ic_create() has returned to us, and those of services while
+	 * they deal with their requests. */
+	if (f->ic == ic && number == HVS_IC_EVENT_STATUS)
 		look(f);
 }
 
