@@ -45,8 +45,9 @@ struct hvs_filecopy_request {
  * Some daemons of Linux 6.12 read names wrong that have characters outside of ASCII, or more than 130
  * of them; as nobody can tell which daemon is there, such names are refused with -EILSEQ.
  *
- * 0, -EINVAL (NULL, an empty name, one with '/' or '\', not UTF-8, too long), -EILSEQ, -ENOTSUP (unknown
- * members set), -EBUSY (a copy is under way), -ENOTCONN (not ready), -ENOMEM.
+ * 0, -EINVAL (NULL, no such flag, an empty name, one with '/' or '\', not UTF-8, too long), -EILSEQ,
+ * -ENOTSUP (unknown members set), -EBUSY (a copy is under way, or being cancelled), -ENOTCONN (not
+ * ready).
  */
 HVS_API HVS_NODISCARD int hvs_filecopy_start(struct hvs_ic *ic,
 					     const struct hvs_filecopy_request *request,
@@ -57,18 +58,18 @@ HVS_API HVS_NODISCARD int hvs_filecopy_start(struct hvs_ic *ic,
  * -EREMOTEIO: HVS_IC_E_DISK_FULL, or HVS_IC_E_FAIL.
  *
  * 0, -EINVAL (NULL, len, or beyond `bytes` of the start), -EBUSY (the last step has not ended),
- * -ENOENT (no copy is under way), -ENOMEM.
+ * -ENOENT (no copy is under way).
  */
 HVS_API HVS_NODISCARD int hvs_filecopy_write(struct hvs_ic *ic, const void *data, size_t len,
 					     hvs_ic_done_fn done, void *arg);
 
-/* 0, -EINVAL (not all bytes were written; the copy goes on), -EBUSY, -ENOENT, -ENOMEM. */
+/* 0, -EINVAL (not all bytes were written; the copy goes on), -EBUSY, -ENOENT. */
 HVS_API HVS_NODISCARD int hvs_filecopy_finish(struct hvs_ic *ic, hvs_ic_done_fn done, void *arg);
 
 /*
  * Give up, at once: done of a step under way runs with -ECANCELED. done (may be NULL) of this call with
- * -EREMOTEIO: the guest can't cancel, as Linux 6.12; what was written is left there. 0, -ENOENT,
- * -ENOMEM.
+ * -EREMOTEIO: the guest can't cancel, as Linux 6.12; what was written is left there, and the guest has
+ * closed it. A cancel can't be withdrawn. 0, -EINVAL, -ENOENT.
  */
 HVS_API int hvs_filecopy_cancel(struct hvs_ic *ic, hvs_ic_done_fn done, void *arg);
 

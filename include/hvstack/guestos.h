@@ -19,10 +19,10 @@ struct hvs_guest_os {
 	bool present;     /* false: the number was 0, the guest is not enlightened */
 	bool open_source; /* layout: open source, else with a vendor */
 	uint16_t vendor;  /* without open_source: 1: Microsoft */
-	uint8_t type; /* open source: 1 Linux, 2 FreeBSD, 3 Xen, 4 illumos; else 4: Windows NT */
+	uint8_t type; /* open source: 1 Linux, 2 FreeBSD, 3 Xen, 4 illumos; Microsoft 4: Windows NT */
 	uint32_t major;
 	uint32_t minor;
-	uint32_t patch; /* Linux: patch level; FreeBSD: __FreeBSD_version; Windows: service pack */
+	uint32_t patch; /* Linux: patch level; Windows: service pack; else the version as it is */
 	uint16_t build; /* build number, or what the distribution has put there */
 	const char *name; /* static: "Linux", "Windows NT", "unknown" */
 };

@@ -6,8 +6,11 @@
 #include <hvstack/backend.h>
 #include <hvstack/blockdev.h>
 #include <hvstack/channel.h>
+#include <hvstack/filecopy.h>
+#include <hvstack/guestos.h>
 #include <hvstack/hv.h>
 #include <hvstack/ic.h>
+#include <hvstack/kvp.h>
 #include <hvstack/memory.h>
 #include <hvstack/network.h>
 #include <hvstack/port.h>
@@ -17,6 +20,7 @@
 #include <hvstack/types.h>
 #include <hvstack/version.h>
 #include <hvstack/vmbus.h>
+#include <hvstack/vss.h>
 #include <hvstack/worker.h>
 
 #endif

@@ -77,7 +77,7 @@ enum hvs_kvp_origin {
 
 struct hvs_kvp_address {
 	bool ipv6;
-	uint8_t prefix;    /* bits of the network; gateways and DNS servers: 0 */
+	uint8_t prefix;    /* bits of the network; 0: not known; gateways and DNS servers: 0 */
 	uint8_t origin;    /* enum hvs_kvp_origin; addresses only */
 	uint8_t bytes[16]; /* network byte order; IPv4: the first 4 */
 };
@@ -111,8 +111,8 @@ HVS_API HVS_NODISCARD int hvs_kvp_get_ip(struct hvs_ic *ic, const uint8_t mac[6]
 /*
  * Give addresses to the adapter of this VMBus device (hvs_nic_config.instance_id). Linux runs a
  * script of the distribution for it; without one it answers HVS_IC_E_FAIL. timeout_ms 0: 35,000.
- * 0, -EINVAL (also: counts out of range, an address of no family, a prefix too long), -EMSGSIZE (does
- * not fit as text), -ENOTCONN, -ENOSPC, -ENOMEM.
+ * 0, -EINVAL (also: counts out of range, a prefix too long, no such origin), -ENOTSUP (unknown members
+ * set), -EMSGSIZE (does not fit as text), -ENOTCONN, -ENOSPC, -ENOMEM.
  */
 HVS_API HVS_NODISCARD int hvs_kvp_set_ip(struct hvs_ic *ic, const struct hvs_guid *instance_id,
 					 const struct hvs_kvp_ip *ip, uint32_t timeout_ms,

@@ -11,8 +11,10 @@
  *
  * A frozen guest hangs at its next write. So the library thaws it, whoever has forgotten to: when the
  * hold time is over, when the freeze fails or is not answered in time, when the requester is cancelled
- * (hvs_ic_cancel()), before a saved state is made useless by it: save a machine thawed. A thaw that
- * fails is tried again, three times in all; then HVS_IC_EVENT_MAY_BE_FROZEN follows.
+ * (hvs_ic_cancel()), when the service is destroyed, and after a restore: a saved state of a frozen guest is
+ * of little use, save a machine thawed. A thaw that fails is tried again, three times in all; then
+ * HVS_IC_EVENT_MAY_BE_FROZEN follows. HVS_IC_EVENT_THAWED_LATE says that the library has thawed a guest
+ * that somebody took for frozen: after the hold time, after a restore, or after that other event.
  *
  * All functions: [main worker], requests as in ic.h, -EINVAL for another kind. Linux without
  * hv_vss_daemon answers check, freeze and thaw with HVS_IC_E_FAIL.
@@ -45,7 +47,8 @@ HVS_API enum hvs_vss_state hvs_vss_get_state(const struct hvs_ic *ic);
 /* flags is valid if status is 0. */
 typedef void (*hvs_vss_check_fn)(void *arg, int status, uint32_t guest_status, uint32_t flags);
 
-/* Can the guest be backed up now? timeout_ms 0: 35,000. 0, -EINVAL, -ENOTCONN, -ENOSPC, -ENOMEM. */
+/* Can the guest be backed up now? timeout_ms 0: 35,000.
+ * 0, -EINVAL, -EBUSY (not idle), -ENOTCONN, -ENOSPC, -ENOMEM. */
 HVS_API HVS_NODISCARD int hvs_vss_check(struct hvs_ic *ic, uint32_t timeout_ms,
 					hvs_vss_check_fn done, void *arg);
 
@@ -69,6 +72,10 @@ struct hvs_vss_freeze_request {
 #define HVS_VSS_FREEZE_REQUEST_INIT .size = (uint32_t)sizeof(struct hvs_vss_freeze_request)
 
 /*
+ * done with 0: the guest is frozen. With any other status, the library is thawing it as it may be
+ * frozen all the same. -ECANCELED: hvs_vss_thaw() or hvs_ic_cancel() came first; the latter also thaws
+ * a guest that was frozen with this arg.
+ *
  * 0, -EINVAL (NULL, out of range), -ENOTSUP (unknown members set; the guest speaks less than 5.0),
  * -EBUSY (not idle), -ENOTCONN (not ready), -ENOSPC, -ENOMEM.
  */
@@ -80,7 +87,7 @@ HVS_API HVS_NODISCARD int hvs_vss_freeze(struct hvs_ic *ic,
  * Let the guest go on; before all requests that wait. During a freeze: as soon as that is answered.
  * done (may be NULL) with 0: it has gone on; with -EREMOTEIO, -ETIMEDOUT: it may still be frozen. While
  * the library is thawing it by itself, done tells how that ends. In state HVS_VSS_UNKNOWN: try again.
- * timeout_ms 0: 35,000, for each of three tries.
+ * timeout_ms 0: 35,000, for each of three tries. A thaw can't be cancelled.
  *
  * 0, -EINVAL, -EALREADY (idle: there is nothing to thaw; the library has, if the hold time was over),
  * -ENOTCONN, -ENOMEM.

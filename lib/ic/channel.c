@@ -148,6 +148,8 @@ unsigned hvs_ic_cancel(struct hvs_ic *ic, const void *arg)
 		count += cancel(ic->sent, arg);
 	for (struct hvsi_list *n = ic->waiting.next; n != &ic->waiting; n = n->next)
 		count += cancel(hvsi_container_of(n, struct hvsi_ic_request, node), arg);
+	if (ic->class->cancelled)
+		ic->class->cancelled(ic, arg);
 	if (count)
 		hvs_channel_kick(ic->ch);
 	return count;
@@ -241,6 +243,7 @@ static void arm(struct hvs_ic *ic)
 static void fail(struct hvs_ic *ic)
 {
 	hvsi_ic_malformed(ic);
+	ic->unanswered = false; /* that was the answer: after a restore there is a new beginning */
 	stop(ic, HVSI_IC_FAILED, -EPROTO);
 }
 

@@ -19,9 +19,8 @@
 static const struct hvsi_ic_class *class_of(enum hvs_ic_kind kind)
 {
 	static const struct hvsi_ic_class *const classes[] = {
-		&hvsi_ic_heartbeat,
-		&hvsi_ic_shutdown,
-		&hvsi_ic_timesync,
+		&hvsi_ic_filecopy, &hvsi_ic_heartbeat, &hvsi_ic_kvp,
+		&hvsi_ic_shutdown, &hvsi_ic_timesync,  &hvsi_ic_vss,
 	};
 
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
@@ -73,7 +72,8 @@ void *hvsi_ic_request_new(const struct hvs_ic *ic, size_t len,
 
 void hvsi_ic_request_free(const struct hvs_ic *ic, struct hvsi_ic_request *r)
 {
-	hvsi_free(hvsi_ic_allocator(ic), r, r->len);
+	if (r->len)
+		hvsi_free(hvsi_ic_allocator(ic), r, r->len);
 }
 
 void hvsi_ic_set_timer(struct hvs_ic *ic, uint64_t due_ns)

@@ -55,7 +55,7 @@ struct hvsi_ic_request_ops {
 struct hvsi_ic_request {
 	struct hvsi_list node;
 	const struct hvsi_ic_request_ops *ops;
-	size_t len;          /* of the whole allocation */
+	size_t len; /* of the whole allocation; 0: it is part of the service's state, never freed */
 	const void *arg;     /* what hvs_ic_cancel() looks for */
 	uint32_t timeout_ms; /* not 0 */
 	uint64_t deadline_ns;
@@ -84,6 +84,8 @@ struct hvsi_ic_class {
 		struct hvs_ic *ic); /* the time of hvsi_ic_set_timer() has come; it is ready */
 	/* Make what the framework knows more precise. */
 	void (*status)(const struct hvs_ic *ic, struct hvs_ic_status *status);
+	/* What was asked for with this arg, and has been done, is not wanted any more. */
+	void (*cancelled)(struct hvs_ic *ic, const void *arg);
 	/* It is to be destroyed, and is ready. True: not yet; hvsi_ic_leave() follows, or the guest
 	 * closes the channel. */
 	bool (*stay)(struct hvs_ic *ic);
