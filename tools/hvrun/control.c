@@ -5,8 +5,10 @@
 #include "report.h"
 
 #include <hvstack/host/backup.h>
+#include <hvstack/host/kvm.h>
 #include <hvstack/host/manager.h>
-#include <hvstack/vmbus.h>
+#include <hvstack/host/services.h>
+#include <hvstack/hvstack.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +62,23 @@ static uint32_t vmbus_version(void *arg)
 {
 	const struct control *control = arg;
 
-	return hvs_vmbus_guest_version(control->cfg.bus);
+	return hvs_vmbus_guest_version(hvs_kvm_bus(control->cfg.kvm));
+}
+
+static uint64_t guest_os_id(void *arg)
+{
+	const struct control *control = arg;
+
+	return hvs_kvm_guest_os_id(control->cfg.kvm);
+}
+
+static int enable_service(void *arg, enum hvs_ic_kind kind, bool enabled)
+{
+	const struct control *control = arg;
+
+	if (kind == HVS_IC_VSS && !enabled)
+		hvs_manager_backup_vss_gone(control->backup);
+	return hvs_services_enable(control->cfg.services, kind, enabled);
 }
 
 struct search {
@@ -100,9 +118,11 @@ static void list_devices(void *arg, struct json_object *disks, struct json_objec
 
 static int describe_machine(struct control *control)
 {
-	const struct hvs_manager_machine_ops ops = {HVS_MANAGER_MACHINE_OPS_INIT, .state = state,
-						    .vmbus_version = vmbus_version,
-						    .find_net = find_net, .devices = list_devices};
+	const struct hvs_manager_machine_ops ops = {
+		HVS_MANAGER_MACHINE_OPS_INIT,     .state = state,
+		.guest_os_id = guest_os_id,       .vmbus_version = vmbus_version,
+		.enable_service = enable_service, .find_net = find_net,
+		.devices = list_devices};
 	int err = hvs_manager_set_machine(control->manager, &ops, control);
 
 	if (!err)
@@ -125,11 +145,9 @@ static int serve(struct control *control, const struct hvs_role_rule *rules, uin
 					 .socket_path = control->cfg.path,
 					 .server = "hvrun " HVRUN_VERSION,
 					 .name = control->cfg.name,
+					 .uuid = control->cfg.machine_id,
 					 .log = on_log};
-	int err;
-
-	memcpy(cfg.uuid.b, control->cfg.machine_id, sizeof(cfg.uuid.b));
-	err = hvs_manager_create(&cfg, &control->manager);
+	int err = hvs_manager_create(&cfg, &control->manager);
 	return err ? report(HVRUN_USAGE, "--control %s: %s", cfg.socket_path, strerror(-err)) : 0;
 }
 
@@ -152,6 +170,17 @@ int control_create(const struct control_config *cfg, struct control **out)
 		status = serve(control, rules, rule_count);
 	free(rules);
 	return status ? status : describe_machine(control);
+}
+
+struct hvs_manager *control_manager(const struct control *control)
+{
+	return control ? control->manager : NULL;
+}
+
+void control_set_services(struct control *control, struct hvs_services *services)
+{
+	if (control)
+		control->cfg.services = services;
 }
 
 void control_end_backup(struct control *control)

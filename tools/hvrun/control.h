@@ -3,6 +3,7 @@
 #ifndef HVRUN_CONTROL_H
 #define HVRUN_CONTROL_H
 
+#include <hvstack/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,28 +14,32 @@ struct hvs_call;
 struct hvs_ic;
 struct hvs_manager;
 struct hvs_manager_backup;
-struct hvs_vmbus;
+struct hvs_kvm;
+struct hvs_services;
 struct json_object;
 struct nets;
 
 struct control_config {
 	const char *path;
-	const char *roles;         /* a file; NULL: this user and root administer */
-	const char *name;          /* of the machine */
-	const uint8_t *machine_id; /* 16 bytes */
+	const char *roles; /* a file; NULL: this user and root administer */
+	const char *name;  /* of the machine */
+	struct hvs_guid machine_id;
 	struct event_base *base;
-	const struct hvs_vmbus *bus;
+	struct hvs_kvm *kvm;
 	struct disks *disks;
 	struct nets *nets;
-	/* The guest's backup service; NULL: there is none. May be NULL. */
-	struct hvs_ic *(*vss)(void *arg);
-	void *arg;
+	struct hvs_services *services; /* NULL: control_set_services() follows */
 };
 
 /* Listen on a Unix socket. A socket that is left over there is replaced. Returns an exit status. */
 int control_create(const struct control_config *cfg, struct control **out);
 /* The base does not run. NULL is allowed. */
 void control_destroy(struct control *control);
+
+/* The server; NULL for NULL. */
+struct hvs_manager *control_manager(const struct control *control);
+/* Once they are there. control may be NULL. */
+void control_set_services(struct control *control, struct hvs_services *services);
 
 /* A backup that runs ends. While the bus is there. NULL is allowed. */
 void control_end_backup(struct control *control);

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 #include <hvstack/host/backup.h>
-#include <string.h>
+#include <hvstack/host/services.h>
 
 /* hvstack { */
 static bool find_disk(void *arg, const char *id, struct hvs_backup_disk *disk)
@@ -20,7 +20,7 @@ static struct hvs_ic *vss(void *arg)
 {
 	const struct control_config *cfg = arg;
 
-	return cfg->vss ? cfg->vss(cfg->arg) : NULL;
+	return hvs_services_get(cfg->services, HVS_IC_VSS);
 }
 
 int control_add_backup(struct hvs_manager *manager, const struct control_config *cfg,
@@ -32,12 +32,10 @@ int control_add_backup(struct hvs_manager *manager, const struct control_config 
 						       .manager = manager,
 						       .base = cfg->base,
 						       .name = cfg->name,
+						       .uuid = cfg->machine_id,
 						       .ops = &ops,
 						       .arg = (void *)cfg};
-	int err;
-
-	memcpy(backup_cfg.uuid.b, cfg->machine_id, sizeof(backup_cfg.uuid.b));
-	err = hvs_manager_backup_create(&backup_cfg, backup);
+	int err = hvs_manager_backup_create(&backup_cfg, backup);
 	/* A library without backup serves the rest. */
 	return err == -ENOTSUP ? 0 : err;
 }

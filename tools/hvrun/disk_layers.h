@@ -26,7 +26,7 @@ struct disk_layers {
 	const struct disk_option *option;
 	struct event_base *base; /* of queue 0; the others are those of the threads */
 	struct iothreads *threads;
-	const char *backup_dir; /* for temporary files; NULL: beside the image */
+	const char *backup_dir;        /* for temporary files; NULL: beside the image */
 	struct hvs_filedisk *filedisk; /* the lowest layer if it is one */
 	struct hvs_snapshot *snapshot; /* a layer, if the disk can be backed up */
 	struct hvs_fault *fault;       /* a layer, if wanted */

@@ -235,11 +235,10 @@ static bool lun_in_use(const struct disks *disks, uint32_t controller, int lun)
 }
 
 /* Who the controller is to others that share a disk. */
-static struct hvs_guid initiator_id(const uint8_t machine_id[16], uint32_t controller)
+static struct hvs_guid initiator_id(const struct hvs_guid *machine_id, uint32_t controller)
 {
-	struct hvs_guid id;
+	struct hvs_guid id = *machine_id;
 
-	memcpy(id.b, machine_id, sizeof(id.b));
 	id.b[15] ^= (uint8_t)controller;
 	return id;
 }
@@ -257,7 +256,7 @@ static bool make_controller(struct disks *disks, uint32_t n, char *why)
 
 	/* } hvstack */
 	cfg.instance_id.b[15] = (uint8_t)('0' + n);
-	cfg.initiator_id = initiator_id(disks->cfg.machine_id, n);
+	cfg.initiator_id = initiator_id(&disks->cfg.machine_id, n);
 	/* hvstack { */
 	int err = hvs_storvsp_create(disks->cfg.bus, &cfg, &disks->controller[n]);
 	/* } hvstack */

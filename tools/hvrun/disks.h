@@ -9,6 +9,7 @@
 #include "disk_layers.h"
 #include "disk_option.h"
 
+#include <hvstack/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,9 +25,9 @@ struct disks_config {
 	struct hvs_vmbus *bus;
 	struct event_base *base;
 	struct iothreads *threads;
-	unsigned subchannels;      /* that each controller has */
-	const uint8_t *machine_id; /* 16 bytes */
-	const char *backup_dir;    /* for temporary files; NULL: beside the image */
+	unsigned subchannels; /* that each controller has */
+	struct hvs_guid machine_id;
+	const char *backup_dir; /* for temporary files; NULL: beside the image */
 	/* The guest has ejected a medium. */
 	void (*ejected)(void *arg, const char *id);
 	void *arg;

@@ -20,6 +20,7 @@
 
 #include <event2/event.h>
 #include <hvstack/host/kvm.h>
+#include <hvstack/host/services.h>
 #include <hvstack/hvstack.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct hyperv {
 	struct iothreads *threads;
 	struct disks *disks;
 	struct nets *nets;
+	struct hvs_services *services;
 	struct control *control; /* NULL: not wanted */
 	struct record *record;   /* NULL: not wanted */
 	bool reset;
@@ -189,11 +191,32 @@ static int start_control(struct machine *machine, const struct options *opt)
 					   .name = opt->name,
 					   .machine_id = opt->machine_id,
 					   .base = machine->base,
-					   .bus = hvs_kvm_bus(hyperv->kvm),
+					   .kvm = hyperv->kvm,
 					   .disks = hyperv->disks,
 					   .nets = hyperv->nets};
 
 	return control_create(&cfg, &hyperv->control);
+}
+
+static int add_services(struct machine *machine, const struct options *opt)
+{
+	struct hyperv *hyperv = machine->hyperv;
+	char why[200];
+	int err;
+	/* hvstack { */
+	const struct hvs_services_config cfg = {
+		HVS_SERVICES_CONFIG_INIT, .services = opt->services,
+		.base = machine->base,    .bus = hvs_kvm_bus(hyperv->kvm),
+		.kvm = hyperv->kvm,       .manager = control_manager(hyperv->control),
+		.path = opt->kvp_store,   .name = opt->name,
+		.uuid = opt->machine_id};
+
+	err = hvs_services_create(&cfg, why, sizeof(why), &hyperv->services);
+	/* } hvstack */
+	if (err && why[0])
+		return report(HVRUN_USAGE, "--kvp-store %s: %s", opt->kvp_store, why);
+	control_set_services(hyperv->control, hyperv->services);
+	return err ? failed("integration services", err) : 0;
 }
 
 static int add_devices(struct machine *machine, const struct options *opt)
@@ -207,6 +230,8 @@ static int add_devices(struct machine *machine, const struct options *opt)
 		status = add_nets(machine, opt);
 	if (!status && opt->control)
 		status = start_control(machine, opt);
+	if (!status)
+		status = add_services(machine, opt);
 	return status;
 }
 
@@ -275,6 +300,7 @@ void hyperv_detach(struct machine *machine)
 	hvs_kvm_destroy(hyperv->kvm); /* hvstack {} */
 	disks_destroy(hyperv->disks);
 	nets_destroy(hyperv->nets);
+	hvs_services_destroy(hyperv->services); /* hvstack {} */
 	control_destroy(hyperv->control);
 	iothreads_destroy(hyperv->threads);
 	record_close(hyperv->record);

@@ -311,7 +311,7 @@ static void make_mac(const struct nets *nets, uint8_t mac[6])
 	uint32_t hash = 2166136261u;
 
 	for (unsigned i = 0; i < 16; i++)
-		hash = (hash ^ nets->cfg.machine_id[i]) * 16777619u;
+		hash = (hash ^ nets->cfg.machine_id.b[i]) * 16777619u;
 	hash = (hash ^ nets->made) * 16777619u;
 	memcpy(mac, (const uint8_t[3]){0x00, 0x15, 0x5d}, 3);
 	mac[3] = (uint8_t)(hash >> 16);

@@ -25,8 +25,8 @@ struct nets_config {
 	struct hvs_vmbus *bus;
 	struct event_base *base;
 	struct iothreads *threads;
-	unsigned subchannels;      /* that each adapter has */
-	const uint8_t *machine_id; /* 16 bytes */
+	unsigned subchannels; /* that each adapter has */
+	struct hvs_guid machine_id;
 };
 
 /* NULL: no memory. */
