@@ -183,7 +183,7 @@ void hvsi_ic_event(struct hvs_ic *ic, enum hvs_ic_event event);
  * hvs_device_rescind(). */
 int hvsi_ic_leave(struct hvs_ic *ic);
 
-/* ---- negotiation.c ---------------------------------------------------------------------------- */
+/* ---- negotiation.c -------------------------------------------------------------------------- */
 
 #define HVSI_IC_NEGOTIATION_MAX 64u /* bytes of body */
 
@@ -197,11 +197,11 @@ bool hvsi_ic_negotiation_parse(const struct hvsi_ic_class *class, uint32_t max_v
 /* Newest one that is offered. */
 uint32_t hvsi_ic_newest(const struct hvsi_ic_class *class, uint32_t max_version);
 
-/* ---- channel.c -------------------------------------------------------------------------------- */
+/* ---- channel.c ------------------------------------------------------------------------------ */
 
 extern const struct hvs_vsp_ops hvsi_ic_channel_ops;
 
-/* ---- the services ----------------------------------------------------------------------------- */
+/* ---- the services --------------------------------------------------------------------------- */
 
 extern const struct hvsi_ic_class hvsi_ic_filecopy;
 extern const struct hvsi_ic_class hvsi_ic_heartbeat;
