@@ -62,6 +62,9 @@ struct hvsi_ic_request {
 	bool cancelled;
 	bool own;    /* the service asked for it: nobody cancels it */
 	bool urgent; /* sent before all that are not */
+	/* There are guests that drop it: when its time is over it counts as answered. Nobody cancels it
+	 * once it is sent. */
+	bool droppable;
 };
 
 /* One kind of service. Functions but check() run on the main worker, in a callback of the channel, or

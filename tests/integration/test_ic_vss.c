@@ -98,7 +98,7 @@ static void expect_done(const struct ic_done *d, int status, uint32_t guest_stat
 	cr_expect_eq(d->guest_status, guest_status, "guest's status %#x", d->guest_status);
 }
 
-/* ---- a backup ---------------------------------------------------------------------------------------- */
+/* ---- a backup -------------------------------------------------------------------------------- */
 
 static uint32_t check_flags;
 
@@ -161,7 +161,7 @@ Test(ic_vss, disks_to_freeze_are_named_as_the_wire_has_them)
 	ic_down(m);
 }
 
-/* ---- guests that differ --------------------------------------------------------------------------- */
+/* ---- guests that differ ---------------------------------------------------------------------- */
 
 Test(ic_vss, linux_without_its_daemon_is_believed_that_nothing_is_frozen)
 {
@@ -185,18 +185,38 @@ Test(ic_vss, linux_without_its_daemon_is_believed_that_nothing_is_frozen)
 	ic_down(m);
 }
 
-Test(ic_vss, freebsd_does_not_answer_complete_and_the_next_backup_waits_for_nothing_else)
+Test(ic_vss, freebsd_does_not_answer_complete_and_is_asked_other_things_after_that)
 {
 	struct ic_machine *m = up();
 	struct ic_done complete = {0};
+	struct hvs_guest_ic_message msg;
 
 	cr_assert_eq(hvs_vss_complete(m->ic, 0, ic_note_done, &complete), 0);
-	(void)take(m, HVSI_VSS_COMPLETE);
+	msg = take(m, HVSI_VSS_COMPLETE);
+	cr_assert_eq(hvs_ic_cancel(m->ic, &complete), 0, "it has it");
+	ask_freeze(m);
 	ic_advance(m, 4900);
+	cr_assert(ic_nothing(m));
 	cr_assert_eq(complete.count, 0);
 	ic_advance(m, 200);
 	expect_done(&complete, -ETIMEDOUT, 0);
-	expect(m, HVS_VSS_IDLE, 0, 0);
+	ic_expect(m, HVS_IC_OK, HVS_IC_DETAIL_OK);
+	answer(m, &msg,
+	       HVS_IC_E_FAIL); /* should it answer yet: nobody takes it for another answer */
+	cr_assert_eq(state(m), HVS_VSS_FREEZING);
+	guest_does(m, HVSI_VSS_FREEZE, 0);
+	expect_done(&frozen, 0, 0);
+	ic_down(m);
+}
+
+Test(ic_vss, a_complete_that_nobody_answers_does_not_hold_up_a_restored_guest)
+{
+	struct ic_machine *m = up();
+
+	cr_assert_eq(hvs_vss_complete(m->ic, 0, NULL, NULL), 0);
+	(void)take(m, HVSI_VSS_COMPLETE);
+	ic_replace(m);
+	ic_negotiate(m, V5);
 	ic_down(m);
 }
 
@@ -252,7 +272,7 @@ Test(ic_vss, recovery_needs_a_ring_larger_than_linux_has)
 	ic_down(m);
 }
 
-/* ---- who forgets to thaw ------------------------------------------------------------------------- */
+/* ---- who forgets to thaw --------------------------------------------------------------------- */
 
 Test(ic_vss, rule_9_a_guest_is_thawed_when_the_hold_time_is_over)
 {
@@ -414,7 +434,7 @@ Test(ic_vss, a_requester_that_is_cancelled_leaves_no_frozen_guest)
 	ic_down(m);
 }
 
-/* ---- thaws that fail --------------------------------------------------------------------------------- */
+/* ---- thaws that fail ------------------------------------------------------------------------- */
 
 Test(ic_vss, a_thaw_that_fails_is_tried_three_times_then_the_embedder_is_warned)
 {
@@ -489,7 +509,7 @@ Test(ic_vss, a_guest_that_closes_the_channel_has_thawed_itself)
 	ic_down(m);
 }
 
-/* ---- the end of the service ------------------------------------------------------------------------- */
+/* ---- the end of the service ------------------------------------------------------------------ */
 
 static void note_destroyed(void *arg, int status)
 {
@@ -540,7 +560,7 @@ Test(ic_vss, an_idle_service_goes_at_once)
 	ic_down(m);
 }
 
-/* ---- saved state -------------------------------------------------------------------------------------- */
+/* ---- saved state ----------------------------------------------------------------------------- */
 
 Test(ic_vss, a_guest_that_was_saved_frozen_is_thawed_when_it_is_restored)
 {
@@ -575,7 +595,7 @@ Test(ic_vss, a_freeze_that_was_under_way_when_it_was_saved_is_thawed)
 	ic_down(m);
 }
 
-/* ---- misuse ------------------------------------------------------------------------------------------- */
+/* ---- misuse ---------------------------------------------------------------------------------- */
 
 Test(ic_vss, what_does_not_fit_the_state_is_refused)
 {

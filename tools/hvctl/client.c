@@ -302,8 +302,8 @@ static bool take_line(struct client *c, struct json_object *line, const char *me
 static struct json_object *read_message(struct client *c, struct answer *answer)
 {
 	struct json_object *object;
-	char *line;
-	size_t len;
+	char *line = NULL;
+	size_t len = 0;
 
 	if (!read_line(c, &line, &len, answer))
 		return NULL;
