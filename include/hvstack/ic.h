@@ -241,8 +241,8 @@ struct hvs_shutdown_request {
  *
  * 0, -EINVAL (NULL, another kind, a member out of range, a reason that is not UTF-8 or too long),
  * -ENOTSUP (unknown members set, or not in the agreed version: restart from 3.1, hibernate from 3.2
- * on), -ENOTCONN (not ready), -EALREADY (one is under way: until the guest has answered it, be it too
- * late), -ENOMEM.
+ * on), -ENOTCONN (not ready), -EALREADY (one is under way: until the guest has answered it, be it
+ * too late), -ENOMEM.
  */
 HVS_API HVS_NODISCARD int hvs_shutdown(struct hvs_ic *ic,
 				       const struct hvs_shutdown_request *request,
