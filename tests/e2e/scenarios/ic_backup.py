@@ -141,8 +141,9 @@ def run(lab):
     for first in range(0, len(wanted), 8):
         names, disks = [], []
         for i, number in enumerate(wanted[first : first + 8]):
-            lab.hvctl("backup", "restore", f"backups/{number}", f"restored{i}")
-            lab.shell(f"mv restored{i}/data.img r{i}.img && truncate -s +{(i + 1) * 4096} r{i}.img && rm -r restored{i}")
+            chain = [number] if number == "crash" else range(number - number % 4, number + 1)
+            lab.hvctl("backup", "restore", "--output", f"to{i}", *(f"backups/{n}" for n in chain))
+            lab.shell(f"mv to{i}/data.img r{i}.img && truncate -s +{(i + 1) * 4096} r{i}.img")
             names.append(str(SECTORS + (i + 1) * 8))
             disks.append(f"r{i}.img")
         checks = CHECKS.replace("NAMES", " ".join(names)).replace("CHECKER", CHECKER)
