@@ -6,7 +6,7 @@
 # Debian packages by what they are for. (libslirp's pkg-config file wants GLib's.)
 HVS_PACKAGES_BUILD=(gcc g++ libc6-dev make cmake ninja-build pkg-config python3
 	libevent-dev libjson-c-dev liburing-dev libnbd-dev libslirp-dev
-	libglib2.0-dev uuid-dev acpica-tools)
+	libglib2.0-dev libssl-dev uuid-dev acpica-tools)
 HVS_PACKAGES_TEST=(libcriterion-dev libbenchmark-dev binutils fio qemu-utils nbdkit
 	iproute2 tcpdump)
 HVS_PACKAGES_CLANG=(clang libclang-rt-14-dev llvm)

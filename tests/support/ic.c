@@ -15,6 +15,8 @@ static void event(void *arg, struct hvs_ic *ic, enum hvs_ic_event number)
 		m->status.size = sizeof(m->status);
 		cr_assert_eq(hvs_ic_get_status(ic, &m->status), 0);
 	}
+	if (m->on_event)
+		m->on_event(m->on_event_arg, number);
 }
 
 static int sample_time(void *arg, uint64_t *host_time, uint64_t *reference)

@@ -34,7 +34,10 @@ struct ic_machine {
 	struct hvs_ic *ic;
 	struct hvs_guest_channel *ch;
 	struct ic_time time;
-	unsigned events[8];          /* by number */
+	unsigned events[8]; /* by number */
+	/* Who wants to hear of them, too. */
+	void (*on_event)(void *arg, enum hvs_ic_event event);
+	void *on_event_arg;
 	struct hvs_ic_status status; /* when the last HVS_IC_EVENT_STATUS came */
 	bool may_fault;              /* the guest breaks the protocol of the ring */
 };
