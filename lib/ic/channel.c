@@ -11,7 +11,7 @@
 
 #define NS_PER_MS 1000000ull
 
-/* ---- the end of requests ------------------------------------------------------------------------ */
+/* ---- the end of requests -------------------------------------------------------------------- */
 
 static void forget(struct hvs_ic *ic, struct hvsi_ic_request *r)
 {
@@ -98,7 +98,7 @@ static void expire_overdue(struct hvs_ic *ic)
 		expire(ic, r);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------- */
 
 static void insert(struct hvs_ic *ic, struct hvsi_ic_request *r, bool at_the_head)
 {
@@ -156,7 +156,7 @@ unsigned hvs_ic_cancel(struct hvs_ic *ic, const void *arg)
 	return count;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------------- */
+/* ---- sending -------------------------------------------------------------------------------- */
 
 static uint8_t *body_of(struct hvs_ic *ic)
 {
@@ -266,7 +266,7 @@ static void send_next(struct hvs_ic *ic)
 		fail(ic);
 }
 
-/* ---- answers ---------------------------------------------------------------------------------------- */
+/* ---- answers -------------------------------------------------------------------------------- */
 
 static void take_versions(struct hvs_ic *ic, const struct hvsi_ic_header *head, const uint8_t *body,
 			  uint32_t len)
@@ -349,7 +349,7 @@ static void take(struct hvs_ic *ic, const struct hvs_packet *pkt)
 		hvsi_ic_malformed(ic); /* an answer to what nobody asked, or asked long ago */
 }
 
-/* ---- callbacks of the channel ------------------------------------------------------------------------ */
+/* ---- callbacks of the channel --------------------------------------------------------------- */
 
 static void begin(struct hvs_ic *ic, struct hvs_channel *ch, const struct hvs_open_params *params)
 {
@@ -427,7 +427,7 @@ static void on_destroy(void *dev)
 	hvsi_free(a, ic, sizeof(*ic) + ic->class->state_bytes);
 }
 
-/* ---- saved state --------------------------------------------------------------------------------------- */
+/* ---- saved state ---------------------------------------------------------------------------- */
 
 /*
  * Requests are not saved, as nobody will wait for them, but that one is unanswered is. Versions are

@@ -29,7 +29,7 @@ static struct hvsi_ic_header head_for(const struct hvs_guest_ic_message *msg)
 	};
 }
 
-/* ---- what is dropped ---------------------------------------------------------------------------------- */
+/* ---- what is dropped ------------------------------------------------------------------------ */
 
 Test(ic_answers, what_answers_nothing_is_counted_and_dropped)
 {
@@ -133,7 +133,7 @@ Test(ic_answers, a_flood_is_taken_in_portions)
 	ic_down(m);
 }
 
-/* ---- what ends the service -------------------------------------------------------------------------------- */
+/* ---- what ends the service ------------------------------------------------------------------ */
 
 /* The guest sends something that is no answer at all. */
 typedef void (*nonsense_fn)(struct ic_machine *m, struct hvsi_ic_header *head);
@@ -294,7 +294,7 @@ Test(ic_answers, a_broken_ring_to_the_guest_ends_the_service_until_the_guest_ope
 	ic_down(m);
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------ */
 
 static int no_time(void *arg, uint64_t *host_time, uint64_t *reference)
 {

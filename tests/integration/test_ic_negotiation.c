@@ -239,7 +239,7 @@ Test(ic_negotiation, a_guest_that_comes_back_may_be_another_one)
 	ic_down(m);
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------------ */
+/* ---- bytes ---------------------------------------------------------------------------------- */
 
 /* What the host has written into its ring, from the first byte on. */
 static const uint8_t *from_host(struct ic_machine *m)
