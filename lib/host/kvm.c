@@ -282,6 +282,12 @@ enum hvs_kvm_synic hvs_kvm_synic_in_use(const struct hvs_kvm *kvm)
 
 /* ---- time --------------------------------------------------------------------------------- */
 
+uint64_t hvs_kvm_guest_os_id(const struct hvs_kvm *kvm)
+{
+	return kvm->way->synic == HVS_KVM_SYNIC_KERNEL ? atomic_load(&kvm->guest_os_id)
+						       : hvs_hv_guest_os_id(kvm->hv);
+}
+
 int hvs_kvm_reference_time(struct hvs_kvm *kvm, uint64_t *reference)
 {
 	return kvm->way->reference_time(kvm, reference);

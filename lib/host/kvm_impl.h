@@ -10,6 +10,7 @@
 #include <hvstack/host/loop.h>
 
 #include <linux/kvm.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -58,6 +59,7 @@ struct hvs_kvm {
 	struct hvs_vmbus *bus;
 	struct hvs_loop *loop;               /* of the bus's main worker */
 	struct hvsi_kvm_doorbell *doorbells; /* only on the main worker */
+	_Atomic(uint64_t) guest_os_id;       /* kernel way: as a guest that calls has it */
 	struct hvsi_kvm_vcpu vcpu[];         /* cfg.vcpu_count */
 };
 

@@ -43,6 +43,7 @@
 #define NS_PER_UNIT 100u /* of reference time */
 
 #define CALL_MASK 0xffffu
+#define CALL_POST_MESSAGE 0x5cu
 #define CALL_SIGNAL_EVENT 0x5du
 #define INPUT_FAST (1ull << 16)
 
@@ -321,6 +322,7 @@ static int reset(struct hvs_kvm *kvm)
 	bool first = true;
 	int err = 0;
 
+	atomic_store(&kvm->guest_os_id, 0);
 	for (uint32_t vp = 0; vp < kvm->cfg.vcpu_count && !err; vp++) {
 		if (kvm->vcpu[vp].fd < 0)
 			continue;
@@ -346,6 +348,16 @@ static int doorbell(struct hvs_kvm *kvm, uint32_t connection_id, int fd, bool on
 	return hvsi_kvm_ioctl(kvm->cfg.vm_fd, KVM_HYPERV_EVENTFD, &bell);
 }
 
+/* KVM keeps it, and does not tell; a guest has written it when it makes its first hypercall. */
+static void look_at_guest_os(struct hvs_kvm *kvm, uint32_t vp)
+{
+	union msrs m = {{0}};
+
+	add_msr(&m, MSR_GUEST_OS_ID, 0);
+	if (msrs_ioctl(kvm->vcpu[vp].fd, KVM_GET_MSRS, &m) == 0)
+		atomic_store(&kvm->guest_os_id, m.list.entries[0].data);
+}
+
 static int handle_hyperv(struct hvs_kvm *kvm, uint32_t vp, struct kvm_hyperv_exit *why)
 {
 	uint64_t input;
@@ -358,6 +370,8 @@ static int handle_hyperv(struct hvs_kvm *kvm, uint32_t vp, struct kvm_hyperv_exi
 		return 1;
 	case KVM_EXIT_HYPERV_HCALL:
 		input = why->u.hcall.input;
+		if ((input & CALL_MASK) == CALL_POST_MESSAGE)
+			look_at_guest_os(kvm, vp);
 		/* KVM has fetched this one's parameter already, but leaves the fast bit alone. */
 		if ((input & CALL_MASK) == CALL_SIGNAL_EVENT)
 			input |= INPUT_FAST;

@@ -52,6 +52,7 @@ static void setup(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct nets_config nets_cfg = {.machine_id = machine_id};
+	struct control_config control_cfg = {.machine_id = machine_id, .name = "test"};
 	struct disks_config disks_cfg = {.machine_id = machine_id};
 
 	cr_assert(mkdtemp(dir) != NULL);
@@ -65,7 +66,12 @@ static void setup(void)
 	nets = nets_create(&nets_cfg);
 	disks = disks_create(&disks_cfg);
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", dir);
-	cr_assert_eq(control_create(address.sun_path, base, disks, nets, &control), 0);
+	control_cfg.path = address.sun_path;
+	control_cfg.base = base;
+	control_cfg.bus = nets_cfg.bus;
+	control_cfg.disks = disks;
+	control_cfg.nets = nets;
+	cr_assert_eq(control_create(&control_cfg, &control), 0);
 	client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	cr_assert_eq(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
 }
@@ -126,7 +132,7 @@ static void command(const char *line)
 static void succeeds(const char *line)
 {
 	command(line);
-	cr_assert(strstr(answer, "\"return\"") != NULL, "%s: %s", line, answer);
+	cr_assert(strstr(answer, "\"result\"") != NULL, "%s: %s", line, answer);
 }
 
 static void fails(const char *line, const char *words)
@@ -140,8 +146,10 @@ static void add(const char *option)
 {
 	char line[400];
 
-	(void)snprintf(line, sizeof(line),
-		       "{\"execute\":\"net-add\",\"arguments\":{\"net\":\"%s\"}}", option);
+	(void)snprintf(
+		line, sizeof(line),
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-add\",\"params\":{\"net\":\"%s\"}}",
+		option);
 	succeeds(line);
 }
 
@@ -152,9 +160,9 @@ static struct json_object *member(unsigned n, const char *name)
 	struct json_object *found;
 
 	json_object_put(list);
-	succeeds("{\"execute\":\"nets\"}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"nets\"}");
 	list = json_tokener_parse(answer);
-	cr_assert(json_object_object_get_ex(list, "return", &found));
+	cr_assert(json_object_object_get_ex(list, "result", &found));
 	cr_assert(json_object_object_get_ex(found, "nets", &found));
 	cr_assert_lt(n, json_object_array_length(found), "%s", answer);
 	found = json_object_array_get_idx(found, n);
@@ -297,36 +305,46 @@ Test(hvrun_nets, an_address_depends_on_machine_and_number)
 Test(hvrun_nets, a_cable_can_be_unplugged)
 {
 	start_pair("");
-	succeeds("{\"execute\":\"net-link\",\"arguments\":{\"net\":\"net0\",\"up\":false}}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-link\",\"params\":{\"net\":"
+		 "\"net0\",\"up\":false}}");
 	UNTIL(!flag(0, "link-up"));
 	cr_assert_not(flag(0, "plugged"));
 	cr_assert(flag(1, "link-up"));
 	/* The other end comes and goes meanwhile: it stays unplugged. */
-	succeeds("{\"execute\":\"net-remove\",\"arguments\":{\"net\":\"net1\"}}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-remove\",\"params\":{\"net\":"
+		 "\"net1\"}}");
 	cr_assert_not(flag(0, "link-up"));
-	succeeds("{\"execute\":\"net-link\",\"arguments\":{\"net\":\"net0\",\"up\":true}}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-link\",\"params\":{\"net\":"
+		 "\"net0\",\"up\":true}}");
 	cr_assert(flag(0, "plugged"));
 	for (unsigned i = 0; i < 20; i++)
 		run();
 	cr_assert_not(flag(0, "link-up"));
-	fails("{\"execute\":\"net-link\",\"arguments\":{\"net\":\"net0\"}}", "'up'");
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-link\",\"params\":{\"net\":\"net0\"}"
+	      "}",
+	      "'up'");
 }
 
 Test(hvrun_nets, a_policy_can_be_changed)
 {
 	start_pair("");
 	passes(0);
-	succeeds("{\"execute\":\"net-policy\",\"arguments\":{\"net\":\"net0\",\"policy\":"
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-policy\",\"params\":{\"net\":"
+		 "\"net0\",\"policy\":"
 		 "{\"rules\":[{\"action\":\"deny\",\"direction\":\"out\"}]}}}");
 	is_stopped(0, "counters.denied");
 	passes(1);
-	fails("{\"execute\":\"net-policy\",\"arguments\":{\"net\":\"net0\",\"policy\":"
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-policy\",\"params\":{\"net\":"
+	      "\"net0\",\"policy\":"
 	      "{\"max-bits-per-second\":1}}}",
 	      "policy");
 	is_stopped(0, "counters.denied");
-	succeeds("{\"execute\":\"net-policy\",\"arguments\":{\"net\":\"net0\",\"policy\":null}}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-policy\",\"params\":{\"net\":"
+		 "\"net0\",\"policy\":null}}");
 	passes(0);
-	fails("{\"execute\":\"net-policy\",\"arguments\":{\"net\":\"net0\"}}", "'policy'");
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-policy\",\"params\":{\"net\":"
+	      "\"net0\"}}",
+	      "'policy'");
 }
 
 Test(hvrun_nets, a_policy_may_come_from_a_file)
@@ -342,7 +360,8 @@ Test(hvrun_nets, a_policy_may_come_from_a_file)
 	(void)snprintf(option, sizeof(option), ",policy=%s", path);
 	start_pair(option);
 	passes(0);
-	fails("{\"execute\":\"net-add\",\"arguments\":{\"net\":\"user,policy=/nowhere\"}}",
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-add\",\"params\":{\"net\":\"user,"
+	      "policy=/nowhere\"}}",
 	      "/nowhere: no such file");
 	/* And nothing is left of it. */
 	for (unsigned i = 0; i < 20; i++)
@@ -356,7 +375,8 @@ Test(hvrun_nets, what_passes_can_be_captured)
 
 	start_pair("");
 	(void)snprintf(line, sizeof(line),
-		       "{\"execute\":\"net-capture\",\"arguments\":{\"net\":\"net0\",\"file\":"
+		       "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-capture\",\"params\":{"
+		       "\"net\":\"net0\",\"file\":"
 		       "\"%s/first\"}}",
 		       dir);
 	succeeds(line);
@@ -365,18 +385,21 @@ Test(hvrun_nets, what_passes_can_be_captured)
 	cr_assert(strstr(string(0, "capture"), "\"frames\": 2") != NULL, "%s",
 		  string(0, "capture"));
 	(void)snprintf(line, sizeof(line),
-		       "{\"execute\":\"net-capture\",\"arguments\":{\"net\":\"net0\",\"file\":"
+		       "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-capture\",\"params\":{"
+		       "\"net\":\"net0\",\"file\":"
 		       "\"%s/second\",\"max-bytes\":400}}",
 		       dir);
 	succeeds(line);
 	hvst_shell("tcpdump -r %s/first 2>/dev/null | wc -l | grep -qx 2", dir);
 	passes(0);
 	passes(0);
-	succeeds("{\"execute\":\"net-capture\",\"arguments\":{\"net\":\"net0\"}}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-capture\",\"params\":{\"net\":"
+		 "\"net0\"}}");
 	hvst_shell("tcpdump -r %s/second 2>/dev/null | wc -l | grep -qx 1", dir);
 	cr_assert(member(0, "capture") == NULL);
 	passes(0);
-	fails("{\"execute\":\"net-capture\",\"arguments\":{\"net\":\"net0\",\"file\":\"/\"}}",
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-capture\",\"params\":{\"net\":"
+	      "\"net0\",\"file\":\"/\"}}",
 	      "directory");
 	passes(0);
 }
@@ -392,15 +415,17 @@ Test(hvrun_nets, what_passes_can_be_mirrored)
 	add("user,id=watcher");
 	start_guest(3);
 	UNTIL(flag(0, "link-up") && flag(1, "link-up"));
-	succeeds(
-		"{\"execute\":\"net-mirror\",\"arguments\":{\"net\":\"net0\",\"to\":\"watcher\"}}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-mirror\",\"params\":{\"net\":"
+		 "\"net0\",\"to\":\"watcher\"}}");
 	passes(0);
 	passes(1);
 	UNTIL(guest_nics[2].received == 2);
-	fails("{\"execute\":\"net-mirror\",\"arguments\":{\"net\":\"net0\",\"to\":\"net0\"}}",
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-mirror\",\"params\":{\"net\":"
+	      "\"net0\",\"to\":\"net0\"}}",
 	      "its own mirror");
 	/* The one that watches goes first. */
-	succeeds("{\"execute\":\"net-remove\",\"arguments\":{\"net\":\"watcher\"}}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-remove\",\"params\":{\"net\":"
+		 "\"watcher\"}}");
 	cr_assert(member(0, "mirror") == NULL);
 	passes(0);
 }
@@ -408,14 +433,18 @@ Test(hvrun_nets, what_passes_can_be_mirrored)
 Test(hvrun_nets, ports_are_forwarded_and_no_longer)
 {
 	add("user");
-	succeeds("{\"execute\":\"net-forward\",\"arguments\":{\"net\":\"net0\",\"forward\":"
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-forward\",\"params\":{\"net\":"
+		 "\"net0\",\"forward\":"
 		 "\"tcp:127.0.0.1:18765:22\"}}");
-	fails("{\"execute\":\"net-forward\",\"arguments\":{\"net\":\"net0\",\"forward\":"
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-forward\",\"params\":{\"net\":"
+	      "\"net0\",\"forward\":"
 	      "\"tcp:127.0.0.1:18765:22\"}}",
 	      "TCP port 18765");
-	succeeds("{\"execute\":\"net-unforward\",\"arguments\":{\"net\":\"net0\",\"forward\":"
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-unforward\",\"params\":{\"net\":"
+		 "\"net0\",\"forward\":"
 		 "\"tcp:127.0.0.1:18765:22\"}}");
-	fails("{\"execute\":\"net-forward\",\"arguments\":{\"net\":\"net0\",\"forward\":\"22\"}}",
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-forward\",\"params\":{\"net\":"
+	      "\"net0\",\"forward\":\"22\"}}",
 	      "'forward'");
 }
 
@@ -425,32 +454,39 @@ Test(hvrun_nets, adapters_come_and_go_while_the_guest_runs)
 
 	start_pair("");
 	passes(0);
-	succeeds("{\"execute\":\"net-remove\",\"arguments\":{\"net\":\"net1\"},\"id\":5}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"net-remove\",\"params\":{\"net\":"
+		 "\"net1\"}}");
 	cr_assert(strstr(answer, "\"id\":5") != NULL);
 	UNTIL(!flag(0, "link-up"));
-	fails("{\"execute\":\"net-remove\",\"arguments\":{\"net\":\"net1\"}}",
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-remove\",\"params\":{\"net\":"
+	      "\"net1\"}}",
 	      "there is no adapter 'net1'");
 	add("user,id=new");
 	cr_assert_eq(hvs_guest_wait_message(guest, HVSI_MSG_OFFERCHANNEL, message), 196);
-	fails("{\"execute\":\"net-add\",\"arguments\":{\"net\":\"user,id=new\"}}",
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-add\",\"params\":{\"net\":\"user,id="
+	      "new\"}}",
 	      "there is an adapter 'new' already");
 }
 
 Test(hvrun_nets, what_is_wrong_is_said)
 {
-	fails("{\"execute\":\"net-add\"}", "'net' is missing");
-	fails("{\"execute\":\"net-add\",\"arguments\":{\"net\":\"tap:no-such-tap\"}}",
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-add\"}", "'net' is missing");
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-add\",\"params\":{\"net\":\"tap:no-"
+	      "such-tap\"}}",
 	      "there is no interface no-such-tap");
-	fails("{\"execute\":\"net-add\",\"arguments\":{\"net\":\"tap:t,queues=2\"}}",
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-add\",\"params\":{\"net\":\"tap:t,"
+	      "queues=2\"}}",
 	      "see --io-threads");
-	fails("{\"execute\":\"net-add\",\"arguments\":{\"net\":\"carrier-pigeon\"}}",
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-add\",\"params\":{\"net\":\"carrier-"
+	      "pigeon\"}}",
 	      "give user, tap:NAME or socket:PATH");
-	fails("{\"execute\":\"net-remove\"}", "'net' is missing");
-	fails("{\"execute\":\"net-fly\"}", "there is no such command");
-	fails("{\"execute\":\"net-forward\",\"arguments\":{\"net\":\"x\",\"forward\":\"tcp:1:1\"}}",
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-remove\"}", "'net' is missing");
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-fly\"}", "there is no such method");
+	fails("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"net-forward\",\"params\":{\"net\":\"x\","
+	      "\"forward\":\"tcp:1:1\"}}",
 	      "there is no adapter 'x'");
-	succeeds("{\"execute\":\"nets\"}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"nets\"}");
 	cr_assert(strstr(answer, "[]") != NULL);
 	/* Disks are where they were. */
-	succeeds("{\"execute\":\"disks\"}");
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"disks\"}");
 }

@@ -1,296 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 #include "control.h"
 
-#include "control_call.h"
+#include "nets.h"
 #include "report.h"
 
-#include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/event.h>
-#include <stdbool.h>
+#include <hvstack/host/backup.h>
+#include <hvstack/host/kvm.h>
+#include <hvstack/host/manager.h>
+#include <hvstack/host/services.h>
+#include <hvstack/hvstack.h>
+#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#define MAX_LINE 65536u
-#define MAX_CLIENTS 16u
-#define MAX_UNREAD (1u << 20) /* bytes of answers that a client may leave unread */
-
-struct client {
-	struct client *next;
-	struct control *control;
-	struct bufferevent *socket;
-	uint64_t number;
-	unsigned pending; /* commands that run */
-	bool eof;         /* it sends no more, but may still read */
-};
 
 struct control {
-	struct event_base *base;
-	struct disks *disks;
-	struct nets *nets;
-	struct event *listen_event;
-	int fd;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	struct client *clients;
-	unsigned client_count;
-	uint64_t numbers; /* given to clients */
+	struct control_config cfg;
+	struct hvs_manager *manager;
+	struct hvs_manager_backup *backup;
 };
 
-/* ---- answers -------------------------------------------------------------------------------- */
-
-static void client_free(struct client *client)
+static void on_log(void *arg, enum hvs_manager_log what, const char *text)
 {
-	bufferevent_free(client->socket);
-	free(client);
+	(void)arg;
+	if (what != HVS_MANAGER_CLIENT)
+		report(0, "%s %s", what == HVS_MANAGER_ALLOWED ? "allowed:" : "denied:", text);
 }
 
-static void client_leave(struct client *client)
+void control_call_done(void *arg)
 {
-	struct client **p = &client->control->clients;
-
-	while (*p != client)
-		p = &(*p)->next;
-	*p = client->next;
-	client->control->client_count--;
-	client_free(client);
+	hvs_call_return(arg, NULL);
 }
 
-static void send_line(struct client *client, struct json_object *line)
+void control_call_end(struct hvs_call *call, bool ok, const char *why)
 {
-	struct evbuffer *out = bufferevent_get_output(client->socket);
-
-	if (evbuffer_get_length(out) < MAX_UNREAD)
-		evbuffer_add_printf(out, "%s\n",
-				    json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN));
-}
-
-/* Takes over body and id. */
-static void answer(struct client *client, const char *key, struct json_object *body,
-		   struct json_object *id)
-{
-	struct json_object *line = json_object_new_object();
-
-	json_object_object_add(line, key, body);
-	if (id)
-		json_object_object_add(line, "id", id);
-	send_line(client, line);
-	json_object_put(line);
-}
-
-static void answer_error(struct client *client, const char *code, const char *message,
-			 struct json_object *id)
-{
-	struct json_object *error = json_object_new_object();
-
-	json_object_object_add(error, "code", json_object_new_string(code));
-	json_object_object_add(error, "message", json_object_new_string(message));
-	answer(client, "error", error, id);
-}
-
-/* ---- commands ------------------------------------------------------------------------------- */
-
-static void call_free(struct call *call)
-{
-	json_object_put(call->id);
-	json_object_put(call->arguments);
-	free(call);
-}
-
-void call_end(void *arg)
-{
-	struct call *call = arg;
-
-	for (struct client *c = call->control->clients; c; c = c->next)
-		if (c->number == call->client) {
-			c->pending--;
-			answer(c, "return", json_object_new_object(), json_object_get(call->id));
-		}
-	call_free(call);
-}
-
-enum outcome call_wrong(struct call *call, const char *what)
-{
-	call->code = "invalid-argument";
-	snprintf(call->why, sizeof(call->why), "%s", what);
-	return FAILED;
-}
-
-enum outcome call_outcome(bool ok)
-{
-	return ok ? DONE : FAILED;
-}
-
-const char *call_string(const struct call *call, const char *name)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(call->arguments, name, &value) ||
-	    !json_object_is_type(value, json_type_string))
-		return NULL;
-	return json_object_get_string(value);
-}
-
-bool call_number(const struct call *call, const char *name, uint64_t *number)
-{
-	struct json_object *value;
-
-	*number = 0;
-	if (!json_object_object_get_ex(call->arguments, name, &value))
-		return true;
-	if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0)
-		return false;
-	*number = (uint64_t)json_object_get_int64(value);
-	return true;
-}
-
-bool call_flag(const struct call *call, const char *name, bool *flag)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(call->arguments, name, &value) ||
-	    !json_object_is_type(value, json_type_boolean))
-		return false;
-	*flag = json_object_get_boolean(value);
-	return true;
-}
-
-static const struct command *find_command(const char *name)
-{
-	const struct command *const lists[] = {disk_commands, net_commands};
-
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		for (const struct command *c = lists[i]; c->name; c++)
-			if (strcmp(name, c->name) == 0)
-				return c;
-	return NULL;
-}
-
-static void run_command(struct client *client, const struct command *command,
-			struct json_object *arguments, struct json_object *id)
-{
-	struct json_object *result = json_object_new_object();
-	struct call *call = calloc(1, sizeof(*call));
-	enum outcome how = FAILED;
-
-	if (call) {
-		*call = (struct call){.control = client->control,
-				      .disks = client->control->disks,
-				      .nets = client->control->nets,
-				      .client = client->number,
-				      .id = json_object_get(id),
-				      .arguments = json_object_get(arguments),
-				      .code = "failed",
-				      .why = "out of memory"};
-		how = command->run(call, result);
-	}
-	if (how == DONE)
-		answer(client, "return", json_object_get(result), json_object_get(id));
-	else if (how == FAILED)
-		answer_error(client, call ? call->code : "failed",
-			     call ? call->why : "out of memory", json_object_get(id));
-	if (how == LATER)
-		client->pending++;
-	else if (call)
-		call_free(call);
-	json_object_put(result);
-}
-
-static void handle(struct client *client, struct json_object *request)
-{
-	struct json_object *name;
-	struct json_object *arguments = NULL;
-	struct json_object *id = NULL;
-	const struct command *command;
-
-	if (!json_object_is_type(request, json_type_object) ||
-	    !json_object_object_get_ex(request, "execute", &name) ||
-	    !json_object_is_type(name, json_type_string)) {
-		answer_error(client, "invalid-request",
-			     "a line has to be a JSON object with a string 'execute'", NULL);
-		return;
-	}
-	json_object_object_get_ex(request, "arguments", &arguments);
-	json_object_object_get_ex(request, "id", &id);
-	command = find_command(json_object_get_string(name));
-	if (command)
-		run_command(client, command, arguments, id);
+	if (ok)
+		hvs_call_return(call, NULL);
 	else
-		answer_error(client, "unknown-command", "there is no such command: see hvrun(1)",
-			     json_object_get(id));
-}
-
-/* ---- clients -------------------------------------------------------------------------------- */
-
-static void on_read(struct bufferevent *socket, void *arg)
-{
-	struct evbuffer *in = bufferevent_get_input(socket);
-	struct client *client = arg;
-	size_t len;
-	char *line;
-
-	while ((line = evbuffer_readln(in, &len, EVBUFFER_EOL_LF)) != NULL) {
-		struct json_object *request = json_tokener_parse(line);
-
-		handle(client, request);
-		json_object_put(request);
-		free(line);
-	}
-	if (evbuffer_get_length(in) >= MAX_LINE) {
-		answer_error(client, "invalid-request", "the line is too long", NULL);
-		evbuffer_drain(in, evbuffer_get_length(in));
-	}
-}
-
-static void leave_if_served(struct bufferevent *socket, void *arg)
-{
-	struct client *client = arg;
-
-	if (client->eof && !client->pending && !evbuffer_get_length(bufferevent_get_output(socket)))
-		client_leave(client);
-}
-
-static void on_client_event(struct bufferevent *socket, short what, void *arg)
-{
-	struct client *client = arg;
-
-	if (what & BEV_EVENT_ERROR) {
-		client_leave(client);
-	} else if (what & BEV_EVENT_EOF) {
-		client->eof = true;
-		leave_if_served(socket, client);
-	}
-}
-
-static void on_connect(evutil_socket_t fd, short what, void *arg)
-{
-	struct control *control = arg;
-	int client_fd = accept4((int)fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct client *client;
-
-	(void)what;
-	if (client_fd < 0)
-		return;
-	client = control->client_count < MAX_CLIENTS ? calloc(1, sizeof(*client)) : NULL;
-	if (client)
-		client->socket =
-			bufferevent_socket_new(control->base, client_fd, BEV_OPT_CLOSE_ON_FREE);
-	if (!client || !client->socket) {
-		free(client);
-		close(client_fd);
-		return;
-	}
-	client->control = control;
-	client->number = ++control->numbers;
-	client->next = control->clients;
-	control->clients = client;
-	control->client_count++;
-	bufferevent_setcb(client->socket, on_read, leave_if_served, on_client_event, client);
-	bufferevent_enable(client->socket, EV_READ | EV_WRITE);
+		hvs_call_fail(call, HVS_CALL_FAILED, "%s", why);
 }
 
 void control_medium_ejected(struct control *control, const char *disk)
@@ -300,85 +46,154 @@ void control_medium_ejected(struct control *control, const char *disk)
 	if (!control)
 		return;
 	event = json_object_new_object();
-	json_object_object_add(event, "event", json_object_new_string("medium-ejected"));
 	json_object_object_add(event, "disk", json_object_new_string(disk));
-	for (struct client *c = control->clients; c; c = c->next)
-		send_line(c, event);
-	json_object_put(event);
+	hvs_manager_event(control->manager, "medium-ejected", event);
 }
 
-/* ---- the socket ------------------------------------------------------------------------------- */
+/* ---- the machine -------------------------------------------------------------------------------- */
 
-/* A socket that nobody listens on any more, after a crash. */
-static void remove_left_over(const char *path)
+static const char *state(void *arg)
 {
-	struct stat st;
-
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		unlink(path);
+	(void)arg;
+	return "running";
 }
 
-static int listen_on(struct control *control, const char *path)
+static uint32_t vmbus_version(void *arg)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	mode_t mask;
-	int err;
-	size_t len = strlen(path) + 1;
+	const struct control *control = arg;
 
-	if (len > sizeof(address.sun_path))
-		return report(HVRUN_USAGE, "--control %s: the path is too long", path);
-	memcpy(address.sun_path, path, len);
-	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (control->fd < 0)
-		return report(HVRUN_VMM_ERROR, "cannot make a socket: %s", strerror(errno));
-	remove_left_over(path);
-	mask = umask(0077);
-	err = bind(control->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	      listen(control->fd, 4) < 0;
-	umask(mask);
-	if (err)
-		return report(HVRUN_USAGE, "--control %s: %s", path, strerror(errno));
-	memcpy(control->path, path, len);
-	return 0;
+	return hvs_vmbus_guest_version(hvs_kvm_bus(control->cfg.kvm));
 }
 
-int control_create(const char *path, struct event_base *base, struct disks *disks,
-		   struct nets *nets, struct control **out)
+static uint64_t guest_os_id(void *arg)
+{
+	const struct control *control = arg;
+
+	return hvs_kvm_guest_os_id(control->cfg.kvm);
+}
+
+static int enable_service(void *arg, enum hvs_ic_kind kind, bool enabled)
+{
+	const struct control *control = arg;
+
+	if (kind == HVS_IC_VSS && !enabled)
+		hvs_manager_backup_vss_gone(control->backup);
+	return hvs_services_enable(control->cfg.services, kind, enabled);
+}
+
+struct search {
+	const char *id;
+	uint8_t *mac;
+	struct hvs_guid *instance_id;
+	bool found;
+};
+
+static void look_at(void *arg, const struct net_view *net)
+{
+	struct search *search = arg;
+
+	if (strcmp(net->id, search->id) != 0)
+		return;
+	memcpy(search->mac, net->status.mac, 6);
+	*search->instance_id = net->instance_id;
+	search->found = true;
+}
+
+static bool find_net(void *arg, const char *id, uint8_t mac[6], struct hvs_guid *instance_id)
+{
+	const struct control *control = arg;
+	struct search search = {.id = id, .mac = mac, .instance_id = instance_id};
+
+	nets_visit(control->cfg.nets, look_at, &search);
+	return search.found;
+}
+
+static void list_devices(void *arg, struct json_object *disks, struct json_object *nets)
+{
+	const struct control *control = arg;
+
+	control_list_disks(control->cfg.disks, disks);
+	control_list_nets(control->cfg.nets, nets);
+}
+
+static int describe_machine(struct control *control)
+{
+	const struct hvs_manager_machine_ops ops = {
+		HVS_MANAGER_MACHINE_OPS_INIT,     .state = state,
+		.guest_os_id = guest_os_id,       .vmbus_version = vmbus_version,
+		.enable_service = enable_service, .find_net = find_net,
+		.devices = list_devices};
+	int err = hvs_manager_set_machine(control->manager, &ops, control);
+
+	if (!err)
+		err = control_add_disks(control->manager, control->cfg.disks);
+	if (!err)
+		err = control_add_nets(control->manager, control->cfg.nets);
+	if (!err)
+		err = control_add_backup(control->manager, &control->cfg, &control->backup);
+	return err ? report(HVRUN_VMM_ERROR, "--control: %s", strerror(-err)) : 0;
+}
+
+/* ---- the server --------------------------------------------------------------------------------- */
+
+static int serve(struct control *control, const struct hvs_role_rule *rules, uint32_t rule_count)
+{
+	struct hvs_manager_config cfg = {HVS_MANAGER_CONFIG_INIT,
+					 .rule_count = rule_count,
+					 .rules = rules,
+					 .base = control->cfg.base,
+					 .socket_path = control->cfg.path,
+					 .server = "hvrun " HVRUN_VERSION,
+					 .name = control->cfg.name,
+					 .uuid = control->cfg.machine_id,
+					 .log = on_log};
+	int err = hvs_manager_create(&cfg, &control->manager);
+	return err ? report(HVRUN_USAGE, "--control %s: %s", cfg.socket_path, strerror(-err)) : 0;
+}
+
+int control_create(const struct control_config *cfg, struct control **out)
 {
 	struct control *control = calloc(1, sizeof(*control));
-	int status;
+	struct hvs_role_rule *rules = NULL;
+	uint32_t rule_count = 0;
+	char why[256];
+	int status = 0;
 
 	if (!control)
 		return report(HVRUN_VMM_ERROR, "out of memory");
 	*out = control;
-	control->base = base;
-	control->disks = disks;
-	control->nets = nets;
-	status = listen_on(control, path);
-	if (status)
-		return status;
-	control->listen_event =
-		event_new(base, control->fd, EV_READ | EV_PERSIST, on_connect, control);
-	if (!control->listen_event || event_add(control->listen_event, NULL) < 0)
-		return report(HVRUN_VMM_ERROR, "out of memory");
-	return 0;
+	control->cfg = *cfg;
+	if (cfg->roles &&
+	    hvs_role_rules_read(cfg->roles, &rules, &rule_count, why, sizeof(why)) < 0)
+		status = report(HVRUN_USAGE, "--control: %s", why);
+	if (!status)
+		status = serve(control, rules, rule_count);
+	free(rules);
+	return status ? status : describe_machine(control);
+}
+
+struct hvs_manager *control_manager(const struct control *control)
+{
+	return control ? control->manager : NULL;
+}
+
+void control_set_services(struct control *control, struct hvs_services *services)
+{
+	if (control)
+		control->cfg.services = services;
+}
+
+void control_end_backup(struct control *control)
+{
+	if (control)
+		hvs_manager_backup_end(control->backup);
 }
 
 void control_destroy(struct control *control)
 {
 	if (!control)
 		return;
-	while (control->clients) {
-		struct client *client = control->clients;
-
-		control->clients = client->next;
-		client_free(client);
-	}
-	if (control->listen_event)
-		event_free(control->listen_event);
-	if (control->fd >= 0)
-		close(control->fd);
-	if (control->path[0])
-		unlink(control->path);
+	hvs_manager_destroy(control->manager);
+	hvs_manager_backup_destroy(control->backup);
 	free(control);
 }

@@ -1,119 +1,141 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands of the control socket that have to do with disks. */
-#include "control_call.h"
+/* Methods of the control socket that have to do with disks. */
+#include "control.h"
 #include "disk_option.h"
 #include "disks.h"
 #include "option_text.h"
 
+#include <hvstack/host/manager.h>
+#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(CALL_WHY >= DISKS_WHY, "reasons fit");
-
-static enum outcome disk_add(struct call *call, struct json_object *result)
+/* True: `disk` is the id of one, and there are no parameters but these. */
+static bool get_disk(struct disks *disks, struct hvs_call *call, const char *const *params,
+		     const char **id)
 {
-	const char *given = call_string(call, "disk");
+	if (!hvs_call_only(call, params) || !hvs_call_string(call, "disk", true, id))
+		return false;
+	if (disks_have(disks, *id))
+		return true;
+	hvs_call_fail(call, HVS_CALL_NOT_FOUND, "there is no disk '%s'", *id);
+	return false;
+}
+
+static void disk_add(void *arg, struct hvs_call *call)
+{
+	static const char *const params[] = {"disk", NULL};
 	struct disk_option option;
+	struct json_object *result;
+	char why[DISKS_WHY];
+	const char *given;
 	const char *id;
 	char *text;
-	bool ok;
 
-	if (!given)
-		return call_wrong(call, "'disk' is missing: FILE[,OPTION]..., as --disk has it");
+	if (!hvs_call_only(call, params) || !hvs_call_string(call, "disk", true, &given))
+		return;
 	text = strdup(given);
-	if (!text)
-		return FAILED;
-	call->code = "invalid-argument";
-	ok = disk_option_parse(text, false, &option, call->why, sizeof(call->why));
-	if (ok) {
-		call->code = "failed";
-		ok = disks_add(call->disks, &option, &id, call->why);
-	}
-	if (ok)
+	if (!text) {
+		hvs_call_fail(call, HVS_CALL_INTERNAL, "out of memory");
+	} else if (!disk_option_parse(text, false, &option, why, sizeof(why))) {
+		hvs_call_fail(call, HVS_CALL_INVALID_PARAMS, "%s", why);
+	} else if (option.id && disks_have(arg, option.id)) {
+		hvs_call_fail(call, HVS_CALL_EXISTS, "there is a disk '%s' already", option.id);
+	} else if (!disks_add(arg, &option, &id, why)) {
+		hvs_call_fail(call, HVS_CALL_FAILED, "%s", why);
+	} else {
+		result = json_object_new_object();
 		json_object_object_add(result, "disk", json_object_new_string(id));
+		hvs_call_return(call, result);
+	}
 	free(text);
-	return call_outcome(ok);
 }
 
-static enum outcome disk_remove(struct call *call, struct json_object *result)
+static void disk_remove(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "disk");
+	static const char *const params[] = {"disk", NULL};
+	char why[DISKS_WHY];
+	const char *id;
 
-	(void)result;
-	if (!id)
-		return call_wrong(call, "'disk' is missing: the id of a disk");
-	return disks_remove(call->disks, id, call_end, call, call->why) ? LATER : FAILED;
+	if (get_disk(arg, call, params, &id) &&
+	    !disks_remove(arg, id, control_call_done, call, why))
+		control_call_end(call, false, why);
 }
 
-static enum outcome disk_resize(struct call *call, struct json_object *result)
+static void disk_resize(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "disk");
-	const char *size = call_string(call, "size");
+	static const char *const params[] = {"disk", "size", NULL};
+	char why[DISKS_WHY];
+	const char *size = NULL;
+	const char *id;
 	uint64_t bytes = 0;
 
-	(void)result;
-	if (!id)
-		return call_wrong(call, "'disk' is missing: the id of a disk");
+	if (!get_disk(arg, call, params, &id) || !hvs_call_string(call, "size", false, &size))
+		return;
 	if (size && (!parse_size(size, &bytes) || !bytes))
-		return call_wrong(call, "'size' is a number of bytes, maybe with K, M, G or T");
-	return call_outcome(disks_resize(call->disks, id, bytes, call->why));
+		hvs_call_fail(call, HVS_CALL_INVALID_PARAMS,
+			      "'size' is a number of bytes, maybe with K, M, G or T");
+	else
+		control_call_end(call, disks_resize(arg, id, bytes, why), why);
 }
 
-static enum outcome disk_read_only(struct call *call, struct json_object *result)
+static void disk_read_only(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "disk");
+	static const char *const params[] = {"disk", "on", NULL};
+	char why[DISKS_WHY];
+	const char *id;
 	bool on;
 
-	(void)result;
-	if (!id || !call_flag(call, "on", &on))
-		return call_wrong(call, "'disk' (an id) and 'on' (true or false) are needed");
-	return call_outcome(disks_set_read_only(call->disks, id, on, call->why));
+	if (get_disk(arg, call, params, &id) && hvs_call_bool(call, "on", true, &on))
+		control_call_end(call, disks_set_read_only(arg, id, on, why), why);
 }
 
-static enum outcome disk_limit(struct call *call, struct json_object *result)
+static void disk_limit(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "disk");
-	uint64_t iops;
-	uint64_t bps;
+	static const char *const params[] = {"disk", "iops", "bps", NULL};
+	char why[DISKS_WHY];
+	const char *id;
+	uint64_t iops = 0;
+	uint64_t bps = 0;
 
-	(void)result;
-	if (!id || !call_number(call, "iops", &iops) || !call_number(call, "bps", &bps))
-		return call_wrong(call, "'disk' (an id) is needed; 'iops' and 'bps' are numbers");
-	return call_outcome(disks_set_limits(call->disks, id, iops, bps, call->why));
+	if (get_disk(arg, call, params, &id) &&
+	    hvs_call_number(call, "iops", false, INT64_MAX, &iops) &&
+	    hvs_call_number(call, "bps", false, INT64_MAX, &bps))
+		control_call_end(call, disks_set_limits(arg, id, iops, bps, why), why);
 }
 
-static enum outcome medium_insert(struct call *call, struct json_object *result)
+static void medium_insert(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "disk");
-	const char *file = call_string(call, "file");
+	static const char *const params[] = {"disk", "file", NULL};
+	char why[DISKS_WHY];
+	const char *id;
+	const char *file;
 
-	(void)result;
-	if (!id || !file)
-		return call_wrong(call, "'disk' (the id of a drive) and 'file' are needed");
-	return call_outcome(disks_insert(call->disks, id, file, call->why));
+	if (get_disk(arg, call, params, &id) && hvs_call_string(call, "file", true, &file))
+		control_call_end(call, disks_insert(arg, id, file, why), why);
 }
 
-static enum outcome medium_eject(struct call *call, struct json_object *result)
+static void medium_eject(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "disk");
-	bool force;
-	bool forced = call_flag(call, "force", &force) && force;
+	static const char *const params[] = {"disk", "force", NULL};
+	char why[DISKS_WHY];
+	const char *id;
+	bool force = false;
 
-	(void)result;
-	if (!id)
-		return call_wrong(call, "'disk' is missing: the id of a drive");
-	return disks_eject(call->disks, id, forced, call_end, call, call->why) ? LATER : FAILED;
+	if (get_disk(arg, call, params, &id) && hvs_call_bool(call, "force", false, &force) &&
+	    !disks_eject(arg, id, force, control_call_done, call, why))
+		control_call_end(call, false, why);
 }
 
-static enum outcome disk_fault(struct call *call, struct json_object *result)
+static void disk_fault(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "disk");
-	const char *rules = call_string(call, "rules");
+	static const char *const params[] = {"disk", "rules", NULL};
+	char why[DISKS_WHY];
+	const char *id;
+	const char *rules;
 
-	(void)result;
-	if (!id || !rules)
-		return call_wrong(call, "'disk' (an id) and 'rules' (a string) are needed");
-	return call_outcome(disks_set_faults(call->disks, id, rules, call->why));
+	if (get_disk(arg, call, params, &id) && hvs_call_string(call, "rules", true, &rules))
+		control_call_end(call, disks_set_faults(arg, id, rules, why), why);
 }
 
 static void list_one(void *arg, const struct disk_view *disk)
@@ -126,27 +148,44 @@ static void list_one(void *arg, const struct disk_view *disk)
 	json_object_object_add(d, "lun", json_object_new_int((int)disk->lun));
 	json_object_object_add(d, "optical", json_object_new_boolean(disk->optical));
 	json_object_object_add(d, "read-only", json_object_new_boolean(disk->read_only));
+	json_object_object_add(d, "backup", json_object_new_boolean(disk->backup));
 	json_object_array_add(arg, d);
 }
 
-static enum outcome list_disks(struct call *call, struct json_object *result)
+void control_list_disks(const struct disks *disks, struct json_object *array)
 {
-	struct json_object *array = json_object_new_array();
-
-	disks_visit(call->disks, list_one, array);
-	json_object_object_add(result, "disks", array);
-	return DONE;
+	disks_visit(disks, list_one, array);
 }
 
-const struct command disk_commands[] = {
-	{"disks", list_disks},
-	{"disk-add", disk_add},
-	{"disk-remove", disk_remove},
-	{"disk-resize", disk_resize},
-	{"disk-read-only", disk_read_only},
-	{"disk-limit", disk_limit},
-	{"disk-fault", disk_fault},
-	{"medium-insert", medium_insert},
-	{"medium-eject", medium_eject},
-	{NULL, NULL},
+static void list_disks(void *arg, struct hvs_call *call)
+{
+	static const char *const params[] = {NULL};
+	struct json_object *result;
+	struct json_object *array;
+
+	if (!hvs_call_only(call, params))
+		return;
+	array = json_object_new_array();
+	result = json_object_new_object();
+	control_list_disks(arg, array);
+	json_object_object_add(result, "disks", array);
+	hvs_call_return(call, result);
+}
+
+static const struct hvs_method methods[] = {
+	{"disks", HVS_ROLES_INSPECT, 0, list_disks},
+	{"disk-add", HVS_ROLES_OPERATE, 0, disk_add},
+	{"disk-remove", HVS_ROLES_OPERATE, 0, disk_remove},
+	{"disk-resize", HVS_ROLES_OPERATE, 0, disk_resize},
+	{"disk-read-only", HVS_ROLES_OPERATE, 0, disk_read_only},
+	{"disk-limit", HVS_ROLES_OPERATE, 0, disk_limit},
+	{"disk-fault", HVS_ROLES_ADMINISTER, 0, disk_fault},
+	{"medium-insert", HVS_ROLES_OPERATE, 0, medium_insert},
+	{"medium-eject", HVS_ROLES_OPERATE, 0, medium_eject},
 };
+
+int control_add_disks(struct hvs_manager *manager, struct disks *disks)
+{
+	return hvs_manager_add_methods(manager, methods, sizeof(methods) / sizeof(methods[0]),
+				       disks);
+}

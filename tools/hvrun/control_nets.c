@@ -1,118 +1,141 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands of the control socket that have to do with network adapters. */
-#include "control_call.h"
+/* Methods of the control socket that have to do with network adapters. */
+#include "control.h"
 #include "nets.h"
 
+#include <hvstack/host/manager.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(CALL_WHY >= NETS_WHY, "reasons fit");
-
-static const char no_id[] = "'net' is missing: the id of an adapter";
-
-static enum outcome net_add(struct call *call, struct json_object *result)
+/* True: `net` is the id of one, and there are no parameters but these. */
+static bool get_net(struct nets *nets, struct hvs_call *call, const char *const *params,
+		    const char **id)
 {
-	const char *given = call_string(call, "net");
+	if (!hvs_call_only(call, params) || !hvs_call_string(call, "net", true, id))
+		return false;
+	if (nets_have(nets, *id))
+		return true;
+	hvs_call_fail(call, HVS_CALL_NOT_FOUND, "there is no adapter '%s'", *id);
+	return false;
+}
+
+static void net_add(void *arg, struct hvs_call *call)
+{
+	static const char *const params[] = {"net", NULL};
 	struct net_option option;
+	struct json_object *result;
+	char why[NETS_WHY];
+	const char *given;
 	const char *id;
 	char *text;
-	bool ok;
 
-	if (!given)
-		return call_wrong(call, "'net' is missing: BACKEND[,OPTION]..., as --net has it");
+	if (!hvs_call_only(call, params) || !hvs_call_string(call, "net", true, &given))
+		return;
 	text = strdup(given);
-	if (!text)
-		return FAILED;
-	call->code = "invalid-argument";
-	ok = net_option_parse(text, &option, call->why, sizeof(call->why));
-	if (ok) {
-		call->code = "failed";
-		ok = nets_add(call->nets, &option, &id, call->why);
-	}
-	if (ok)
+	if (!text) {
+		hvs_call_fail(call, HVS_CALL_INTERNAL, "out of memory");
+	} else if (!net_option_parse(text, &option, why, sizeof(why))) {
+		hvs_call_fail(call, HVS_CALL_INVALID_PARAMS, "%s", why);
+	} else if (option.id && nets_have(arg, option.id)) {
+		hvs_call_fail(call, HVS_CALL_EXISTS, "there is an adapter '%s' already", option.id);
+	} else if (!nets_add(arg, &option, &id, why)) {
+		hvs_call_fail(call, HVS_CALL_FAILED, "%s", why);
+	} else {
+		result = json_object_new_object();
 		json_object_object_add(result, "net", json_object_new_string(id));
+		hvs_call_return(call, result);
+	}
 	free(text);
-	return call_outcome(ok);
 }
 
-static enum outcome net_remove(struct call *call, struct json_object *result)
+static void net_remove(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "net");
+	static const char *const params[] = {"net", NULL};
+	char why[NETS_WHY];
+	const char *id;
 
-	(void)result;
-	if (!id)
-		return call_wrong(call, no_id);
-	return nets_remove(call->nets, id, call_end, call, call->why) ? LATER : FAILED;
+	if (get_net(arg, call, params, &id) && !nets_remove(arg, id, control_call_done, call, why))
+		control_call_end(call, false, why);
 }
 
-static enum outcome net_link(struct call *call, struct json_object *result)
+static void net_link(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "net");
+	static const char *const params[] = {"net", "up", NULL};
+	char why[NETS_WHY];
+	const char *id;
 	bool up;
 
-	(void)result;
-	if (!id || !call_flag(call, "up", &up))
-		return call_wrong(call, "'net' (an id) and 'up' (true or false) are needed");
-	return call_outcome(nets_set_link(call->nets, id, up, call->why));
+	if (get_net(arg, call, params, &id) && hvs_call_bool(call, "up", true, &up))
+		control_call_end(call, nets_set_link(arg, id, up, why), why);
 }
 
-static enum outcome net_policy(struct call *call, struct json_object *result)
+static void net_policy(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "net");
+	static const char *const params[] = {"net", "policy", NULL};
 	struct json_object *policy;
+	char why[NETS_WHY];
+	const char *id;
 
-	(void)result;
-	if (!id || !json_object_object_get_ex(call->arguments, "policy", &policy))
-		return call_wrong(call,
-				  "'net' (an id) and 'policy' (an object, or null) are needed");
-	return call_outcome(nets_set_policy(call->nets, id, policy, call->why));
+	if (!get_net(arg, call, params, &id))
+		return;
+	if (json_object_object_get_ex(hvs_call_params(call), "policy", &policy))
+		control_call_end(call, nets_set_policy(arg, id, policy, why), why);
+	else
+		hvs_call_fail(call, HVS_CALL_INVALID_PARAMS,
+			      "'policy' is missing: an object, or null");
 }
 
-static enum outcome net_capture(struct call *call, struct json_object *result)
+static void net_capture(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "net");
-	const char *file = call_string(call, "file");
-	uint64_t max_bytes;
+	static const char *const params[] = {"net", "file", "max-bytes", NULL};
+	char why[NETS_WHY];
+	const char *file = NULL;
+	const char *id;
+	uint64_t max_bytes = 0;
 
-	(void)result;
-	if (!id || !call_number(call, "max-bytes", &max_bytes))
-		return call_wrong(call, "'net' (an id) is needed; 'max-bytes' is a number");
-	return call_outcome(nets_set_capture(call->nets, id, file, max_bytes, call->why));
+	if (get_net(arg, call, params, &id) && hvs_call_string(call, "file", false, &file) &&
+	    hvs_call_number(call, "max-bytes", false, INT64_MAX, &max_bytes))
+		control_call_end(call, nets_set_capture(arg, id, file, max_bytes, why), why);
 }
 
-static enum outcome net_mirror(struct call *call, struct json_object *result)
+static void net_mirror(void *arg, struct hvs_call *call)
 {
-	const char *id = call_string(call, "net");
+	static const char *const params[] = {"net", "to", NULL};
+	char why[NETS_WHY];
+	const char *to = NULL;
+	const char *id;
 
-	(void)result;
-	if (!id)
-		return call_wrong(call, no_id);
-	return call_outcome(nets_set_mirror(call->nets, id, call_string(call, "to"), call->why));
+	if (get_net(arg, call, params, &id) && hvs_call_string(call, "to", false, &to))
+		control_call_end(call, nets_set_mirror(arg, id, to, why), why);
 }
 
-static enum outcome change_forward(struct call *call, bool on)
+static void change_forward(struct nets *nets, struct hvs_call *call, bool on)
 {
-	const char *id = call_string(call, "net");
-	const char *text = call_string(call, "forward");
+	static const char *const params[] = {"net", "forward", NULL};
 	struct net_forward forward;
+	char why[NETS_WHY];
+	const char *text;
+	const char *id;
 
-	if (!id || !text || !net_forward_parse(text, &forward))
-		return call_wrong(call, "'net' (an id) and 'forward' (tcp:[ADDR:]PORT:GUESTPORT, "
-					"or udp) are needed");
-	return call_outcome(nets_set_forward(call->nets, id, &forward, on, call->why));
+	if (!get_net(nets, call, params, &id) || !hvs_call_string(call, "forward", true, &text))
+		return;
+	if (net_forward_parse(text, &forward))
+		control_call_end(call, nets_set_forward(nets, id, &forward, on, why), why);
+	else
+		hvs_call_fail(call, HVS_CALL_INVALID_PARAMS,
+			      "'forward' is tcp:[ADDR:]PORT:GUESTPORT, or udp");
 }
 
-static enum outcome net_forward(struct call *call, struct json_object *result)
+static void net_forward(void *arg, struct hvs_call *call)
 {
-	(void)result;
-	return change_forward(call, true);
+	change_forward(arg, call, true);
 }
 
-static enum outcome net_unforward(struct call *call, struct json_object *result)
+static void net_unforward(void *arg, struct hvs_call *call)
 {
-	(void)result;
-	return change_forward(call, false);
+	change_forward(arg, call, false);
 }
 
 /* ---- what is there -------------------------------------------------------------------------- */
@@ -219,24 +242,41 @@ static void list_one(void *arg, const struct net_view *net)
 	json_object_array_add(arg, n);
 }
 
-static enum outcome list_nets(struct call *call, struct json_object *result)
+void control_list_nets(const struct nets *nets, struct json_object *array)
 {
-	struct json_object *array = json_object_new_array();
-
-	nets_visit(call->nets, list_one, array);
-	json_object_object_add(result, "nets", array);
-	return DONE;
+	nets_visit(nets, list_one, array);
 }
 
-const struct command net_commands[] = {
-	{"nets", list_nets},
-	{"net-add", net_add},
-	{"net-remove", net_remove},
-	{"net-link", net_link},
-	{"net-policy", net_policy},
-	{"net-capture", net_capture},
-	{"net-mirror", net_mirror},
-	{"net-forward", net_forward},
-	{"net-unforward", net_unforward},
-	{NULL, NULL},
+static void list_nets(void *arg, struct hvs_call *call)
+{
+	static const char *const params[] = {NULL};
+	struct json_object *result;
+	struct json_object *array;
+
+	if (!hvs_call_only(call, params))
+		return;
+	array = json_object_new_array();
+	result = json_object_new_object();
+	control_list_nets(arg, array);
+	json_object_object_add(result, "nets", array);
+	hvs_call_return(call, result);
+}
+
+/* A capture may be written to any file that hvrun may write to. */
+static const struct hvs_method methods[] = {
+	{"nets", HVS_ROLES_INSPECT, 0, list_nets},
+	{"net-add", HVS_ROLES_OPERATE, 0, net_add},
+	{"net-remove", HVS_ROLES_OPERATE, 0, net_remove},
+	{"net-link", HVS_ROLES_OPERATE, 0, net_link},
+	{"net-policy", HVS_ROLES_OPERATE, 0, net_policy},
+	{"net-capture", HVS_ROLES_ADMINISTER, 0, net_capture},
+	{"net-mirror", HVS_ROLES_OPERATE, 0, net_mirror},
+	{"net-forward", HVS_ROLES_OPERATE, 0, net_forward},
+	{"net-unforward", HVS_ROLES_OPERATE, 0, net_unforward},
 };
+
+int control_add_nets(struct hvs_manager *manager, struct nets *nets)
+{
+	return hvs_manager_add_methods(manager, methods, sizeof(methods) / sizeof(methods[0]),
+				       nets);
+}

@@ -8,6 +8,8 @@
 #include <hvstack/host/filedisk.h>
 #include <hvstack/host/limit.h>
 #include <hvstack/host/nbddisk.h>
+#include <hvstack/host/snapshot.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,6 +72,11 @@ static bool open_file(struct disk_layers *l, char *why)
 	return true;
 }
 
+static bool is_uri(const char *file)
+{
+	return strncmp(file, "nbd://", 6) == 0 || strncmp(file, "nbd+unix://", 11) == 0;
+}
+
 static void on_nbd_message(void *arg, const char *text)
 {
 	const struct disk_layers *l = arg;
@@ -114,11 +121,55 @@ static bool open_back_end(struct disk_layers *l, char *why)
 		return true; /* a drive without a medium */
 	format = o->format ? o->format : hvs_nbddisk_format(o->file);
 
-	if (strncmp(o->file, "nbd://", 6) == 0 || strncmp(o->file, "nbd+unix://", 11) == 0)
+	if (is_uri(o->file))
 		return open_nbd(l, NULL, why);
 	if (strcmp(format, "raw") != 0)
 		return open_nbd(l, format, why);
 	return open_file(l, why);
+}
+
+/* The folder that the image is in. */
+static bool folder_of(const char *file, char folder[PATH_MAX])
+{
+	const char *slash = is_uri(file) ? NULL : strrchr(file, '/');
+	int len = is_uri(file) ? snprintf(folder, PATH_MAX, "/var/tmp")
+		  : slash      ? snprintf(folder, PATH_MAX, "%.*s", (int)(slash - file + 1), file)
+			       : snprintf(folder, PATH_MAX, ".");
+
+	return len < PATH_MAX;
+}
+
+static void close_snapshot(void *snapshot)
+{
+	hvs_snapshot_destroy(snapshot);
+}
+
+/* For backup: the writes of others that share a disk would not be seen. */
+static bool add_snapshot(struct disk_layers *l, char *why)
+{
+	const struct disk_option *o = l->option;
+	struct hvs_snapshot_config cfg = {HVS_SNAPSHOT_CONFIG_INIT, .dir = l->backup_dir};
+	struct event_base *bases[MAX_QUEUES];
+	char changes[PATH_MAX];
+	char folder[PATH_MAX];
+	int err;
+
+	if (!l->count || o->read_only || o->optical || o->shared || !folder_of(o->file, folder))
+		return true;
+	if (!cfg.dir)
+		cfg.dir = folder;
+	if (!is_uri(o->file) &&
+	    (size_t)snprintf(changes, sizeof(changes), "%s.cbt", o->file) < sizeof(changes))
+		cfg.changes_path = changes;
+	cfg.ops = l->layer[l->count - 1].ops;
+	cfg.disk = l->layer[l->count - 1].disk;
+	cfg.base_count = all_bases(l, bases);
+	cfg.bases = bases;
+	err = hvs_snapshot_create(&cfg, &l->snapshot);
+	if (err)
+		return failed(why, "cannot follow what is written", err);
+	push(l, &hvs_snapshot_ops, l->snapshot, close_snapshot);
+	return true;
 }
 
 static void close_fault(void *fault)
@@ -173,7 +224,8 @@ static bool add_limit(struct disk_layers *l, char *why)
 
 bool disk_layers_open(struct disk_layers *l, char *why)
 {
-	return open_back_end(l, why) && add_faults(l, why) && add_limit(l, why);
+	return open_back_end(l, why) && add_snapshot(l, why) && add_faults(l, why) &&
+	       add_limit(l, why);
 }
 
 void disk_layers_close(struct disk_layers *l)
@@ -184,6 +236,7 @@ void disk_layers_close(struct disk_layers *l)
 		top->close(top->disk);
 	}
 	l->filedisk = NULL;
+	l->snapshot = NULL;
 	l->fault = NULL;
 	l->limit = NULL;
 }

@@ -19,14 +19,16 @@ struct layer {
 	void (*close)(void *disk);
 };
 
-#define MAX_LAYERS 3u /* back end, faults, limit */
+#define MAX_LAYERS 4u /* back end, snapshot, faults, limit */
 
-/* Zeroed, but for the first three. */
+/* Zeroed, but for the first four. */
 struct disk_layers {
 	const struct disk_option *option;
 	struct event_base *base; /* of queue 0; the others are those of the threads */
 	struct iothreads *threads;
+	const char *backup_dir;        /* for temporary files; NULL: beside the image */
 	struct hvs_filedisk *filedisk; /* the lowest layer if it is one */
+	struct hvs_snapshot *snapshot; /* a layer, if the disk can be backed up */
 	struct hvs_fault *fault;       /* a layer, if wanted */
 	struct hvs_limit *limit;       /* the same */
 	struct layer layer[MAX_LAYERS];

@@ -172,8 +172,10 @@ static struct disk *disk_new(struct disks *disks, const struct disk_option *opti
 	d->disks = disks;
 	d->option = *option;
 	d->option.read_only |= option->optical;
-	d->layers = (struct disk_layers){
-		.option = &d->option, .base = disks->cfg.base, .threads = disks->cfg.threads};
+	d->layers = (struct disk_layers){.option = &d->option,
+					 .base = disks->cfg.base,
+					 .threads = disks->cfg.threads,
+					 .backup_dir = disks->cfg.backup_dir};
 	if (!option->id) {
 		snprintf(id, sizeof(id), "%s%u", option->optical ? "cdrom" : "disk", disks->made++);
 		d->option.id = id;
@@ -219,6 +221,11 @@ static struct disk *find(const struct disks *disks, const char *id)
 	return d;
 }
 
+bool disks_have(const struct disks *disks, const char *id)
+{
+	return find(disks, id);
+}
+
 static bool lun_in_use(const struct disks *disks, uint32_t controller, int lun)
 {
 	for (const struct disk *d = disks->first; d; d = d->next)
@@ -228,11 +235,10 @@ static bool lun_in_use(const struct disks *disks, uint32_t controller, int lun)
 }
 
 /* Who the controller is to others that share a disk. */
-static struct hvs_guid initiator_id(const uint8_t machine_id[16], uint32_t controller)
+static struct hvs_guid initiator_id(const struct hvs_guid *machine_id, uint32_t controller)
 {
-	struct hvs_guid id;
+	struct hvs_guid id = *machine_id;
 
-	memcpy(id.b, machine_id, sizeof(id.b));
 	id.b[15] ^= (uint8_t)controller;
 	return id;
 }
@@ -250,7 +256,7 @@ static bool make_controller(struct disks *disks, uint32_t n, char *why)
 
 	/* } hvstack */
 	cfg.instance_id.b[15] = (uint8_t)('0' + n);
-	cfg.initiator_id = initiator_id(disks->cfg.machine_id, n);
+	cfg.initiator_id = initiator_id(&disks->cfg.machine_id, n);
 	/* hvstack { */
 	int err = hvs_storvsp_create(disks->cfg.bus, &cfg, &disks->controller[n]);
 	/* } hvstack */
@@ -543,6 +549,16 @@ bool disks_set_faults(struct disks *disks, const char *id, const char *rules, ch
 	return !*rules || hvs_fault_parse(d->layers.fault, rules, why, DISKS_WHY) == 0;
 }
 
+struct hvs_snapshot *disks_snapshot(const struct disks *disks, const char *id, uint32_t *block_size)
+{
+	const struct disk *d = find(disks, id);
+
+	if (!d || d->leaving)
+		return NULL;
+	*block_size = d->option.block_size ? d->option.block_size : 512;
+	return d->layers.snapshot;
+}
+
 void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struct disk_view *disk),
 		 void *arg)
 {
@@ -552,7 +568,8 @@ void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struc
 					       .controller = d->option.controller,
 					       .lun = (unsigned)d->option.lun,
 					       .optical = d->option.optical,
-					       .read_only = d->option.read_only};
+					       .read_only = d->option.read_only,
+					       .backup = d->layers.snapshot != NULL};
 
 		if (!d->leaving)
 			visit(arg, &view);

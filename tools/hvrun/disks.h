@@ -9,12 +9,14 @@
 #include "disk_layers.h"
 #include "disk_option.h"
 
+#include <hvstack/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct disks;
 struct event_base;
+struct hvs_snapshot;
 struct hvs_vmbus;
 struct iothreads;
 struct options;
@@ -23,8 +25,9 @@ struct disks_config {
 	struct hvs_vmbus *bus;
 	struct event_base *base;
 	struct iothreads *threads;
-	unsigned subchannels;      /* that each controller has */
-	const uint8_t *machine_id; /* 16 bytes */
+	unsigned subchannels; /* that each controller has */
+	struct hvs_guid machine_id;
+	const char *backup_dir; /* for temporary files; NULL: beside the image */
 	/* The guest has ejected a medium. */
 	void (*ejected)(void *arg, const char *id);
 	void *arg;
@@ -64,6 +67,12 @@ bool disks_insert(struct disks *disks, const char *id, const char *file, char *w
 bool disks_eject(struct disks *disks, const char *id, bool force, void (*out)(void *arg), void *arg,
 		 char *why);
 
+bool disks_have(const struct disks *disks, const char *id);
+
+/* For backup. NULL: there is no such disk, or it can't be backed up. */
+struct hvs_snapshot *disks_snapshot(const struct disks *disks, const char *id,
+				    uint32_t *block_size);
+
 /* What is there. */
 struct disk_view {
 	const char *id;
@@ -72,6 +81,7 @@ struct disk_view {
 	unsigned lun;
 	bool optical;
 	bool read_only;
+	bool backup; /* it can be backed up */
 };
 void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struct disk_view *disk),
 		 void *arg);

@@ -20,6 +20,7 @@
 
 #include <event2/event.h>
 #include <hvstack/host/kvm.h>
+#include <hvstack/host/services.h>
 #include <hvstack/hvstack.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct hyperv {
 	struct iothreads *threads;
 	struct disks *disks;
 	struct nets *nets;
+	struct hvs_services *services;
 	struct control *control; /* NULL: not wanted */
 	struct record *record;   /* NULL: not wanted */
 	bool reset;
@@ -146,6 +148,7 @@ static int add_disks(struct machine *machine, const struct options *opt)
 					 .threads = hyperv->threads,
 					 .subchannels = opt->cpu_count - 1,
 					 .machine_id = opt->machine_id,
+					 .backup_dir = opt->backup_dir,
 					 .ejected = on_ejected,
 					 .arg = machine};
 	char why[DISKS_WHY];
@@ -180,6 +183,42 @@ static int add_nets(struct machine *machine, const struct options *opt)
 	return 0;
 }
 
+static int start_control(struct machine *machine, const struct options *opt)
+{
+	struct hyperv *hyperv = machine->hyperv;
+	const struct control_config cfg = {.path = opt->control,
+					   .roles = opt->roles,
+					   .name = opt->name,
+					   .machine_id = opt->machine_id,
+					   .base = machine->base,
+					   .kvm = hyperv->kvm,
+					   .disks = hyperv->disks,
+					   .nets = hyperv->nets};
+
+	return control_create(&cfg, &hyperv->control);
+}
+
+static int add_services(struct machine *machine, const struct options *opt)
+{
+	struct hyperv *hyperv = machine->hyperv;
+	char why[200];
+	int err;
+	/* hvstack { */
+	const struct hvs_services_config cfg = {
+		HVS_SERVICES_CONFIG_INIT, .services = opt->services,
+		.base = machine->base,    .bus = hvs_kvm_bus(hyperv->kvm),
+		.kvm = hyperv->kvm,       .manager = control_manager(hyperv->control),
+		.path = opt->kvp_store,   .name = opt->name,
+		.uuid = opt->machine_id};
+
+	err = hvs_services_create(&cfg, why, sizeof(why), &hyperv->services);
+	/* } hvstack */
+	if (err && why[0])
+		return report(HVRUN_USAGE, "--kvp-store %s: %s", opt->kvp_store, why);
+	control_set_services(hyperv->control, hyperv->services);
+	return err ? failed("integration services", err) : 0;
+}
+
 static int add_devices(struct machine *machine, const struct options *opt)
 {
 	struct hyperv *hyperv = machine->hyperv;
@@ -190,8 +229,9 @@ static int add_devices(struct machine *machine, const struct options *opt)
 	if (!status)
 		status = add_nets(machine, opt);
 	if (!status && opt->control)
-		status = control_create(opt->control, machine->base, hyperv->disks, hyperv->nets,
-					&hyperv->control);
+		status = start_control(machine, opt);
+	if (!status)
+		status = add_services(machine, opt);
 	return status;
 }
 
@@ -250,6 +290,7 @@ void hyperv_detach(struct machine *machine)
 
 	if (!hyperv)
 		return;
+	control_end_backup(hyperv->control);
 	/* hvstack { */
 	if (hyperv->kvm)
 		drain(machine);
@@ -259,6 +300,7 @@ void hyperv_detach(struct machine *machine)
 	hvs_kvm_destroy(hyperv->kvm); /* hvstack {} */
 	disks_destroy(hyperv->disks);
 	nets_destroy(hyperv->nets);
+	hvs_services_destroy(hyperv->services); /* hvstack {} */
 	control_destroy(hyperv->control);
 	iothreads_destroy(hyperv->threads);
 	record_close(hyperv->record);

@@ -311,7 +311,7 @@ static void make_mac(const struct nets *nets, uint8_t mac[6])
 	uint32_t hash = 2166136261u;
 
 	for (unsigned i = 0; i < 16; i++)
-		hash = (hash ^ nets->cfg.machine_id[i]) * 16777619u;
+		hash = (hash ^ nets->cfg.machine_id.b[i]) * 16777619u;
 	hash = (hash ^ nets->made) * 16777619u;
 	memcpy(mac, (const uint8_t[3]){0x00, 0x15, 0x5d}, 3);
 	mac[3] = (uint8_t)(hash >> 16);
@@ -376,6 +376,11 @@ static struct net *find(const struct nets *nets, const char *id)
 	while (n && strcmp(n->option.id, id) != 0)
 		n = n->next;
 	return n;
+}
+
+bool nets_have(const struct nets *nets, const char *id)
+{
+	return find(nets, id);
 }
 
 static struct hvs_guid instance_id(const struct net_option *o)
@@ -623,6 +628,7 @@ void nets_visit(const struct nets *nets, void (*visit)(void *arg, const struct n
 	for (const struct net *n = nets->first; n; n = n->next) {
 		struct net_view view = {.option = &n->option,
 					.id = n->option.id,
+					.instance_id = instance_id(&n->option),
 					.plugged = !atomic_load(&n->unplugged),
 					.status.size = sizeof(view.status),
 					.counters.size = sizeof(view.counters),

@@ -25,8 +25,8 @@ struct nets_config {
 	struct hvs_vmbus *bus;
 	struct event_base *base;
 	struct iothreads *threads;
-	unsigned subchannels;      /* that each adapter has */
-	const uint8_t *machine_id; /* 16 bytes */
+	unsigned subchannels; /* that each adapter has */
+	struct hvs_guid machine_id;
 };
 
 /* NULL: no memory. */
@@ -58,10 +58,13 @@ bool nets_set_mirror(struct nets *nets, const char *id, const char *to, char *wh
 bool nets_set_forward(struct nets *nets, const char *id, const struct net_forward *forward, bool on,
 		      char *why);
 
+bool nets_have(const struct nets *nets, const char *id);
+
 /* What is there. */
 struct net_view {
 	const struct net_option *option;
 	const char *id;
+	struct hvs_guid instance_id;
 	bool plugged;
 	struct hvs_nic_status status;
 	struct hvs_nic_counters counters;

@@ -3,12 +3,14 @@
 #include "options.h"
 
 #include "report.h"
+#include "service_option.h"
 
 #include <getopt.h>
+#include <hvstack/host/services.h>
+#include <hvstack/host/uuid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uuid/uuid.h>
 
 #define MIN_MEMORY (UINT64_C(64) << 20)
 #define MAX_MEMORY (UINT64_C(32) << 30)
@@ -63,7 +65,16 @@ static const char *const help_texts[] = {
 	"                           capture=FILE  write down what passes, for Wireshark\n"
 	"  --io-threads N         threads for disks and network adapters besides the main one,\n"
 	"                         up to 16 (default 0)\n"
-	"  --control SOCKET       take commands on this Unix socket: see hvrun(1)\n"
+	"  --control SOCKET[,roles=FILE]\n"
+	"                         take commands on this Unix socket: see hvrun(1). FILE says who\n"
+	"                         may give which\n"
+	"  --backup-dir DIR       where temporary files are made while disks are backed up\n"
+	"                         (default: beside the image)\n"
+	"  --name NAME            what the machine is called on that socket\n"
+	"  --services LIST        integration services to offer: all, none, or names of\n"
+	"                         heartbeat, kvp, shutdown, time-sync, vss, file-copy, separated\n"
+	"                         by commas (default: all but file-copy)\n"
+	"  --kvp-store FILE       keep in this file what the guest is told by key-value pairs\n"
 	"  --synic auto|kernel|user\n"
 	"                         who emulates the synthetic interrupt controller: KVM, hvrun,\n"
 	"                         or KVM if it can (default auto)\n"
@@ -150,6 +161,15 @@ static int parse_synic(const char *arg, enum synic_mode *mode)
 	return 0;
 }
 
+static int parse_services(const char *arg, uint32_t *services)
+{
+	char why[200];
+
+	if (!service_option_parse(arg, services, why, sizeof(why)))
+		return report(HVRUN_USAGE, "--services: %s", why);
+	return 0;
+}
+
 static int parse_io_threads(const char *arg, unsigned *count)
 {
 	uint64_t n;
@@ -186,6 +206,22 @@ static int parse_net(char *arg, struct options *opt)
 	return 0;
 }
 
+static int parse_control(char *arg, struct options *opt)
+{
+	static const char roles[] = "roles=";
+	char *more = strchr(arg, ',');
+
+	opt->control = arg;
+	opt->roles = NULL;
+	if (!more)
+		return 0;
+	*more++ = '\0';
+	if (strncmp(more, roles, strlen(roles)) != 0 || !more[strlen(roles)])
+		return report(HVRUN_USAGE, "--control: '%s': give roles=FILE", more);
+	opt->roles = more + strlen(roles);
+	return 0;
+}
+
 static int check_all(const struct options *opt, const char *extra_arg)
 {
 	if (extra_arg)
@@ -199,6 +235,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 {
 	static const struct option longopts[] = {
 		{"append", required_argument, NULL, 'a'},
+		{"backup-dir", required_argument, NULL, 'b'},
 		{"cdrom", required_argument, NULL, 'o'},
 		{"console", no_argument, NULL, 'c'},
 		{"control", required_argument, NULL, 'l'},
@@ -208,9 +245,12 @@ int options_parse(struct options *opt, int argc, char **argv)
 		{"initrd", required_argument, NULL, 'i'},
 		{"io-threads", required_argument, NULL, 't'},
 		{"kernel", required_argument, NULL, 'k'},
+		{"kvp-store", required_argument, NULL, 'p'},
 		{"memory", required_argument, NULL, 'm'},
+		{"name", required_argument, NULL, 'N'},
 		{"net", required_argument, NULL, 'e'},
 		{"record", required_argument, NULL, 'r'},
+		{"services", required_argument, NULL, 'g'},
 		{"synic", required_argument, NULL, 's'},
 		{"uuid", required_argument, NULL, 'u'},
 		{"version", no_argument, NULL, 'v'},
@@ -219,12 +259,19 @@ int options_parse(struct options *opt, int argc, char **argv)
 	int status = 0;
 	int c;
 
-	*opt = (struct options){.append = "", .memory_bytes = UINT64_C(512) << 20, .cpu_count = 1};
-	uuid_generate(opt->machine_id);
+	*opt = (struct options){.append = "",
+				.name = "",
+				.memory_bytes = UINT64_C(512) << 20,
+				.cpu_count = 1,
+				.services = HVS_SERVICES_DEFAULT};
+	hvs_guid_generate(&opt->machine_id);
 	while (!status && (c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
 		case 'a':
 			opt->append = optarg;
+			break;
+		case 'b':
+			opt->backup_dir = optarg;
 			break;
 		case 'c':
 			opt->console = true;
@@ -250,7 +297,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 			opt->kernel = optarg;
 			break;
 		case 'l':
-			opt->control = optarg;
+			status = parse_control(optarg, opt);
 			break;
 		case 'm':
 			status = parse_memory(optarg, &opt->memory_bytes);
@@ -258,8 +305,17 @@ int options_parse(struct options *opt, int argc, char **argv)
 		case 'n':
 			status = parse_cpus(optarg, &opt->cpu_count);
 			break;
+		case 'N':
+			opt->name = optarg;
+			break;
 		case 'o':
 			status = parse_disk(optarg, true, opt);
+			break;
+		case 'g':
+			status = parse_services(optarg, &opt->services);
+			break;
+		case 'p':
+			opt->kvp_store = optarg;
 			break;
 		case 'r':
 			opt->record = optarg;
@@ -271,7 +327,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 			status = parse_io_threads(optarg, &opt->io_threads);
 			break;
 		case 'u':
-			if (uuid_parse(optarg, opt->machine_id) < 0)
+			if (hvs_guid_parse(optarg, &opt->machine_id) < 0)
 				status = report(HVRUN_USAGE, "--uuid %s: not a UUID", optarg);
 			break;
 		default: /* getopt_long has said what is wrong */

@@ -6,6 +6,7 @@
 #include "disk_option.h"
 #include "net_option.h"
 
+#include <hvstack/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,8 +29,13 @@ struct options {
 	const char *append;
 	const char *record;  /* NULL: nothing */
 	const char *control; /* NULL: no socket */
+	const char *roles;   /* NULL: no rules */
+	const char *name;
+	const char *backup_dir; /* NULL: beside the images */
+	const char *kvp_store;  /* NULL: none */
+	uint32_t services;      /* HVS_SERVICE() bits */
 	uint64_t memory_bytes;
-	uint8_t machine_id[16]; /* a UUID */
+	struct hvs_guid machine_id;
 	unsigned cpu_count;
 	unsigned io_threads;
 	struct disk_option disks[HVRUN_MAX_DISKS];

@@ -128,6 +128,12 @@ HVS_API HVS_NODISCARD int hvs_kvm_handle_exit(struct hvs_kvm *kvm, uint32_t vp,
 HVS_API HVS_NODISCARD int hvs_kvm_reset(struct hvs_kvm *kvm);
 
 /*
+ * What the guest last wrote into HV_X64_MSR_GUEST_OS_ID, for guestos.h; 0: nothing, or nobody has used
+ * VMBus yet. [any]
+ */
+HVS_API uint64_t hvs_kvm_guest_os_id(const struct hvs_kvm *kvm);
+
+/*
  * The guest's reference counter (HV_X64_MSR_TIME_REF_COUNT) now, units of 100 ns. Does not wait for
  * a vCPU. 0 or the errno of a KVM ioctl. [any]
  */

@@ -232,17 +232,18 @@ class Lab:
         return out
 
     def try_control(self, command, **arguments):
-        """A command for the running hvrun; returns its answer, with "return" or "error"."""
-        request = json.dumps({"execute": command, "arguments": arguments})
+        """A method of the running hvrun; returns its answer, with "result" or "error"."""
+        message = {"jsonrpc": "2.0", "id": 1, "method": command, "params": arguments}
+        request = json.dumps(message)
         answer = self.shell(shlex.join([self.program("control"), "control", request]))
         self._write_log(f"-- {request}: {answer}")
         return json.loads(answer)
 
     def control(self, command, **arguments):
-        """A command that has to succeed. Returns what it returns."""
+        """A method that has to succeed. Returns its result."""
         answer = self.try_control(command, **arguments)
-        self.check("return" in answer, f"{command}: {answer}")
-        return answer["return"]
+        self.check("result" in answer, f"{command}: {answer}")
+        return answer["result"]
 
     def try_hvctl(self, *arguments, prefix=""):
         """hvctl for the running hvrun. Returns its exit status, what it says, and its errors."""

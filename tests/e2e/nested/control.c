@@ -25,7 +25,7 @@ int main(int argc, char **argv)
 		err(1, "fdopen");
 	/* Events may come before the answer. */
 	while (fgets(line, sizeof(line), socket)) {
-		if (!strstr(line, "\"event\"")) {
+		if (!strstr(line, "\"method\":\"event\"")) {
 			fputs(line, stdout);
 			return 0;
 		}
