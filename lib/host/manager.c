@@ -277,11 +277,11 @@ static bool copy_strings(struct hvs_manager *m)
 	return m->server && m->name && (m->rules || !cfg->rules);
 }
 
-int hvsi_manager_new(const struct hvs_manager_config *config, struct hvs_manager **out)
+int hvsi_manager_new(const struct hvs_manager_config *given, struct hvs_manager **out)
 {
 	struct hvs_manager_config cfg;
 	struct hvs_manager *m;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), config, sizeof(cfg));
+	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), given, sizeof(cfg));
 
 	if (!err)
 		err = check(&cfg);

@@ -208,7 +208,7 @@ struct hvs_manager {
 };
 
 /* All but the socket. As hvs_manager_create(). */
-int hvsi_manager_new(const struct hvs_manager_config *cfg, struct hvs_manager **out);
+int hvsi_manager_new(const struct hvs_manager_config *given, struct hvs_manager **out);
 /* The last call of a manager that was destroyed has ended. */
 void hvsi_manager_free(struct hvs_manager *m);
 __attribute__((format(printf, 3, 4))) void

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Counts are checked by the library; here only what fits in memory. */
-#define MAX_TEXTS (2 * HVS_KVP_MAX_ADDRESSES)
+/* The library checks how many there may be of each family. */
+#define MAX_TEXTS 128u
+_Static_assert(MAX_TEXTS == 2 * HVS_KVP_MAX_ADDRESSES, "both families have room");
 
 /* ---- to text ----------------------------------------------------------------------------------- */
 
@@ -116,14 +117,16 @@ static bool get_addresses(struct hvs_call *call, const char *name, bool prefix,
 
 static bool parse_mac(const char *text, uint8_t mac[6])
 {
-	unsigned b[6];
-	char end;
-
-	if (strlen(text) != 17 || sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2],
-					 &b[3], &b[4], &b[5], &end) != 6)
+	if (strlen(text) != 17 || strspn(text, "0123456789abcdefABCDEF:") != 17)
 		return false;
-	for (unsigned i = 0; i < 6; i++)
-		mac[i] = (uint8_t)b[i];
+	for (unsigned i = 0; i < 6; i++) {
+		const char *byte = text + (size_t)3 * i;
+		char *end;
+
+		mac[i] = (uint8_t)strtoul(byte, &end, 16);
+		if (end != byte + 2 || *end != (i < 5 ? ':' : '\0'))
+			return false;
+	}
 	return true;
 }
 

@@ -144,7 +144,7 @@ int hvs_role_rules_read(const char *path, struct hvs_role_rule **rules, uint32_t
 	struct json_object *array;
 	const char *wrong;
 	char *text = NULL;
-	size_t len;
+	size_t len = 0;
 	int err;
 
 	if (!path || !rules || !count)

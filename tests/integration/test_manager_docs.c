@@ -48,7 +48,7 @@ Test(manager_docs, every_method_is_in_the_schema_and_no_other)
 
 		cr_expect(json_object_object_get_ex(described, name, NULL), "%s", name);
 	}
-	cr_assert_eq(json_object_object_length(described), json_object_array_length(all));
+	cr_assert_eq((size_t)json_object_object_length(described), json_object_array_length(all));
 	json_object_put(answer);
 }
 
