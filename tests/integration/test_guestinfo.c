@@ -28,7 +28,7 @@ static struct ic_machine *m;
 
 static void take_text(const uint8_t *field, char text[TEXT])
 {
-	unsigned i = 0;
+	size_t i = 0;
 
 	for (; i < TEXT - 1 && field[2 * i]; i++)
 		text[i] = (char)field[2 * i];
