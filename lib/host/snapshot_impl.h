@@ -56,8 +56,8 @@ struct hvsi_snap_queue {
 
 	/* On any thread. */
 	_Atomic(struct hvsi_snap_write *) returned; /* free again */
-	atomic_uint in_flight; /* begun and not completed */
-	atomic_bool starving;  /* held because there is no memory: tell if some is returned */
+	atomic_uint in_flight;                      /* begun and not completed */
+	atomic_bool starving; /* held because there is no memory: tell if some is returned */
 };
 
 struct hvs_snapshot {

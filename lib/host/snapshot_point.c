@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,13 +84,26 @@ static int drain(const struct hvs_point *p, struct hvs_snapshot *s, uint64_t unt
 	return -err;
 }
 
+/*
+ * With a clone, each block of the image that is written needs a new one: if there were none left, the guest's
+ * write would fail.
+ */
+static bool has_room(int fd)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && fstatvfs(fd, &fs) == 0 &&
+	       fs.f_bavail >= (uint64_t)st.st_blocks * 512 / fs.f_frsize;
+}
+
 /* While nothing is written. */
 static int take_disk(const struct hvs_point *p, struct hvsi_point_disk *d)
 {
 	struct hvs_snapshot *s = d->snapshot;
 
-	d->clone =
-		s->regular && !(p->flags & HVS_POINT_NO_CLONE) && ioctl(d->fd, FICLONE, s->fd) == 0;
+	d->clone = s->regular && !(p->flags & HVS_POINT_NO_CLONE) && has_room(s->fd) &&
+		   ioctl(d->fd, FICLONE, s->fd) == 0;
 	if (!d->clone && ftruncate(d->fd, (off_t)(d->chunks * HVS_SNAPSHOT_CHUNK)) < 0)
 		return -errno;
 	pthread_mutex_lock(&s->mutex);

@@ -11,7 +11,8 @@
  * of the point: this is what a power failure leaves behind ("crash-consistent"). If the guest was frozen
  * (vss.h), nothing is in flight, and its file systems are clean.
  *
- * The image is cloned where its file system can do that (reflinks). Otherwise, before a chunk is written
+ * The image is cloned where its file system can do that (reflinks) and has as much room left as the image
+ * takes. Otherwise, before a chunk is written
  * for the first time, what it held is saved in a temporary file ("copy before write"). If that can't be
  * done, the point becomes useless, and the guest's writes go on.
  */
