@@ -24,7 +24,7 @@ void fuzz_ic_done(void *arg, int status, uint32_t guest_status)
 	CHECK(f->ended <= f->asked);
 }
 
-/* ---- the host ----------------------------------------------------------------------------------- */
+/* ---- the host ------------------------------------------------------------------------------- */
 
 static void look(struct fuzz_ic *f)
 {
@@ -104,7 +104,7 @@ static void ask(struct fuzz_ic *f, struct input *in)
 		f->asked--;
 }
 
-/* ---- the guest ---------------------------------------------------------------------------------- */
+/* ---- the guest ------------------------------------------------------------------------------ */
 
 static void close_channel(struct fuzz_ic *f)
 {
@@ -226,7 +226,7 @@ static void scribble(struct fuzz_ic *f, struct input *in)
 	hvs_guest_flush(f->ch);
 }
 
-/* ---- steps ------------------------------------------------------------------------------------------ */
+/* ---- steps ---------------------------------------------------------------------------------- */
 
 static bool act(struct fuzz_ic *f, struct input *in)
 {

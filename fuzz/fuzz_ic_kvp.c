@@ -42,9 +42,9 @@ static int set_ip(struct fuzz_ic *f, struct input *in)
 		a[i].prefix = (uint8_t)input_number(in, 1);
 		(void)input_bytes(in, a[i].bytes, sizeof(a[i].bytes));
 	}
-	ip.address_count = input_number(in, 1) % 9;
-	ip.gateway_count = input_number(in, 1) % 9;
-	ip.dns_count = input_number(in, 1) % 9;
+	ip.address_count = (uint32_t)(input_number(in, 1) % 9);
+	ip.gateway_count = (uint32_t)(input_number(in, 1) % 9);
+	ip.dns_count = (uint32_t)(input_number(in, 1) % 9);
 	return hvs_kvp_set_ip(f->ic, &id, &ip, 0, fuzz_ic_done, f);
 }
 

@@ -22,8 +22,8 @@ struct hvs_guest_os {
 	uint8_t type; /* open source: 1 Linux, 2 FreeBSD, 3 Xen, 4 illumos; Microsoft 4: Windows NT */
 	uint32_t major;
 	uint32_t minor;
-	uint32_t patch; /* Linux: patch level; Windows: service pack; else the version as it is */
-	uint16_t build; /* build number, or what the distribution has put there */
+	uint32_t patch;   /* Linux: patch level; Windows: service pack; else the version as it is */
+	uint16_t build;   /* build number, or what the distribution has put there */
 	const char *name; /* static: "Linux", "Windows NT", "unknown" */
 };
 

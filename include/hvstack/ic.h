@@ -5,14 +5,15 @@
  * filecopy.h have the others, guestos.h says which system a guest is.
  *
  * A service is a VMBus device on the main worker. When the guest has opened it, the library agrees
- * with it upon versions; from then on the service is ready. The guest gets one message at a time and
- * answers each.
+ * with it upon versions; from then on the service is ready. The guest gets one message at a time
+ * and answers each.
  *
- * [main worker] here means: before hvs_vmbus_start(), or on any thread that does not run at the same
- * time as hvs_worker_dispatch() of the main worker.
+ * [main worker] here means: before hvs_vmbus_start(), or on any thread that does not run at the
+ * same time as hvs_worker_dispatch() of the main worker.
  *
- * Requests. A function that takes a done function only queues the request, and never blocks or calls
- * back. If it returns 0, done runs exactly once, on the main worker, from a callback of the library:
+ * Requests. A function that takes a done function only queues the request, and never blocks or
+ * calls back. If it returns 0, done runs exactly once, on the main worker, from a callback of the
+ * library:
  *
  *   0            the guest has done it (or, for a shutdown, has accepted it)
  *   -EREMOTEIO   the guest says that it failed; guest_status is its HRESULT
@@ -64,7 +65,7 @@ enum hvs_ic_kind {
 
 typedef void (*hvs_ic_done_fn)(void *arg, int status, uint32_t guest_status);
 
-/* ---- a service ----------------------------------------------------------------------------- */
+/* ---- a service ------------------------------------------------------------------------------ */
 
 /* Operational status as Hyper-V's management reports it: the service itself, and in detail. */
 enum hvs_ic_primary {
@@ -153,7 +154,8 @@ HVS_API HVS_NODISCARD int hvs_ic_create(struct hvs_vmbus *bus, const struct hvs_
 /*
  * Take a service away; requests end with -ENOTCONN before done runs (NULL: nobody wants to know).
  * ic must not be used after this call; no event follows but HVS_IC_EVENT_MAY_BE_FROZEN. A guest
- * whose file systems are frozen is thawed first, as far as it answers within 5 s. Destroying the bus destroys its services, too. [main worker]
+ * whose file systems are frozen is thawed first, as far as it answers within 5 s. Destroying the
+ * bus destroys its services, too. [main worker]
  *
  * 0, -EINVAL (NULL), -EBUSY (on its way out already).
  */
@@ -175,7 +177,7 @@ HVS_API const char *hvs_ic_primary_name(enum hvs_ic_primary primary);
 HVS_API const char *hvs_ic_secondary_name(enum hvs_ic_secondary secondary);
 HVS_API const char *hvs_ic_guest_status_name(uint32_t guest_status); /* what it means */
 
-/* ---- heartbeat -------------------------------------------------------------------------------- */
+/* ---- heartbeat ------------------------------------------------------------------------------ */
 
 /* Numbers of the wire. */
 enum hvs_heartbeat_application {
@@ -199,20 +201,20 @@ struct hvs_heartbeat_info {
 HVS_API HVS_NODISCARD int hvs_heartbeat_get_info(const struct hvs_ic *ic,
 						 struct hvs_heartbeat_info *info);
 
-/* ---- time synchronization --------------------------------------------------------------------- */
+/* ---- time synchronization ------------------------------------------------------------------- */
 
 /*
  * Have the guest set its clock now; done (may be NULL) when it has been told. By itself the library
- * does this when the service becomes ready and after a restore, and sends a sample each interval_ms:
- * whoever lets a paused machine go on, or sets the host's clock, calls this. timeout_ms 0: 10,000.
- * [main worker]
+ * does this when the service becomes ready and after a restore, and sends a sample each
+ * interval_ms: whoever lets a paused machine go on, or sets the host's clock, calls this.
+ * timeout_ms 0: 10,000. [main worker]
  *
  * 0, -EINVAL (another kind), -ENOTCONN (not ready: the guest is told when it is), -ENOSPC, -ENOMEM.
  */
 HVS_API int hvs_timesync_sync(struct hvs_ic *ic, uint32_t timeout_ms, hvs_ic_done_fn done,
 			      void *arg);
 
-/* ---- shutdown --------------------------------------------------------------------------------- */
+/* ---- shutdown ------------------------------------------------------------------------------- */
 
 enum hvs_shutdown_action {
 	HVS_SHUTDOWN_POWER_OFF = 0,
@@ -239,8 +241,8 @@ struct hvs_shutdown_request {
  *
  * 0, -EINVAL (NULL, another kind, a member out of range, a reason that is not UTF-8 or too long),
  * -ENOTSUP (unknown members set, or not in the agreed version: restart from 3.1, hibernate from 3.2
- * on), -ENOTCONN (not ready), -EALREADY (one is under way: until the guest has answered it, be it too
- * late), -ENOMEM.
+ * on), -ENOTCONN (not ready), -EALREADY (one is under way: until the guest has answered it, be it
+ * too late), -ENOMEM.
  */
 HVS_API HVS_NODISCARD int hvs_shutdown(struct hvs_ic *ic,
 				       const struct hvs_shutdown_request *request,

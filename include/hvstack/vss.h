@@ -11,10 +11,10 @@
  *
  * A frozen guest hangs at its next write. So the library thaws it, whoever has forgotten to: when the
  * hold time is over, when the freeze fails or is not answered in time, when the requester is cancelled
- * (hvs_ic_cancel()), when the service is destroyed, and after a restore: a saved state of a frozen guest is
- * of little use, save a machine thawed. A thaw that fails is tried again, three times in all; then
- * HVS_IC_EVENT_MAY_BE_FROZEN follows. HVS_IC_EVENT_THAWED_LATE says that the library has thawed a guest
- * that somebody took for frozen: after the hold time, after a restore, or after that other event.
+ * (hvs_ic_cancel()), when the service is destroyed, and after a restore: a saved state of a frozen
+ * guest is of little use, save a machine thawed. A thaw that fails is tried again, three times in all;
+ * then HVS_IC_EVENT_MAY_BE_FROZEN follows. HVS_IC_EVENT_THAWED_LATE says that the library has thawed a
+ * guest that somebody took for frozen: after the hold time, after a restore, or after that other event.
  *
  * All functions: [main worker], requests as in ic.h, -EINVAL for another kind. Linux without
  * hv_vss_daemon answers check, freeze and thaw with HVS_IC_E_FAIL.
@@ -94,7 +94,8 @@ HVS_API HVS_NODISCARD int hvs_vss_freeze(struct hvs_ic *ic,
  */
 HVS_API int hvs_vss_thaw(struct hvs_ic *ic, uint32_t timeout_ms, hvs_ic_done_fn done, void *arg);
 
-/* Tell the guest that the backup is complete. Some guests do not answer: timeout_ms 0 is 5,000.
+/* Tell the guest that the backup is complete. FreeBSD does not answer: timeout_ms 0 is 5,000, after
+ * which it is done with -ETIMEDOUT and the next request is sent. Once it is sent it can't be cancelled.
  * 0, -EINVAL, -EBUSY (not idle), -ENOTCONN, -ENOSPC, -ENOMEM. */
 HVS_API HVS_NODISCARD int hvs_vss_complete(struct hvs_ic *ic, uint32_t timeout_ms,
 					   hvs_ic_done_fn done, void *arg);

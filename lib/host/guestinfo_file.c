@@ -29,7 +29,7 @@
 
 static const char *const pool_names[] = {"external", "auto-external"};
 
-/* ---- text ------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* json-c needs much more memory for an item of an array than the file does. */
 static bool has_too_many_items(const char *text, size_t len)
@@ -92,7 +92,7 @@ static const char *string_member(struct json_object *object, const char *name)
 	return json_object_object_get_ex(object, name, &member) ? string_of(member) : NULL;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int parse_head(struct json_object *root, const struct hvsi_guestinfo_store *store,
 		      const struct hvsi_why *why)
@@ -241,7 +241,7 @@ int hvsi_guestinfo_load(const char *path, struct hvsi_guestinfo_store *store,
 	return err;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Becomes the object's, unless there is no memory. */
 static bool add(struct json_object *object, const char *name, struct json_object *member)

@@ -67,6 +67,8 @@ static void reap(struct hvs_manager *m)
 
 	while ((client = take_cut(m)) != NULL) {
 		hvsi_calls_cancel(m, client->number);
+		hvsi_copy_left(m, client->number);
+		hvsi_vss_left(m, client->number);
 		for (const struct hvsi_left *l = m->left; l; l = l->next)
 			l->fn(l->arg, client->number);
 		hvsi_client_free(client);
@@ -323,6 +325,7 @@ int hvs_manager_create(const struct hvs_manager_config *cfg, struct hvs_manager 
 void hvsi_manager_free(struct hvs_manager *m)
 {
 	hvsi_methods_free(m);
+	json_object_put(m->changed);
 	free(m->rules);
 	free(m->name);
 	free(m->server);

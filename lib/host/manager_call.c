@@ -42,6 +42,7 @@ static void free_call(struct hvs_call *call)
 		if (call->fds[i] >= 0)
 			close(call->fds[i]);
 	free(call->state);
+	json_object_put(call->result);
 	json_object_put(call->request);
 	free(call);
 }
@@ -288,20 +289,4 @@ int hvs_call_take_fd(struct hvs_call *call, unsigned index)
 		return -ENOENT;
 	call->fds[index] = -1;
 	return fd;
-}
-
-void hvsi_calls_cancel(struct hvs_manager *m, uint64_t client)
-{
-	struct hvs_call *call = m->calls;
-
-	while (call) {
-		struct hvs_ic *ic = call->client == client ? call->ic : NULL;
-
-		call->client = call->client == client ? 0 : call->client;
-		call->ic = ic ? NULL : call->ic;
-		if (ic)
-			(void)hvs_ic_cancel(ic, call);
-		/* Whichever ended by that, they are not in the list any more. */
-		call = ic ? m->calls : call->next;
-	}
 }

@@ -10,7 +10,13 @@
  *   manager_roles.c    who is at the other end, and what role that is
  *   manager_rules.c    the file of rules
  *   manager_json.c     json-c without surprises
- *   manager_*.c        methods about the machine
+ *   manager_info.c     the machine as a whole
+ *   manager_ic.c       which services there are; heartbeat, time, shutdown
+ *   manager_kvp.c      pairs
+ *   manager_ip.c       addresses
+ *   manager_copy.c     files that are copied into the guest
+ *   manager_vss.c      freeze and thaw
+ *   manager_metrics.c  OpenMetrics
  *
  * A connection that ends is only marked (cut) by whoever notices; it is taken away from a callback of
  * its own, so that whoever has a client may go on using it until it returns.
@@ -92,9 +98,12 @@ struct hvs_call {
 	struct json_object *params;
 	struct json_object *id;
 	bool wants_answer;
-	struct hvs_ic *ic;      /* it has a request there, with the call as argument; NULL: none */
-	void *state;            /* of its method, freed with it */
-	int fds[HVSI_CALL_FDS]; /* -1: taken */
+	struct hvs_ic *ic;          /* it has a request there; NULL: none */
+	const void *ic_arg;         /* the argument of that */
+	const char *what;           /* it asks the guest for, for errors */
+	struct json_object *result; /* what has come of it; freed with the call */
+	void *state;                /* of its method; freed with the call */
+	int fds[HVSI_CALL_FDS];     /* -1: taken */
 	unsigned fd_count;
 };
 
@@ -114,6 +123,31 @@ struct json_object *hvsi_call_error(struct json_object *id, int code, const char
 /* Whose calls end, as there is nobody left: what they wait for is withdrawn. */
 void hvsi_calls_cancel(struct hvs_manager *m, uint64_t client);
 
+/* ---- requests to the guest --------------------------------------------------------------------- */
+
+#define HVSI_IC_KINDS 8u /* numbers of enum hvs_ic_kind are below it */
+
+/* The service; NULL: there is none, the call has failed. */
+struct hvs_ic *hvsi_call_ic(struct hvs_call *call, enum hvs_ic_kind kind);
+/* A request with the call as argument was begun (err 0), or was not: then the call has failed, and
+ * false is returned. what names the request; a static string. */
+bool hvsi_call_waits(struct hvs_call *call, struct hvs_ic *ic, const char *what, int err);
+/* Its end, if that is all: result is returned. */
+void hvsi_call_ic_done(void *arg, int status, uint32_t guest_status);
+bool hvsi_call_timeout(struct hvs_call *call, uint32_t *timeout_ms);
+const char *hvsi_ic_word(enum hvs_ic_kind kind); /* of the protocol: "time-sync" */
+struct json_object *hvsi_ic_status(const struct hvs_manager *m, enum hvs_ic_kind kind);
+struct json_object *hvsi_ic_primary(const struct hvs_ic_status *status);
+/* Kinds of services, in order; 0 ends them. */
+extern const enum hvs_ic_kind hvsi_ic_kinds[];
+#define HVSI_TIMEOUT_MAX 3600000u /* ms */
+
+void hvsi_vss_left(struct hvs_manager *m, uint64_t client);
+void hvsi_copy_left(struct hvs_manager *m, uint64_t client);
+/* The service is gone, or has thawed the guest by itself. */
+void hvsi_vss_over(struct hvs_manager *m);
+void hvsi_copy_over(struct hvs_manager *m);
+
 /* ---- methods ----------------------------------------------------------------------------------- */
 
 struct hvsi_methods {
@@ -128,6 +162,12 @@ const struct hvs_method *hvsi_method_find(const struct hvs_manager *m, const cha
 /* All that every machine has; then those of one file each. */
 int hvsi_methods_add_own(struct hvs_manager *m);
 int hvsi_info_methods(struct hvs_manager *m);
+int hvsi_ic_methods(struct hvs_manager *m);
+int hvsi_kvp_methods(struct hvs_manager *m);
+int hvsi_ip_methods(struct hvs_manager *m);
+int hvsi_copy_methods(struct hvs_manager *m);
+int hvsi_vss_methods(struct hvs_manager *m);
+int hvsi_metrics_methods(struct hvs_manager *m);
 void hvsi_methods_free(struct hvs_manager *m);
 
 /* ---- the manager ------------------------------------------------------------------------------- */
@@ -157,6 +197,13 @@ struct hvs_manager {
 	struct hvsi_left *left;
 	struct hvs_manager_machine_ops machine;
 	void *machine_arg;
+	struct hvs_ic *ic[HVSI_IC_KINDS]; /* NULL: there is none of this kind */
+	struct hvs_guestinfo *guestinfo;
+	struct json_object *changed; /* pairs that kvp-changed will tell */
+	uint64_t copier;             /* the client whose file is being copied; 0: none */
+	uint64_t freezer;            /* the client that has frozen the guest, or is about to */
+	uint64_t frozen_at;          /* ms */
+	struct hvs_call *freezing;   /* the call that waits for it */
 	char chunk[HVSI_CLIENT_CHUNK];
 };
 

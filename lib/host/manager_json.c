@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* json-c asserts where memory is short, and reads more than JSON. */
 #include "host/manager_impl.h"
+#include "host/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -97,40 +98,11 @@ const char *hvsi_json_text(struct json_object *value)
 
 /* ---- UTF-8 ------------------------------------------------------------------------------------- */
 
-/* Bytes of the character that begins here; 0: none does. */
-static size_t character(const uint8_t *p, size_t len)
-{
-	static const struct {
-		uint8_t first_min, first_max, second_min, second_max, bytes;
-	} forms[] = {
-		{0x00, 0x7f, 0x00, 0xff, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2},
-		{0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-		{0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
-		{0xf4, 0xf4, 0x80, 0x8f, 4},
-	};
-
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-		size_t n = forms[i].bytes;
-
-		if (p[0] < forms[i].first_min || p[0] > forms[i].first_max)
-			continue;
-		if (n > len ||
-		    (n > 1 && (p[1] < forms[i].second_min || p[1] > forms[i].second_max)))
-			return 0;
-		for (size_t k = 2; k < n; k++)
-			if ((p[k] & 0xc0) != 0x80)
-				return 0;
-		return n;
-	}
-	return 0;
-}
-
 /* Names of files need not be UTF-8. What is not is in a string, so it stays JSON. */
 static void replace_wrong(char *text, size_t len)
 {
 	for (size_t i = 0; i < len;) {
-		size_t n = character((const uint8_t *)text + i, len - i);
+		unsigned n = hvsi_utf8_character((const uint8_t *)text + i);
 
 		if (!n)
 			text[i] = '?';
@@ -149,7 +121,7 @@ char *hvsi_json_line(struct json_object *message, size_t *len)
 
 	if (!line)
 		return NULL;
-	memcpy(line, text, *len);
+	memcpy(line, text, *len + 1);
 	replace_wrong(line, *len);
 	line[(*len)++] = '\n';
 	return line;

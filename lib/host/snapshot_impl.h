@@ -42,7 +42,7 @@ struct hvsi_snap_write {
 
 struct hvsi_snap_queue {
 	/* On the queue's thread. */
-	struct hvs_snapshot *snapshot;
+	_Alignas(HVSI_CACHE_LINE) struct hvs_snapshot *snapshot;
 	uint32_t index;
 	struct hvsi_notify notify; /* signalled from any thread: look at what waits */
 	/* Requests that are not begun, oldest first, linked through backend_priv. */
@@ -55,7 +55,7 @@ struct hvsi_snap_queue {
 	struct hvsi_snap_write *made; /* all */
 
 	/* On any thread. */
-	_Alignas(HVSI_CACHE_LINE) _Atomic(struct hvsi_snap_write *) returned; /* free again */
+	_Atomic(struct hvsi_snap_write *) returned; /* free again */
 	atomic_uint in_flight; /* begun and not completed */
 	atomic_bool starving;  /* held because there is no memory: tell if some is returned */
 };

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/utf8.h"
 
-#include <stdint.h>
-
-/* The bytes of the character that begins here; 0: there is none. */
-static unsigned character(const uint8_t *s)
+unsigned hvsi_utf8_character(const uint8_t *s)
 {
 	/* By the lengths from 2 on: which first bytes, and how large the character is at least. */
 	static const struct {
@@ -37,7 +34,7 @@ bool hvsi_utf8_units(const char *text, size_t *units)
 
 	*units = 0;
 	while (*s) {
-		unsigned len = character(s);
+		unsigned len = hvsi_utf8_character(s);
 
 		if (!len)
 			return false;

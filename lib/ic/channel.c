@@ -11,7 +11,7 @@
 
 #define NS_PER_MS 1000000ull
 
-/* ---- the end of requests ------------------------------------------------------------------------ */
+/* ---- the end of requests -------------------------------------------------------------------- */
 
 static void forget(struct hvs_ic *ic, struct hvsi_ic_request *r)
 {
@@ -68,6 +68,7 @@ static void expire(struct hvs_ic *ic, struct hvsi_ic_request *r)
 {
 	if (!r->cancelled) {
 		ic->timeouts++;
+		ic->unanswered &= r != ic->sent || !r->droppable;
 		/* One that waits says nothing while the guest is in time with another. */
 		ic->late |= ic->unanswered && (r == ic->sent || !ic->sent);
 	}
@@ -97,7 +98,7 @@ static void expire_overdue(struct hvs_ic *ic)
 		expire(ic, r);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------- */
 
 static void insert(struct hvs_ic *ic, struct hvsi_ic_request *r, bool at_the_head)
 {
@@ -130,9 +131,9 @@ int hvsi_ic_submit(struct hvs_ic *ic, struct hvsi_ic_request *r, uint32_t timeou
 	return 0;
 }
 
-static bool cancel(struct hvsi_ic_request *r, const void *arg)
+static bool cancel(const struct hvs_ic *ic, struct hvsi_ic_request *r, const void *arg)
 {
-	if (r->arg != arg || r->own || r->cancelled)
+	if (r->arg != arg || r->own || r->cancelled || (r == ic->sent && r->droppable))
 		return false;
 	r->cancelled = true;
 	return true;
@@ -145,9 +146,9 @@ unsigned hvs_ic_cancel(struct hvs_ic *ic, const void *arg)
 	if (!ic || !ic->ch)
 		return 0;
 	if (ic->sent)
-		count += cancel(ic->sent, arg);
+		count += cancel(ic, ic->sent, arg);
 	for (struct hvsi_list *n = ic->waiting.next; n != &ic->waiting; n = n->next)
-		count += cancel(hvsi_container_of(n, struct hvsi_ic_request, node), arg);
+		count += cancel(ic, hvsi_container_of(n, struct hvsi_ic_request, node), arg);
 	if (ic->class->cancelled)
 		ic->class->cancelled(ic, arg);
 	if (count)
@@ -155,7 +156,7 @@ unsigned hvs_ic_cancel(struct hvs_ic *ic, const void *arg)
 	return count;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------------- */
+/* ---- sending -------------------------------------------------------------------------------- */
 
 static uint8_t *body_of(struct hvs_ic *ic)
 {
@@ -265,7 +266,7 @@ static void send_next(struct hvs_ic *ic)
 		fail(ic);
 }
 
-/* ---- answers ---------------------------------------------------------------------------------------- */
+/* ---- answers -------------------------------------------------------------------------------- */
 
 static void take_versions(struct hvs_ic *ic, const struct hvsi_ic_header *head, const uint8_t *body,
 			  uint32_t len)
@@ -348,7 +349,7 @@ static void take(struct hvs_ic *ic, const struct hvs_packet *pkt)
 		hvsi_ic_malformed(ic); /* an answer to what nobody asked, or asked long ago */
 }
 
-/* ---- callbacks of the channel ------------------------------------------------------------------------ */
+/* ---- callbacks of the channel --------------------------------------------------------------- */
 
 static void begin(struct hvs_ic *ic, struct hvs_channel *ch, const struct hvs_open_params *params)
 {
@@ -426,7 +427,7 @@ static void on_destroy(void *dev)
 	hvsi_free(a, ic, sizeof(*ic) + ic->class->state_bytes);
 }
 
-/* ---- saved state --------------------------------------------------------------------------------------- */
+/* ---- saved state ---------------------------------------------------------------------------- */
 
 /*
  * Requests are not saved, as nobody will wait for them, but that one is unanswered is. Versions are
@@ -447,8 +448,9 @@ enum {
 static int on_save(struct hvs_channel *ch, void *ctx, struct hvs_state_writer *w)
 {
 	const struct hvs_ic *ic = ctx;
+	const bool unanswered = ic->unanswered && !(ic->sent && ic->sent->droppable);
 	const struct saved saved = {
-		.flags = hvsi_le32((ic->unanswered ? SAVED_UNANSWERED : 0) |
+		.flags = hvsi_le32((unanswered ? SAVED_UNANSWERED : 0) |
 				   (ic->phase == HVSI_IC_WAIT_VERSIONS ? SAVED_WAIT_VERSIONS : 0) |
 				   (hvsi_ic_was_ready(ic) ? SAVED_WAS_READY : 0)),
 		.transaction = hvsi_le32(ic->transaction),

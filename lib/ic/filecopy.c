@@ -51,7 +51,7 @@ static struct filecopy *filecopy_of(const struct hvs_ic *ic)
 	return hvsi_ic_state(ic);
 }
 
-/* ---- messages ----------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static uint32_t piece_of(const struct filecopy *f)
 {
@@ -91,7 +91,7 @@ static uint32_t build(struct hvs_ic *ic, struct hvsi_ic_request *r, uint8_t *bod
 	return sizeof(head);
 }
 
-/* ---- steps -------------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static int submit(struct hvs_ic *ic, const struct hvsi_ic_request_ops *ops,
 		  enum hvsi_filecopy_op op, const void *arg)
@@ -237,7 +237,7 @@ static int begin_step(struct hvs_ic *ic, enum hvsi_filecopy_op op, hvs_ic_done_f
 	return 0;
 }
 
-/* ---- start ---------------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 /* Returns the length in units: not 0, not more than SAFE_UNITS; -EINVAL, -EILSEQ. */
 static int64_t check_text(const char *text)
@@ -324,7 +324,7 @@ int hvs_filecopy_start(struct hvs_ic *ic, const struct hvs_filecopy_request *req
 	return err;
 }
 
-/* ---- what follows --------------------------------------------------------------------------------------- */
+/* ---- what follows ---------------------------------------------------------------------------- */
 
 static int may_go_on(const struct filecopy *f)
 {
@@ -408,7 +408,7 @@ int hvs_filecopy_get_progress(const struct hvs_ic *ic, struct hvs_filecopy_progr
 	return 0;
 }
 
-/* ---- what the framework calls --------------------------------------------------------------------------- */
+/* ---- what the framework calls ---------------------------------------------------------------- */
 
 /* Steps under way end by themselves. */
 static void gone(struct hvs_ic *ic)

@@ -42,7 +42,7 @@ static uint64_t interval_ns(const struct hvs_ic *ic)
 	return ic->cfg.interval_ms * NS_PER_MS;
 }
 
-/* ---- a beat --------------------------------------------------------------------------------------- */
+/* ---- a beat --------------------------------------------------------------------------------- */
 
 static uint32_t build(struct hvs_ic *ic, struct hvsi_ic_request *r, uint8_t *body)
 {
@@ -142,7 +142,7 @@ static void next_beat(struct hvs_ic *ic)
 	beat(ic, ic->cfg.interval_ms + ic->cfg.latency_ms);
 }
 
-/* ---- the service ------------------------------------------------------------------------------------ */
+/* ---- the service ---------------------------------------------------------------------------- */
 
 static void ready(struct hvs_ic *ic)
 {

@@ -37,7 +37,7 @@ static uint32_t timeout_of(uint32_t timeout_ms)
 	return timeout_ms ? timeout_ms : TIMEOUT_MS;
 }
 
-/* ---- pairs ---------------------------------------------------------------------------------------- */
+/* ---- pairs ----------------------------------------------------------------------------------- */
 
 static struct pair_request *pair_of(struct hvsi_ic_request *r)
 {
@@ -230,7 +230,7 @@ int hvs_kvp_enumerate(struct hvs_ic *ic, enum hvs_kvp_pool pool, uint32_t timeou
 	return item ? ask(ic, &a, done, arg) : -EINVAL;
 }
 
-/* ---- addresses -------------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static struct ip_request *ip_of(struct hvsi_ic_request *r)
 {

@@ -113,7 +113,7 @@ _Static_assert(sizeof(struct hvsi_kvp_ip_binary) == 3712, "KVP IP, binary");
 #define HVSI_KVP_IP_TEXT_AT 2u
 #define HVSI_KVP_IP_BINARY_AT 4u
 
-/* ---- pairs ------------------------------------------------------------------------------------ */
+/* ---- pairs ----------------------------------------------------------------------------------- */
 
 /* A message about this key; value NULL: none. 0, -EINVAL (empty, not UTF-8, too long). */
 int hvsi_kvp_write(struct hvsi_kvp_pair_message *m, enum hvsi_kvp_op op, enum hvs_kvp_pool pool,
@@ -133,7 +133,7 @@ enum hvsi_kvp_read {
 /* body, of which len bytes are there, begins with a value record. */
 enum hvsi_kvp_read hvsi_kvp_read(const uint8_t *body, uint32_t len, struct hvsi_kvp_pair *pair);
 
-/* ---- addresses -------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 /* How guests want an adapter to be named: when asked for its addresses, and when given some. */
 void hvsi_kvp_adapter_of_mac(const uint8_t mac[6], uint8_t adapter[HVSI_KVP_ADAPTER_BYTES]);

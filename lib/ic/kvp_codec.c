@@ -53,7 +53,7 @@ int hvsi_kvp_write(struct hvsi_kvp_pair_message *m, enum hvsi_kvp_op op, enum hv
 				     : write_value(&m->u.value, key, value);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------ */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 /* Is that a string of whole units with a NUL at the end? */
 static bool terminated(const uint8_t *text, uint32_t bytes)
@@ -107,7 +107,7 @@ enum hvsi_kvp_read hvsi_kvp_read(const uint8_t *body, uint32_t len, struct hvsi_
 	memcpy(&v, body, len);
 	key_bytes = hvsi_get32(v.key_bytes);
 	value_bytes = hvsi_get32(v.value_bytes);
-	if (key_bytes <= 2)
+	if (key_bytes <= 2 || !(v.key[0] | v.key[1]))
 		return HVSI_KVP_NO_KEY;
 	if (key_bytes > sizeof(v.key) || value_bytes > sizeof(v.value) ||
 	    len < offsetof(struct hvsi_kvp_value, value) + value_bytes ||

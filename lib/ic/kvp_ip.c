@@ -18,7 +18,7 @@ static unsigned family_of(const struct hvs_kvp_address *a)
 	return a->ipv6 ? 1 : 0;
 }
 
-/* ---- networks ------------------------------------------------------------------------------------- */
+/* ---- networks -------------------------------------------------------------------------------- */
 
 static void mask_of(uint8_t prefix, uint8_t mask[4])
 {
@@ -37,7 +37,7 @@ static bool prefix_of(const uint8_t mask[4], uint8_t *prefix)
 	return m == 0;
 }
 
-/* ---- what is asked for ------------------------------------------------------------------------------ */
+/* ---- what is asked for ----------------------------------------------------------------------- */
 
 static bool list_ok(const struct hvs_kvp_address *list, uint32_t count, uint32_t max)
 {
@@ -71,7 +71,7 @@ static uint8_t families(const struct hvs_kvp_ip *ip)
 	return bits;
 }
 
-/* ---- names of adapters ---------------------------------------------------------------------------- */
+/* ---- names of adapters ----------------------------------------------------------------------- */
 
 static void put_ascii(uint8_t *to, size_t *units, char c)
 {
@@ -109,7 +109,7 @@ void hvsi_kvp_adapter_of_guid(const struct hvs_guid *id, uint8_t adapter[HVSI_KV
 	put_ascii(adapter, &units, '}');
 }
 
-/* ---- text: writing ---------------------------------------------------------------------------------- */
+/* ---- text: writing --------------------------------------------------------------------------- */
 
 struct text {
 	uint8_t *to;
@@ -175,7 +175,7 @@ int hvsi_kvp_ip_write_text(struct hvsi_kvp_ip_text *to, const struct hvs_kvp_ip 
 	return err;
 }
 
-/* ---- text: reading ---------------------------------------------------------------------------------- */
+/* ---- text: reading --------------------------------------------------------------------------- */
 
 struct elements {
 	const uint8_t *from;
@@ -202,7 +202,7 @@ static int next_element(struct elements *e, char out[ELEMENT_MAX])
 		if (unit == ';')
 			break;
 		if (len < (int)ELEMENT_MAX)
-			out[len++] = unit < 0x80 ? (char)unit : NOT_ASCII;
+			out[len++] = (char)(unit < 0x80 ? unit : NOT_ASCII);
 	}
 	return len;
 }
@@ -321,7 +321,7 @@ void hvsi_kvp_ip_read_text(const struct hvsi_kvp_ip_text *from, struct hvsi_kvp_
 	read_list(from->dns, sizeof(from->dns), NULL, &l, to);
 }
 
-/* ---- binary ------------------------------------------------------------------------------------------- */
+/* ---- binary ---------------------------------------------------------------------------------- */
 
 static struct hvsi_kvp_ip_counts write_both(uint8_t (*ipv4)[4], uint8_t (*ipv6)[16],
 					    const struct hvs_kvp_address *list, uint32_t count)

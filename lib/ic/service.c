@@ -29,7 +29,7 @@ static const struct hvsi_ic_class *class_of(enum hvs_ic_kind kind)
 	return NULL;
 }
 
-/* ---- for the services --------------------------------------------------------------------------- */
+/* ---- for the services ----------------------------------------------------------------------- */
 
 void *hvsi_ic_state(const struct hvs_ic *ic)
 {
@@ -92,7 +92,7 @@ void hvsi_ic_malformed(struct hvs_ic *ic)
 	ic->malformed++;
 }
 
-/* ---- status ------------------------------------------------------------------------------------- */
+/* ---- status --------------------------------------------------------------------------------- */
 
 bool hvsi_ic_was_ready(const struct hvs_ic *ic)
 {
@@ -176,7 +176,7 @@ void hvsi_ic_report(struct hvs_ic *ic)
 		hvsi_ic_event(ic, HVS_IC_EVENT_STATUS);
 }
 
-/* ---- life ----------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static bool config_ok(const struct hvsi_ic_class *class, struct hvs_ic_config *cfg,
 		      const struct hvs_ic_ops *ops)

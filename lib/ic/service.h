@@ -62,10 +62,13 @@ struct hvsi_ic_request {
 	bool cancelled;
 	bool own;    /* the service asked for it: nobody cancels it */
 	bool urgent; /* sent before all that are not */
+	/* There are guests that drop it: when its time is over it counts as answered. Nobody cancels it
+	 * once it is sent. */
+	bool droppable;
 };
 
-/* One kind of service. Functions but check() run on the main worker, in a callback of the channel, or
- * of the embedder's function that led there. */
+/* One kind of service. Functions but check() run on the main worker, in a callback of the channel,
+ * or of the embedder's function that led there. */
 struct hvsi_ic_class {
 	enum hvs_ic_kind kind;
 	struct hvs_guid class_id;
@@ -156,8 +159,8 @@ void *hvsi_ic_request_new(const struct hvs_ic *ic, size_t len,
 void hvsi_ic_request_free(const struct hvs_ic *ic, struct hvsi_ic_request *r);
 
 /*
- * Queue it; from now on it is the framework's, which ends and frees it. When this fails it is freed,
- * and end() not called. urgent requests are always taken. 0, -ENOTCONN, -ENOSPC.
+ * Queue it; from now on it is the framework's, which ends and frees it. When this fails it is
+ * freed, and end() not called. urgent requests are always taken. 0, -ENOTCONN, -ENOSPC.
  */
 int hvsi_ic_submit(struct hvs_ic *ic, struct hvsi_ic_request *r, uint32_t timeout_ms);
 
@@ -169,7 +172,7 @@ uint64_t hvsi_ic_now(const struct hvs_ic *ic);
 /* An answer, or a part of it, makes no sense: count it. */
 void hvsi_ic_malformed(struct hvs_ic *ic);
 
-/* The verdict on a service that answers: OK, or degraded as its version is an old one. It is ready. */
+/* The verdict on a service that answers: OK, or degraded as its version is old. It is ready. */
 void hvsi_ic_judge_version(const struct hvs_ic *ic, struct hvs_ic_status *status);
 
 /* Was it ready since the machine was started or reset? */
@@ -183,7 +186,7 @@ void hvsi_ic_event(struct hvs_ic *ic, enum hvs_ic_event event);
  * hvs_device_rescind(). */
 int hvsi_ic_leave(struct hvs_ic *ic);
 
-/* ---- negotiation.c ---------------------------------------------------------------------------- */
+/* ---- negotiation.c -------------------------------------------------------------------------- */
 
 #define HVSI_IC_NEGOTIATION_MAX 64u /* bytes of body */
 
@@ -197,11 +200,11 @@ bool hvsi_ic_negotiation_parse(const struct hvsi_ic_class *class, uint32_t max_v
 /* Newest one that is offered. */
 uint32_t hvsi_ic_newest(const struct hvsi_ic_class *class, uint32_t max_version);
 
-/* ---- channel.c -------------------------------------------------------------------------------- */
+/* ---- channel.c ------------------------------------------------------------------------------ */
 
 extern const struct hvs_vsp_ops hvsi_ic_channel_ops;
 
-/* ---- the services ----------------------------------------------------------------------------- */
+/* ---- the services --------------------------------------------------------------------------- */
 
 extern const struct hvsi_ic_class hvsi_ic_filecopy;
 extern const struct hvsi_ic_class hvsi_ic_heartbeat;

@@ -46,7 +46,7 @@ struct request {
 	void *arg;
 };
 
-/* ---- a message -------------------------------------------------------------------------------------- */
+/* ---- a message ------------------------------------------------------------------------------ */
 
 static uint32_t build(struct hvs_ic *ic, struct hvsi_ic_request *r, uint8_t *body)
 {
@@ -96,7 +96,7 @@ static struct request *new_request(const struct hvs_ic *ic, bool sync, const voi
 	return t;
 }
 
-/* ---- the service ------------------------------------------------------------------------------------ */
+/* ---- the service ---------------------------------------------------------------------------- */
 
 static void tell(struct hvs_ic *ic)
 {

@@ -13,13 +13,13 @@
  *         |        answered 0     |  v
  *         +---------------------- UNKNOWN: MAY_BE_FROZEN was said
  *
- *   - The guest gets no message before it has answered the last. So a thaw waits behind a freeze that
- *     is not answered; its tries pass meanwhile. When they are over in this way, one thaw stays in the
- *     queue without a limit, in state UNKNOWN too: whenever the late answer comes, it follows.
- *   - A freeze that the guest itself says has failed is thawed as well, but if it answers this with an
- *     error it is believed: that is how guests answer without a daemon.
- *   - When the channel is closed, or the machine reset, the guest has thawed itself, or is gone: IDLE.
- *     When the guest breaks the protocol while frozen nothing more can be sent: UNKNOWN.
+ *   - The guest gets no message before it has answered the last. So a thaw waits behind a freeze
+ *     that is not answered; its tries pass meanwhile. When they are over in this way, one thaw stays
+ *     in the queue without a limit, in state UNKNOWN too: whenever the late answer comes, it follows.
+ *   - A freeze that the guest itself says has failed is thawed as well, but if it answers this with
+ *     an error it is believed: that is how guests answer without a daemon.
+ *   - When the channel is closed, or the machine reset, the guest has thawed itself, or is gone:
+ *     IDLE. When the guest breaks the protocol while frozen nothing more can be sent: UNKNOWN.
  *
  * The one thaw request is part of the service's state, so that it needs no memory.
  */
@@ -68,7 +68,7 @@ static struct vss *vss_of(const struct hvs_ic *ic)
 	return hvsi_ic_state(ic);
 }
 
-/* ---- thaw ----------------------------------------------------------------------------------------- */
+/* ---- thaw ------------------------------------------------------------------------------------ */
 
 static void tell_thawers(struct hvs_ic *ic, int status, uint32_t guest_status)
 {
@@ -220,7 +220,7 @@ int hvs_vss_thaw(struct hvs_ic *ic, uint32_t timeout_ms, hvs_ic_done_fn done, vo
 	return 0;
 }
 
-/* ---- freeze ----------------------------------------------------------------------------------------- */
+/* ---- freeze ---------------------------------------------------------------------------------- */
 
 struct freeze {
 	struct hvsi_ic_request r;
@@ -365,7 +365,7 @@ int hvs_vss_freeze(struct hvs_ic *ic, const struct hvs_vss_freeze_request *reque
 	return 0;
 }
 
-/* ---- check, complete, recover --------------------------------------------------------------------- */
+/* ---- check, complete, recover ---------------------------------------------------------------- */
 
 struct simple {
 	struct hvsi_ic_request r;
@@ -421,6 +421,7 @@ static int ask(struct hvs_ic *ic, const struct simple *what, uint32_t timeout_ms
 	if (!s)
 		return -ENOMEM;
 	s->op = what->op;
+	s->r.droppable = what->op == HVSI_VSS_COMPLETE; /* FreeBSD */
 	s->done = what->done;
 	s->check = what->check;
 	s->arg = what->arg;
@@ -503,7 +504,7 @@ int hvs_vss_auto_recover(struct hvs_ic *ic, const struct hvs_vss_lun *luns,
 	return hvsi_ic_submit(ic, &rec->r, timeout_ms ? timeout_ms : FREEZE_MAX_MS);
 }
 
-/* ---- what the framework calls ----------------------------------------------------------------------- */
+/* ---- what the framework calls ---------------------------------------------------------------- */
 
 enum hvs_vss_state hvs_vss_get_state(const struct hvs_ic *ic)
 {

@@ -24,7 +24,7 @@ static bool is_low(uint32_t unit)
 	return (unit & ~HALF) == LOW;
 }
 
-/* ---- UTF-8 ------------------------------------------------------------------------------------------ */
+/* ---- UTF-8 ---------------------------------------------------------------------------------- */
 
 /* The character at p, which is not NUL; sets its length. -EINVAL: none. */
 static int32_t get_utf8(const uint8_t *p, unsigned *len)
@@ -64,7 +64,7 @@ static void put_utf8(char *to, uint32_t code, unsigned len)
 	to[0] = (char)(first[len] | code);
 }
 
-/* ---- UTF-16 ----------------------------------------------------------------------------------------- */
+/* ---- UTF-16 --------------------------------------------------------------------------------- */
 
 static void put_unit(uint8_t *to, uint32_t index, uint32_t unit)
 {

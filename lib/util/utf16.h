@@ -13,8 +13,9 @@
 int64_t hvsi_utf16_from_utf8(const char *from, uint8_t *to, uint32_t max_units);
 
 /*
- * UTF-16LE up to its NUL or `units` units, as UTF-8 with a NUL into `room` bytes, at least 1. What is
- * a half of a surrogate pair becomes U+FFFD; what does not fit is left out, whole characters only.
+ * UTF-16LE up to its NUL or `units` units, as UTF-8 with a NUL into `room` bytes, at least 1. What
+ * is a half of a surrogate pair becomes U+FFFD; what does not fit is left out, whole characters
+ * only.
  * Returns the length without the NUL. 3 bytes a unit are always enough.
  */
 uint32_t hvsi_utf16_to_utf8(const uint8_t *from, uint32_t units, char *to, uint32_t room);

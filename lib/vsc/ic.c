@@ -50,7 +50,7 @@ const struct hvs_guest_offer *hvs_guest_ic_offer(const struct hvs_guest *g, enum
 	return NULL;
 }
 
-/* ---- messages ----------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 static int take(const struct hvs_guest_packet *pkt, struct hvs_guest_ic_message *msg)
 {
@@ -124,7 +124,7 @@ int hvs_guest_ic_reply(struct hvs_guest_channel *ch, const struct hvs_guest_ic_m
 	return hvs_guest_ic_send(ch, &answer);
 }
 
-/* ---- versions ------------------------------------------------------------------------------------- */
+/* ---- versions ------------------------------------------------------------------------------- */
 
 /* What the host has, from `first` on; count of them. */
 struct offered {

@@ -29,7 +29,7 @@ static struct hvsi_ic_header head_for(const struct hvs_guest_ic_message *msg)
 	};
 }
 
-/* ---- what is dropped ---------------------------------------------------------------------------------- */
+/* ---- what is dropped ------------------------------------------------------------------------ */
 
 Test(ic_answers, what_answers_nothing_is_counted_and_dropped)
 {
@@ -133,7 +133,7 @@ Test(ic_answers, a_flood_is_taken_in_portions)
 	ic_down(m);
 }
 
-/* ---- what ends the service -------------------------------------------------------------------------------- */
+/* ---- what ends the service ------------------------------------------------------------------ */
 
 /* The guest sends something that is no answer at all. */
 typedef void (*nonsense_fn)(struct ic_machine *m, struct hvsi_ic_header *head);
@@ -233,31 +233,68 @@ Test(ic_answers, nonsense_instead_of_versions_ends_the_service_too)
 	}
 }
 
-Test(ic_answers, a_broken_ring_ends_the_service_until_the_guest_opens_it_again)
+static void break_index(uint8_t *index)
 {
-	struct ic_machine *m = up();
-	struct ic_done d = {0};
 	const uint32_t beyond = 0xfffffff0;
-	size_t len;
 
-	m->may_fault = true;
-	cr_assert_eq(hvs_timesync_sync(m->ic, 0, ic_note_done, &d), 0);
-	ic_run(m);
-	memcpy(hvs_guest_channel_rings(m->ch, &len), &beyond, sizeof(beyond));
-	cr_assert_eq(hvs_ic_cancel(m->ic, &len), 0);
-	cr_assert_eq(hvs_timesync_sync(m->ic, 0, ic_note_done, &d), 0);
-	ic_run(m);
-	cr_assert_eq(d.count, 2);
-	cr_assert_eq(d.status, -EPROTO);
+	memcpy(index, &beyond, sizeof(beyond));
+}
+
+static void expect_broken(struct ic_machine *m, const struct ic_done *d)
+{
+	cr_assert_eq(d->status, -EPROTO);
 	ic_expect(m, HVS_IC_NON_RECOVERABLE, HVS_IC_DETAIL_FAILED);
 	cr_assert_eq(hvs_guest_channel_close(m->ch), 0);
 	ic_open(m);
 	ic_negotiate(m, IC_VERSION(4, 0));
 	ic_expect(m, HVS_IC_OK, HVS_IC_DETAIL_OK);
+}
+
+Test(ic_answers, a_broken_ring_to_the_host_ends_the_service_until_the_guest_opens_it_again)
+{
+	struct ic_machine *m = up();
+	struct ic_done d = {0};
+	size_t len;
+
+	m->may_fault = true;
+	cr_assert_eq(hvs_timesync_sync(m->ic, 0, ic_note_done, &d), 0);
+	ic_run(m);
+	break_index(hvs_guest_channel_rings(m->ch, &len)); /* where it writes */
+	cr_assert_eq(hvs_timesync_sync(m->ic, 0, ic_note_done, &d), 0);
+	ic_run(m);
+	cr_assert_eq(d.count, 2);
+	expect_broken(m, &d);
 	ic_down(m);
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------- */
+Test(ic_answers, a_broken_ring_to_the_guest_ends_the_service_until_the_guest_opens_it_again)
+{
+	struct ic_machine *m = up();
+	struct hvs_guest_ic_message msg = ic_take(m);
+	struct ic_done d = {0};
+	unsigned sent = 0;
+	uint8_t *rings;
+	size_t len;
+
+	m->may_fault = true;
+	rings = hvs_guest_channel_rings(m->ch, &len);
+	ic_answer(m, &msg, 0, NULL, 0);
+	/* The host looks where the guest reads when it knows of no more room. */
+	while (d.status == 0 && sent++ < 1000) {
+		break_index(rings + len / 2 + 4);
+		cr_assert_eq(hvs_timesync_sync(m->ic, 0, ic_note_done, &d), 0);
+		ic_run(m);
+		if (d.count == sent)
+			break;
+		msg = ic_take(m);
+		ic_answer(m, &msg, 0, NULL, 0);
+	}
+	cr_assert_eq(d.count, sent);
+	expect_broken(m, &d);
+	ic_down(m);
+}
+
+/* ---- functions ------------------------------------------------------------------------------ */
 
 static int no_time(void *arg, uint64_t *host_time, uint64_t *reference)
 {

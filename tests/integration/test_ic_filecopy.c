@@ -108,7 +108,7 @@ static bool says(const uint8_t *field, const char *text, size_t bytes)
 	return true;
 }
 
-/* ---- copies that succeed --------------------------------------------------------------------------- */
+/* ---- copies that succeed --------------------------------------------------------------------- */
 
 Test(ic_filecopy, rule_4_a_file_goes_in_full_messages_whatever_its_length)
 {
@@ -199,7 +199,7 @@ Test(ic_filecopy, data_may_change_until_it_is_sent_and_pieces_are_taken_when_the
 	ic_down(m);
 }
 
-/* ---- names -------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 Test(ic_filecopy, the_directory_always_ends_with_a_separator)
 {
@@ -268,7 +268,7 @@ Test(ic_filecopy, names_that_a_guest_might_read_wrong_are_refused)
 	}
 }
 
-/* ---- copies that fail --------------------------------------------------------------------------------- */
+/* ---- copies that fail ------------------------------------------------------------------------ */
 
 Test(ic_filecopy, a_start_that_is_refused_is_not_cancelled_as_that_might_remove_the_old_file)
 {
@@ -448,7 +448,7 @@ Test(ic_filecopy, a_copy_does_not_survive_a_restore)
 	ic_down(m);
 }
 
-/* ---- misuse ------------------------------------------------------------------------------------------- */
+/* ---- misuse ---------------------------------------------------------------------------------- */
 
 Test(ic_filecopy, what_does_not_fit_the_copy_is_refused)
 {

@@ -74,7 +74,7 @@ static unsigned misses(const struct ic_machine *m)
 	return m->events[HVS_IC_EVENT_BEAT_MISSED];
 }
 
-/* ---- beats -------------------------------------------------------------------------------------------- */
+/* ---- beats ---------------------------------------------------------------------------------- */
 
 Test(ic_heartbeat, a_guest_that_answers_is_ok)
 {
@@ -204,7 +204,7 @@ Test(ic_heartbeat, an_application_in_need_of_an_old_guest_is_seen)
 	ic_down(m);
 }
 
-/* ---- missed ones ------------------------------------------------------------------------------------------ */
+/* ---- missed ones ---------------------------------------------------------------------------- */
 
 Test(ic_heartbeat, after_two_missed_beats_the_guest_is_lost_until_it_answers)
 {
@@ -343,7 +343,7 @@ Test(ic_heartbeat, time_that_stands_still_misses_nothing)
 	ic_down(m);
 }
 
-/* ---- a driver that goes and comes ------------------------------------------------------------------------- */
+/* ---- a driver that goes and comes ----------------------------------------------------------- */
 
 Test(ic_heartbeat, each_state_that_a_guest_can_get_into)
 {

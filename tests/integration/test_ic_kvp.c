@@ -105,7 +105,7 @@ static void guest_has(struct ic_machine *m, unsigned pool, uint32_t index, uint3
 	ic_answer(m, &msg, status, &answer, sizeof(answer));
 }
 
-/* ---- pairs: single ones -------------------------------------------------------------------------- */
+/* ---- pairs: single ones ---------------------------------------------------------------------- */
 
 Test(ic_kvp, rule_11_a_pair_is_set_as_strings)
 {
@@ -178,7 +178,7 @@ Test(ic_kvp, a_get_brings_one_value_or_none)
 	}
 }
 
-/* ---- enumerations -------------------------------------------------------------------------------------- */
+/* ---- enumerations ---------------------------------------------------------------------------- */
 
 static struct ic_machine *up_enumerating(uint32_t version)
 {
@@ -316,7 +316,7 @@ Test(ic_kvp, each_request_of_an_enumeration_has_its_own_time)
 	ic_down(m);
 }
 
-/* ---- guests that are not there ---------------------------------------------------------------------- */
+/* ---- guests that are not there --------------------------------------------------------------- */
 
 Test(ic_kvp, rule_8_linux_without_its_daemon_answers_hours_later)
 {
@@ -354,7 +354,7 @@ Test(ic_kvp, rule_1_a_request_that_is_too_late_holds_up_the_next)
 	ic_down(m);
 }
 
-/* ---- addresses --------------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static const uint8_t mac[] = {0x00, 0x15, 0x5d, 0x0a, 0x0b, 0x0c};
 
@@ -480,7 +480,7 @@ Test(ic_kvp, addresses_are_given_to_the_device_with_its_guid_in_lower_case)
 	ic_down(m);
 }
 
-/* ---- misuse -------------------------------------------------------------------------------------------- */
+/* ---- misuse ---------------------------------------------------------------------------------- */
 
 Test(ic_kvp, rule_13_no_pool_beyond_4_is_ever_sent)
 {

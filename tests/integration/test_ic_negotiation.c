@@ -107,6 +107,13 @@ static bool old_freebsd(uint8_t *bytes, const uint32_t *versions)
 	return echo(bytes, 1, second_is_3 ? V(3, 0) : V(1, 0), second_is_3 ? V(3, 0) : V(1, 0));
 }
 
+/* The right ones, and an error: FreeBSD's VSS puts an errno there. */
+static bool failing(uint8_t *bytes, const uint32_t *versions)
+{
+	fields(bytes)->head.status = hvsi_le32(22);
+	return linux_kernel(bytes, versions);
+}
+
 /* Its own highest, be it offered or not. */
 static bool stubborn(uint8_t *bytes, const uint32_t *versions)
 {
@@ -152,6 +159,8 @@ static const struct generation {
 	 HVS_IC_DEGRADED, HVS_IC_DETAIL_MISMATCH},
 	{"FreeBSD without a common version", HVS_IC_SHUTDOWN, 0, freebsd, {V(0, 9)}, 0,
 	 HVS_IC_NO_CONTACT, HVS_IC_DETAIL_NONE},
+	{"a guest that fails with versions", HVS_IC_SHUTDOWN, 0, failing, {V(3, 2)}, 0,
+	 HVS_IC_NON_RECOVERABLE, HVS_IC_DETAIL_MISMATCH},
 	{"OpenBSD shutdown", HVS_IC_SHUTDOWN, 0, openbsd, {V(3, 0)}, V(3, 0),
 	 HVS_IC_DEGRADED, HVS_IC_DETAIL_MISMATCH},
 	{"OpenBSD under a very old host", HVS_IC_TIMESYNC, V(1, 0), openbsd, {V(3, 0)}, 0,
@@ -230,7 +239,7 @@ Test(ic_negotiation, a_guest_that_comes_back_may_be_another_one)
 	ic_down(m);
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------------ */
+/* ---- bytes ---------------------------------------------------------------------------------- */
 
 /* What the host has written into its ring, from the first byte on. */
 static const uint8_t *from_host(struct ic_machine *m)

@@ -45,7 +45,7 @@ static void ended(const struct ic_done *d, int status)
 	cr_expect_eq(d->status, status, "%d", d->status);
 }
 
-/* ---- one at a time ------------------------------------------------------------------------------------ */
+/* ---- one at a time -------------------------------------------------------------------------- */
 
 Test(ic_requests, the_guest_has_one_message_at_a_time)
 {
@@ -126,7 +126,7 @@ Test(ic_requests, more_than_can_wait_are_refused)
 	ic_down(m);
 }
 
-/* ---- time ------------------------------------------------------------------------------------------- */
+/* ---- time ----------------------------------------------------------------------------------- */
 
 Test(ic_requests, a_late_answer_is_dropped_and_what_waited_goes_on)
 {
@@ -195,7 +195,7 @@ Test(ic_requests, all_that_waits_behind_a_dead_guest_ends)
 	ic_down(m);
 }
 
-/* ---- withdrawal --------------------------------------------------------------------------------------- */
+/* ---- withdrawal ----------------------------------------------------------------------------- */
 
 Test(ic_requests, what_is_withdrawn_before_it_is_sent_is_never_sent)
 {
@@ -292,7 +292,7 @@ Test(ic_requests, nobody_withdraws_what_the_service_does_by_itself)
 	ic_down(m);
 }
 
-/* ---- callbacks ---------------------------------------------------------------------------------------- */
+/* ---- callbacks ------------------------------------------------------------------------------ */
 
 struct chain {
 	struct ic_machine *m;
@@ -363,7 +363,7 @@ Test(ic_requests, whoever_is_told_may_take_the_service_away)
 	ic_down(m);
 }
 
-/* ---- guests that go away -------------------------------------------------------------------------------- */
+/* ---- guests that go away -------------------------------------------------------------------- */
 
 Test(ic_requests, when_the_guest_closes_all_requests_end)
 {

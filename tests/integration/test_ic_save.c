@@ -52,7 +52,7 @@ static void works(struct ic_machine *m)
 	cr_assert(ic_nothing(m));
 }
 
-/* ---- phases -------------------------------------------------------------------------------------------- */
+/* ---- phases --------------------------------------------------------------------------------- */
 
 Test(ic_save, a_guest_that_has_not_opened)
 {
@@ -155,7 +155,7 @@ Test(ic_save, a_guest_that_closes_afterwards)
 	ic_down(m);
 }
 
-/* ---- with a message at the guest ------------------------------------------------------------------------- */
+/* ---- with a message at the guest ------------------------------------------------------------ */
 
 Test(ic_save, an_old_request_must_be_answered_before_the_new_host_says_anything)
 {
@@ -236,7 +236,7 @@ Test(ic_save, twice_in_a_row)
 	ic_down(m);
 }
 
-/* ---- each service ------------------------------------------------------------------------------------------ */
+/* ---- each service --------------------------------------------------------------------------- */
 
 Test(ic_save, time_is_set_anew_by_the_new_host)
 {
@@ -290,7 +290,7 @@ Test(ic_save, a_guest_that_has_beaten_is_lost_and_not_unknown)
 	ic_down(m);
 }
 
-/* ---- state that is wrong ------------------------------------------------------------------------------------ */
+/* ---- state that is wrong -------------------------------------------------------------------- */
 
 #define RAM_GPA 0x100000u
 #define RAM_BYTES ((size_t)64 * 4096)

@@ -25,7 +25,7 @@ static int ask(struct ic_machine *m, enum hvs_shutdown_action action, struct ic_
 	return hvs_shutdown(m->ic, &q, ic_note_done, d);
 }
 
-/* ---- what is sent ------------------------------------------------------------------------------------- */
+/* ---- what is sent --------------------------------------------------------------------------- */
 
 Test(ic_shutdown, each_action_has_its_flags)
 {
@@ -110,7 +110,7 @@ Test(ic_shutdown, a_reason_is_sent_in_utf16)
 	ic_down(m);
 }
 
-/* ---- what is refused ------------------------------------------------------------------------------------ */
+/* ---- what is refused ------------------------------------------------------------------------ */
 
 Test(ic_shutdown, old_guests_are_not_asked_for_what_they_do_not_know)
 {
@@ -209,7 +209,7 @@ Test(ic_shutdown, what_is_withdrawn_before_it_is_sent_is_not_asked)
 	ic_down(m);
 }
 
-/* ---- what the guest says -------------------------------------------------------------------------------- */
+/* ---- what the guest says -------------------------------------------------------------------- */
 
 Test(ic_shutdown, a_guest_that_cannot_says_so)
 {

@@ -80,7 +80,7 @@ static void expect_told(struct ic_machine *m, uint8_t flags)
 	cr_expect_eq(t.host_time, m->time.host);
 }
 
-/* ---- bodies ------------------------------------------------------------------------------------------- */
+/* ---- bodies --------------------------------------------------------------------------------- */
 
 Test(ic_timesync, versions_before_4_tell_the_time_alone)
 {
@@ -146,7 +146,7 @@ Test(ic_timesync, without_the_guests_counter_version_4_is_not_offered)
 	ic_down(m);
 }
 
-/* ---- when --------------------------------------------------------------------------------------------- */
+/* ---- when ----------------------------------------------------------------------------------- */
 
 Test(ic_timesync, the_clock_is_read_when_the_message_is_sent)
 {
@@ -233,7 +233,7 @@ Test(ic_timesync, a_driver_that_comes_back_is_told_to_set_its_clock)
 	ic_down(m);
 }
 
-/* ---- what goes wrong -------------------------------------------------------------------------------------- */
+/* ---- what goes wrong ------------------------------------------------------------------------ */
 
 Test(ic_timesync, without_a_sample_nothing_is_sent_and_the_next_time_it_is_sync_again)
 {

@@ -19,9 +19,8 @@ static const struct {
 	enum hvs_ic_kind kind;
 	uint32_t version;
 } services[] = {
-	{HVS_IC_HEARTBEAT, 0x30000},
-	{HVS_IC_SHUTDOWN, 0x30002},
-	{HVS_IC_TIMESYNC, 0x40000},
+	{HVS_IC_HEARTBEAT, 0x30000}, {HVS_IC_SHUTDOWN, 0x30002}, {HVS_IC_TIMESYNC, 0x40000},
+	{HVS_IC_KVP, 0x50000},       {HVS_IC_VSS, 0x50000},      {HVS_IC_FILECOPY, 0x10001},
 };
 #define SERVICES (sizeof(services) / sizeof(services[0]))
 
@@ -104,7 +103,7 @@ static void answer_all(struct machine *m)
 	for (size_t i = 0; i < SERVICES; i++) {
 		hvs_loopback_run(m->lb);
 		while (hvs_guest_ic_recv(m->ch[i], &msg) == 1) {
-			uint8_t body[4096];
+			uint8_t body[8192];
 
 			memcpy(body, msg.body, msg.len);
 			body[0] = (uint8_t)(body[0] + (services[i].kind == HVS_IC_HEARTBEAT));
@@ -120,6 +119,79 @@ static void note(struct machine *m, int err)
 	m->asked += err == 0;
 }
 
+static void take_item(void *arg, const char *key, const char *value)
+{
+	(void)arg;
+	cr_assert_str_eq(key, "k");
+	cr_assert_str_eq(value, "");
+}
+
+static void take_ip(void *arg, const struct hvs_kvp_ip *ip)
+{
+	(void)arg;
+	cr_assert_eq(ip->address_count, 0);
+}
+
+static void checked(void *arg, int status, uint32_t guest_status, uint32_t flags)
+{
+	cr_assert_eq(flags, 0);
+	told(arg, status, guest_status);
+}
+
+static void ask_pairs(struct machine *m)
+{
+	static const uint8_t mac[6] = {2};
+	static const struct hvs_guid id = {{1}};
+	const struct hvs_kvp_address address = {.prefix = 8, .bytes = {10}};
+	const struct hvs_kvp_ip ip = {HVS_KVP_IP_INIT, .address_count = 1, .addresses = &address};
+	struct hvs_ic *kvp = m->ic[3];
+
+	note(m, hvs_kvp_set(kvp, HVS_KVP_EXTERNAL, "k", "v", 0, told, m));
+	note(m, hvs_kvp_delete(kvp, HVS_KVP_EXTERNAL, "k", 0, told, m));
+	note(m, hvs_kvp_get(kvp, HVS_KVP_GUEST, "k", 0, take_item, told, m));
+	note(m, hvs_kvp_enumerate(kvp, HVS_KVP_AUTO, 0, take_item, told, m));
+	note(m, hvs_kvp_get_ip(kvp, mac, 0, take_ip, told, m));
+	note(m, hvs_kvp_set_ip(kvp, &id, &ip, 0, told, m));
+	answer_all(m);
+}
+
+/* A guest that was frozen is thawed, whatever there is no memory for. */
+static void ask_freeze(struct machine *m)
+{
+	const struct hvs_vss_freeze_request q = {HVS_VSS_FREEZE_REQUEST_INIT};
+	struct hvs_ic *vss = m->ic[4];
+	int err;
+
+	note(m, hvs_vss_check(vss, 0, checked, m));
+	err = hvs_vss_freeze(vss, &q, told, m);
+	note(m, err);
+	answer_all(m);
+	cr_assert_eq(hvs_vss_get_state(vss), err ? HVS_VSS_IDLE : HVS_VSS_FROZEN);
+	if (!err)
+		note(m, hvs_vss_thaw(vss, 0, told, m));
+	hvs_loopback_advance(m->lb, 10000000000);
+	answer_all(m);
+	cr_assert_eq(hvs_vss_get_state(vss), HVS_VSS_IDLE);
+	note(m, hvs_vss_complete(vss, 0, told, m));
+	answer_all(m);
+}
+
+/* A copy that has begun needs no memory. */
+static void ask_copy(struct machine *m)
+{
+	const struct hvs_filecopy_request q = {HVS_FILECOPY_REQUEST_INIT, .bytes = 5,
+					       .directory = "/srv", .name = "file"};
+	struct hvs_ic *copy = m->ic[5];
+
+	cr_assert_eq(hvs_filecopy_start(copy, &q, told, m), 0);
+	answer_all(m);
+	cr_assert_eq(hvs_filecopy_write(copy, "hello", 5, told, m), 0);
+	answer_all(m);
+	cr_assert_eq(hvs_filecopy_finish(copy, told, m), 0);
+	answer_all(m);
+	m->asked += 3;
+}
+
 /* Requests are refused or answered; the services go on by themselves. */
 static void ask_all(struct machine *m)
 {
@@ -129,6 +201,9 @@ static void ask_all(struct machine *m)
 	hvs_loopback_run(m->lb);
 	note(m, hvs_shutdown(m->ic[1], &q, told, m));
 	note(m, hvs_timesync_sync(m->ic[2], 0, told, m));
+	ask_pairs(m);
+	ask_freeze(m);
+	ask_copy(m);
 	for (unsigned i = 0; i < 10; i++) {
 		hvs_loopback_advance(m->lb, 2000000000);
 		hvs_loopback_run(m->lb);

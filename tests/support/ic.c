@@ -29,7 +29,7 @@ static int sample_time(void *arg, uint64_t *host_time, uint64_t *reference)
 	return t->err;
 }
 
-/* ---- the machine ---------------------------------------------------------------------------------- */
+/* ---- the machine ---------------------------------------------------------------------------- */
 
 int ic_offer(void *arg, struct hvs_vmbus *bus)
 {
@@ -103,7 +103,7 @@ void ic_replace(struct ic_machine *m)
 	ic_run(m);
 }
 
-/* ---- both ends -------------------------------------------------------------------------------------- */
+/* ---- both ends ------------------------------------------------------------------------------ */
 
 void ic_run(struct ic_machine *m)
 {

@@ -107,7 +107,7 @@ static struct hvs_blk_req *take(struct ramdisk *d, unsigned n)
 	struct hvs_blk_req *req = d->held[n];
 
 	d->held_count--;
-	memmove(d->held + n, d->held + n + 1, (d->held_count - n) * sizeof(d->held[0]));
+	memmove(d->held + n, d->held + n + 1, (d->held_count - n) * sizeof(struct hvs_blk_req *));
 	return req;
 }
 

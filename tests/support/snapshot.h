@@ -10,7 +10,7 @@
 #define CHUNK ((uint64_t)HVS_SNAPSHOT_CHUNK)
 #define DISKS 2u
 #define QUEUES 2u
-#define BLOCK 512u
+#define BLOCK ((uint64_t)512)
 #define BYTES (20 * CHUNK + 3 * BLOCK) /* the last chunk is none in full */
 
 extern struct event_base *base;

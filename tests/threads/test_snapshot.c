@@ -12,11 +12,13 @@
 #include <assert.h>
 #include <event2/event.h>
 #include <event2/thread.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define QUEUES 3u
@@ -121,6 +123,23 @@ static void *run_queue(void *arg)
 	return NULL;
 }
 
+/* Can files of this folder be cloned? */
+static bool can_clone(void)
+{
+	char from[] = "./hvs-threads-XXXXXX";
+	char to[] = "./hvs-threads-XXXXXX";
+	const int fds[] = {mkstemp(from), mkstemp(to)};
+	bool can;
+
+	assert(fds[0] >= 0 && fds[1] >= 0 && write(fds[0], "x", 1) == 1);
+	can = ioctl(fds[1], FICLONE, fds[0]) == 0;
+	close(fds[0]);
+	close(fds[1]);
+	unlink(from);
+	unlink(to);
+	return can;
+}
+
 /* ---- points ----------------------------------------------------------------------------- */
 
 static enum hvs_point_event happened;
@@ -165,6 +184,8 @@ static void check_point(struct hvs_point *p)
 
 static void take_points(uint32_t flags)
 {
+	const bool clone = can_clone() && !(flags & HVS_POINT_NO_CLONE);
+
 	for (unsigned i = 0; i < POINTS; i++) {
 		const struct hvs_point_config cfg = {HVS_POINT_CONFIG_INIT, .flags = flags,
 						     .count = DISKS,        .drain_ms = 600000,
@@ -177,6 +198,7 @@ static void take_points(uint32_t flags)
 		wait_for_point(HVS_POINT_PREPARED);
 		assert(hvs_point_take(p) == 0);
 		wait_for_point(HVS_POINT_TAKEN);
+		assert(hvs_point_is_clone(p, 0) == clone && hvs_point_is_clone(p, 1) == clone);
 		if (i % 4 == 3)
 			hvs_point_abort(p);
 		else
@@ -239,7 +261,7 @@ int main(void)
 	evthread_use_pthreads();
 	run(0, HVS_POINT_NO_CLONE);
 	run(HVS_FILEDISK_THREADS, HVS_POINT_NO_CLONE);
-	/* Clones, where the file system of the build has them; see the e2e lab for one that has. */
+	/* Clones, where the file system of this folder has them: else, this is the first again. */
 	run(0, 0);
 	return 0;
 }

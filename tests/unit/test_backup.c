@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <hvstack/host/backup.h>
 #include <hvstack/host/uuid.h>
-#include <inttypes.h>
 #include <json-c/json.h>
 #include <openssl/evp.h>
 #include <signal.h>
@@ -165,12 +164,13 @@ static void hash_of(const void *data, size_t len, char text[65])
 static void apply_line(const char *line, unsigned disk, uint8_t *to, uint64_t *stored)
 {
 	static uint8_t data[1u << 20];
-	uint64_t offset;
-	uint64_t len;
-	char what[65];
+	char *rest;
+	const uint64_t offset = strtoull(line, &rest, 10);
+	const uint64_t len = strtoull(rest, &rest, 10);
+	const char *what = rest + 1;
 	char hash[65];
 
-	cr_assert_eq(sscanf(line, "%" SCNu64 " %" SCNu64 " %64s", &offset, &len, what), 3);
+	cr_assert_eq(*rest, ' ');
 	cr_assert(offset % 512 == 0 && len % 512 == 0 && len > 0 && offset + len <= BYTES);
 	if (strcmp(what, "zero") == 0) {
 		memset(to + offset, 0, len);
@@ -213,8 +213,8 @@ static void random_writes(unsigned count)
 					      HVS_BLK_WRITE_ZEROES};
 
 	while (count-- > 0) {
-		const uint64_t offset = rng_below(&rng, BYTES / BLOCK) * (uint64_t)BLOCK;
-		uint64_t len = (1 + rng_below(&rng, 200)) * (uint64_t)BLOCK;
+		const uint64_t offset = rng_below(&rng, BYTES / BLOCK) * BLOCK;
+		uint64_t len = (1 + rng_below(&rng, 200)) * BLOCK;
 
 		if (len > BYTES - offset)
 			len = BYTES - offset;

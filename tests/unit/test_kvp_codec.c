@@ -140,6 +140,14 @@ Test(kvp_codec, rule_12_keys_of_all_sizes)
 	}
 }
 
+Test(kvp_codec, a_key_that_begins_with_its_end_is_none)
+{
+	struct hvsi_kvp_value v = record(1, "", "v");
+
+	v.key_bytes = hvsi_le32(512);
+	cr_assert_eq(take(&v), HVSI_KVP_NO_KEY);
+}
+
 Test(kvp_codec, rule_12_records_that_are_cut_anywhere)
 {
 	const struct hvsi_kvp_value v = record(1, "key", "value");
@@ -151,9 +159,9 @@ Test(kvp_codec, rule_12_records_that_are_cut_anywhere)
 		cr_assert_not_null(copy);
 		memcpy(copy, &v, len);
 		got = hvsi_kvp_read(copy, len, &pair);
-		/* The value's size lies behind the key's; then all of it must be there. */
+		/* Once the key is there, all of the value must be, too. */
 		cr_expect_eq(got,
-			     len < 5          ? HVSI_KVP_NO_KEY
+			     len < 13         ? HVSI_KVP_NO_KEY
 			     : len < 524 + 12 ? HVSI_KVP_BAD
 					      : HVSI_KVP_OK,
 			     "%u bytes", len);

@@ -31,7 +31,7 @@ struct client {
 	void *arg;
 };
 
-/* ---- connecting ------------------------------------------------------------------------------- */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
 static int cannot_connect(const char *path, bool quiet)
 {
@@ -104,7 +104,7 @@ int client_fd(const struct client *c)
 	return c->fd;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------ */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static bool lost(struct answer *answer, const char *format,
 						       ...)
@@ -225,7 +225,7 @@ static struct json_object *parse(const char *line, size_t len)
 	return object;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------ */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static int exit_code_of(int error)
 {

@@ -91,6 +91,12 @@ exit 0
 """
 
 
+def create(lab, *arguments):
+    """The manifest of a new backup."""
+    lab.hvctl("backup", "create", *arguments)
+    return json.loads(lab.shell(f"cat {arguments[-1]}/manifest.json"))
+
+
 def run(lab):
     rounds = ROUNDS_LONG if lab.long else ROUNDS
     lab.shell(f"truncate -s {SECTORS * 512} data.img && mkdir backups")
@@ -100,10 +106,8 @@ def run(lab):
     ic.until_ready(lab, "vss", "kvp")
     frozen = []
     for number in range(rounds):
-        parent = ["--incremental", f"backups/{number - 1}"] if number % 4 else []
-        manifest = json.loads(
-            lab.hvctl("--json", "backup", "run", "--disk", "data", *parent, f"backups/{number}")
-        )
+        parent = ["--parent", f"backups/{number - 1}"] if number % 4 else []
+        manifest = create(lab, "--disk", "data", *parent, f"backups/{number}")
         frozen.append(manifest["frozen_ms"])
         lab.check(manifest["consistency"] == "application", manifest)
         lab.hvctl("backup", "verify", f"backups/{number}")
@@ -113,7 +117,7 @@ def run(lab):
     lab.check(median < 200, f"frozen for {median} ms")
 
     hvctl = shlex.join([lab.program("hvctl"), "--socket", "control"])
-    lab.shell(f"({hvctl} freeze >/dev/null 2>&1 & p=$!; sleep 2; kill -9 $p)")
+    lab.shell(f"({hvctl} freeze -- sleep 60 >/dev/null 2>&1 & p=$!; sleep 2; kill -9 $p)")
     begun = time.monotonic()
     lab.hvctl("kvp", "set", "go", "frozen")
     guest.wait_for("^alive 3$")
@@ -122,11 +126,11 @@ def run(lab):
 
     lab.hvctl("kvp", "set", "go", "no-daemon")
     guest.wait_for("^no-daemon$")
-    status, _, err = lab.try_hvctl("backup", "run", "--disk", "data", "backups/refused")
-    lab.check(status != 0 and "daemon" in err, f"without a daemon: {status} {err}")
-    crash = json.loads(
-        lab.hvctl("--json", "backup", "run", "--consistency", "crash", "--disk", "data", "backups/crash")
+    status, _, err = lab.try_hvctl(
+        "backup", "create", "--consistency", "application", "--disk", "data", "backups/refused"
     )
+    lab.check(status != 0 and "daemon" in err, f"without a daemon: {status} {err}")
+    crash = create(lab, "--consistency", "crash", "--disk", "data", "backups/crash")
     lab.check(crash["consistency"] == "crash", crash)
     lab.hvctl("kvp", "set", "go", "stop")
     guest.finish()
@@ -137,8 +141,9 @@ def run(lab):
     for first in range(0, len(wanted), 8):
         names, disks = [], []
         for i, number in enumerate(wanted[first : first + 8]):
-            lab.hvctl("backup", "restore", f"backups/{number}", f"restored{i}")
-            lab.shell(f"mv restored{i}/data.img r{i}.img && truncate -s +{(i + 1) * 4096} r{i}.img && rm -r restored{i}")
+            chain = [number] if number == "crash" else range(number - number % 4, number + 1)
+            lab.hvctl("backup", "restore", "--output", f"to{i}", *(f"backups/{n}" for n in chain))
+            lab.shell(f"mv to{i}/data.img r{i}.img && truncate -s +{(i + 1) * 4096} r{i}.img")
             names.append(str(SECTORS + (i + 1) * 8))
             disks.append(f"r{i}.img")
         checks = CHECKS.replace("NAMES", " ".join(names)).replace("CHECKER", CHECKER)

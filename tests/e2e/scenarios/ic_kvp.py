@@ -62,15 +62,15 @@ def run(lab):
     guest.wait_for("^host-pairs$")
 
     def pairs():
-        items = lab.hvctl_json("kvp", "list", "guest", "--refresh")["items"]
+        items = lab.hvctl_json("kvp", "list", "--pool", "guest", "--refresh")["items"]
         return {x["key"]: x["value"] for x in items}
 
     want = {"from guest": "a value = with signs", "second": "2"}
     ic.until(lab, "the guest's pairs", lambda: pairs() == want)
-    auto = {x["key"]: x["value"] for x in lab.hvctl_json("kvp", "list", "auto", "--refresh")["items"]}
+    auto = {x["key"]: x["value"] for x in lab.hvctl_json("kvp", "list", "--refresh")["items"]}
     lab.fact("auto", auto)
     lab.check(auto["ProcessorArchitecture"] == "x86_64", auto)
-    lab.check(lab.hvctl("kvp", "get", "auto", "OSName").strip() == auto["OSName"], "kvp get")
+    lab.check(lab.hvctl("kvp", "get", "OSName").strip() == auto["OSName"], "kvp get")
     lab.hvctl("kvp", "set", "seen", "1")
     guest.wait_for("^killed$")
     lab.hvctl("kvp", "set", "late", "while-away")

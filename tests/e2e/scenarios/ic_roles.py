@@ -13,10 +13,10 @@ USERS = {"monitor": 1001, "backup": 1002, "operator": 1003, "administrator": 100
 TABLE = {
     "services": "monitor backup operator administrator",
     "heartbeat": "monitor backup operator administrator",
-    "kvp list external": "monitor backup operator administrator",
+    "kvp list --pool external": "monitor backup operator administrator",
     "kvp set key value": "operator administrator",
     "time-sync": "operator administrator",
-    "freeze": "backup administrator",
+    "freeze -- true": "backup administrator",
     "thaw": "backup administrator",
     "net link none down": "operator administrator",
     "service enable heartbeat": "administrator",

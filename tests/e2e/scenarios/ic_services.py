@@ -44,6 +44,7 @@ def go(lab, word):
 
 def run(lab):
     guest = lab.start(SCRIPT, control=True)
+    ic.until(lab, "hvrun listens", lambda: lab.try_hvctl("version")[0] == 0)
     before = lab.hvctl_json("services")["services"]
     lab.check(all(s["primary"]["name"] == "No Contact" for s in before if s["enabled"]), before)
     guest.wait_for("^loaded$")
@@ -65,7 +66,7 @@ def run(lab):
 
     go(lab, "1")
     guest.wait_for("^killed$")
-    status, _, err = lab.try_hvctl("freeze")
+    status, _, err = lab.try_hvctl("freeze", "--", "true")
     lab.check(status != 0 and "daemon" in err, f"freeze without a daemon: {status}: {err}")
     guest.wait_for("^again$")
     go(lab, "2")

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* What is counted, as OpenMetrics text. */
+#include "host/manager_impl.h"
+
+#include <hvstack/host/uuid.h>
+#include <stdlib.h>
+
+/* A label's value between its quotes. */
+static void put_label(FILE *out, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '\n') {
+			(void)fputs("\\n", out);
+			continue;
+		}
+		if (*text == '"' || *text == '\\')
+			(void)fputc('\\', out);
+		(void)fputc(*text, out);
+	}
+}
+
+static void put_machine(FILE *out, const struct hvs_manager *m)
+{
+	char uuid[HVS_GUID_TEXT];
+
+	hvs_guid_format(&m->cfg.uuid, uuid);
+	(void)fputs("# TYPE hvs_machine info\nhvs_machine_info{name=\"", out);
+	put_label(out, m->name);
+	(void)fprintf(out, "\",uuid=\"%s\"} 1\n", uuid);
+	(void)fprintf(out, "# TYPE hvs_clients gauge\nhvs_clients %u\n", m->client_count);
+}
+
+enum member { OPEN, READY, PRIMARY, REQUESTS, FAILURES, TIMEOUTS, MALFORMED, WAITING, MEMBERS };
+
+static const struct {
+	const char *name;
+	const char *type;
+	const char *suffix;
+} families[MEMBERS] = {
+	[OPEN] = {"hvs_service_open", "gauge", ""},
+	[READY] = {"hvs_service_ready", "gauge", ""},
+	[PRIMARY] = {"hvs_service_primary_status", "gauge", ""},
+	[REQUESTS] = {"hvs_service_requests", "counter", "_total"},
+	[FAILURES] = {"hvs_service_failures", "counter", "_total"},
+	[TIMEOUTS] = {"hvs_service_timeouts", "counter", "_total"},
+	[MALFORMED] = {"hvs_service_malformed", "counter", "_total"},
+	[WAITING] = {"hvs_service_waiting", "gauge", ""},
+};
+
+static uint64_t member(const struct hvs_ic_status *s, enum member which)
+{
+	const uint64_t all[MEMBERS] = {
+		[OPEN] = s->open,           [READY] = s->ready,       [PRIMARY] = s->primary,
+		[REQUESTS] = s->requests,   [FAILURES] = s->failures, [TIMEOUTS] = s->timeouts,
+		[MALFORMED] = s->malformed, [WAITING] = s->waiting,
+	};
+
+	return all[which];
+}
+
+static void put_services(FILE *out, const struct hvs_manager *m)
+{
+	for (unsigned f = 0; f < MEMBERS; f++) {
+		(void)fprintf(out, "# TYPE %s %s\n", families[f].name, families[f].type);
+		for (const enum hvs_ic_kind *k = hvsi_ic_kinds; *k; k++) {
+			struct hvs_ic_status s = {.size = sizeof(s)};
+
+			if (m->ic[*k] && hvs_ic_get_status(m->ic[*k], &s) == 0)
+				(void)fprintf(out, "%s%s{service=\"%s\"} %llu\n", families[f].name,
+					      families[f].suffix, hvsi_ic_word(*k),
+					      (unsigned long long)member(&s, f));
+		}
+	}
+}
+
+static void put_heartbeat(FILE *out, const struct hvs_manager *m)
+{
+	struct hvs_heartbeat_info info = {.size = sizeof(info)};
+
+	if (!m->ic[HVS_IC_HEARTBEAT] || hvs_heartbeat_get_info(m->ic[HVS_IC_HEARTBEAT], &info) != 0)
+		return;
+	(void)fprintf(out,
+		      "# TYPE hvs_heartbeat_beats counter\nhvs_heartbeat_beats_total %llu\n"
+		      "# TYPE hvs_heartbeat_missed counter\nhvs_heartbeat_missed_total %llu\n"
+		      "# TYPE hvs_guest_up_seconds gauge\n# UNIT hvs_guest_up_seconds seconds\n"
+		      "hvs_guest_up_seconds %llu.%03u\n",
+		      (unsigned long long)info.beats, (unsigned long long)info.missed,
+		      (unsigned long long)(info.up_ns / 1000000000),
+		      (unsigned)(info.up_ns / 1000000 % 1000));
+}
+
+static void run_metrics(void *arg, struct hvs_call *call)
+{
+	static const char *const names[] = {NULL};
+	const struct hvs_manager *m = arg;
+	struct json_object *result;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out;
+
+	if (!hvs_call_only(call, names))
+		return;
+	out = open_memstream(&text, &len);
+	if (out) {
+		put_machine(out, m);
+		put_services(out, m);
+		put_heartbeat(out, m);
+		if (m->machine.metrics)
+			m->machine.metrics(m->machine_arg, out);
+		(void)fputs("# EOF\n", out);
+	}
+	if (!out || fclose(out) != 0) {
+		hvs_call_fail(call, HVS_CALL_INTERNAL, "out of memory");
+	} else {
+		result = json_object_new_object();
+		hvsi_json_string(result, "text", text);
+		hvs_call_return(call, result);
+	}
+	free(text);
+}
+
+static const struct hvs_method methods[] = {
+	{"metrics", HVS_ROLES_INSPECT, 0, run_metrics},
+};
+
+int hvsi_metrics_methods(struct hvs_manager *m)
+{
+	return hvs_manager_add_methods(m, methods, sizeof(methods) / sizeof(methods[0]), m);
+}
