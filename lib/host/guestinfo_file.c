@@ -6,8 +6,8 @@
  *    "external": [{"key": "color", "value": "blue"}, {"key": "shape", "value": null}],
  *    "auto-external": []}
  *
- * A value that is null: the pair was removed, but the guest has to be told yet. Whoever has the file in
- * hand may have written anything into it.
+ * A value that is null: the pair was removed, but the guest has to be told yet. Whoever has the
+ * file in hand may have written anything into it.
  */
 #include "host/guestinfo_impl.h"
 
@@ -24,7 +24,8 @@
 #define KIND "guest-info"
 #define VERSION 1
 #define DEPTH 8
-/* Commas of two pools with as many pairs, and as many that were removed, as may be; and some more. */
+/* Commas of two pools with as many pairs, and as many that were removed, as may be; and some
+ * more. */
 #define COMMAS_MAX (2 * 2 * 2 * HVS_GUESTINFO_MAX_ITEMS + 16)
 
 static const char *const pool_names[] = {"external", "auto-external"};

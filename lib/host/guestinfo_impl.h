@@ -118,8 +118,8 @@ struct hvs_guestinfo {
 };
 
 void hvsi_waiters_append(struct hvsi_waiter **list, struct hvsi_waiter *w);
-/* Have the loop tell them that what they wait for has ended: the function that they have called never
- * calls back. */
+/* Have the loop tell them that what they wait for has ended: the function that they have called
+ * never calls back. */
 void hvsi_waiters_end(struct hvs_guestinfo *g, struct hvsi_waiter **list, int status,
 		      uint32_t guest_status);
 /* What g->soon does. */

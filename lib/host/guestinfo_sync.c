@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host's pools are told to the guest one pair after the other: what has changed, and all of it when
- * the service has become ready. What fails is tried again at the next tick of the timer that has the
- * guest's pools looked at.
+ * The host's pools are told to the guest one pair after the other: what has changed, and all of it
+ * when the service has become ready. What fails is tried again at the next tick of the timer that
+ * has the guest's pools looked at.
  */
 #include "host/guestinfo_impl.h"
 

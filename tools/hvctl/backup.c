@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backup create: the machine writes into files that are made here, and says at the end what they are.
- * A folder becomes a backup by its manifest, which comes last.
+ * backup create: the machine writes into files that are made here, and says at the end what they
+ * are. A folder becomes a backup by its manifest, which comes last.
  */
 #include "backup_chain.h"
 #include "backup_files.h"

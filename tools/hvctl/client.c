@@ -284,7 +284,8 @@ static bool take_line(struct client *c, struct json_object *line, const char *me
 			c->event(c->arg, object_member(line, "params"));
 		return true;
 	}
-	/* An error without an id: of whatever the server takes for a request, or of the connection. */
+	/* An error without an id: of whatever the server takes for a request, or of the
+	 * connection. */
 	if (error && (!id || json_object_get_int64(id) == c->id))
 		return take_error(error, method, answer);
 	if (!id || json_object_get_int64(id) != c->id)

@@ -142,7 +142,8 @@ void put_string(struct json_object *params, const char *name, const char *text);
 void put_number(struct json_object *params, const char *name, uint64_t number);
 void put_bool(struct json_object *params, const char *name, bool value);
 
-/* Members; '_' in the name also stands for '-'. NULL, or what is given, if it is not of that type. */
+/* Members; '_' in the name also stands for '-'. NULL, or what is given, if it is not of that
+ * type. */
 struct json_object *member(struct json_object *object, const char *name);
 struct json_object *object_member(struct json_object *object, const char *name);
 struct json_object *array_member(struct json_object *object, const char *name);
@@ -153,7 +154,8 @@ size_t array_length(struct json_object *array); /* NULL: 0 */
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-/* What the server, and the guest behind it, say is printed by these alone: no control characters. */
+/* What the server, and the guest behind it, say is printed by these alone: no control
+ * characters. */
 void print_text(const char *text);
 void print_lines(const char *text);               /* line feeds and tabs remain */
 void print_json(struct json_object *object);      /* on lines, indented */
