@@ -46,7 +46,7 @@ static int client = -1;
 static char dir[] = "/tmp/hvs-netstest-XXXXXX";
 static char answer[65536];
 
-static const uint8_t machine_id[16] = {1, 2, 3, 4, 5};
+static const struct hvs_guid machine_id = {{1, 2, 3, 4, 5}};
 
 static void setup(void)
 {
@@ -68,7 +68,6 @@ static void setup(void)
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", dir);
 	control_cfg.path = address.sun_path;
 	control_cfg.base = base;
-	control_cfg.bus = nets_cfg.bus;
 	control_cfg.disks = disks;
 	control_cfg.nets = nets;
 	cr_assert_eq(control_create(&control_cfg, &control), 0);

@@ -79,16 +79,23 @@ const char *mgr_line(struct mgr *t, int fd)
 	size_t len = 0;
 
 	for (;;) {
+		const char *end;
 		ssize_t n;
 
-		/* A byte at a time: what follows is the next call's. */
-		MGR_UNTIL(t, (n = recv(fd, line + len, 1, 0)) >= 0 || errno != EAGAIN);
+		/* What follows is the next call's. */
+		MGR_UNTIL(t, (n = recv(fd, line + len, sizeof(line) - len, MSG_PEEK)) >= 0 ||
+				     errno != EAGAIN);
 		if (n <= 0)
 			return NULL;
-		if (line[len] == '\n')
+		end = memchr(line + len, '\n', (size_t)n);
+		n = end ? end - (line + len) + 1 : n;
+		cr_assert_eq(recv(fd, line + len, (size_t)n, 0), n);
+		len += (size_t)n;
+		if (end)
 			break;
-		cr_assert_lt(++len, sizeof(line));
+		cr_assert_lt(len, sizeof(line));
 	}
+	len--;
 	line[len] = '\0';
 	return line;
 }
