@@ -19,7 +19,7 @@ static bool is_guests(enum hvs_kvp_pool pool)
 	return pool == HVS_KVP_GUEST || pool == HVS_KVP_AUTO;
 }
 
-/* ---- creation --------------------------------------------------------------------------------- */
+/* ---- creation -------------------------------------------------------------------------------- */
 
 int hvsi_guestinfo_store(const struct hvs_guestinfo *g)
 {
@@ -127,7 +127,7 @@ void hvs_guestinfo_destroy(struct hvs_guestinfo *g)
 	free(g);
 }
 
-/* ---- what the host says ----------------------------------------------------------------------- */
+/* ---- what the host says ---------------------------------------------------------------------- */
 
 /* Those who wait for the guest to be told of the pair as it was wait for what it is now. */
 static void take_over(struct hvs_guestinfo *g, uint64_t before, uint64_t now)
@@ -227,7 +227,7 @@ int hvs_guestinfo_remove(struct hvs_guestinfo *g, enum hvs_kvp_pool pool, const 
 	return change_pair(g, pool, key, NULL, done, arg);
 }
 
-/* ---- what is known ---------------------------------------------------------------------------- */
+/* ---- what is known --------------------------------------------------------------------------- */
 
 const char *hvs_guestinfo_get(const struct hvs_guestinfo *g, enum hvs_kvp_pool pool,
 			      const char *key)

@@ -6,8 +6,8 @@
  *    "external": [{"key": "color", "value": "blue"}, {"key": "shape", "value": null}],
  *    "auto-external": []}
  *
- * A value that is null: the pair was removed, but the guest has to be told yet. Whoever has the file in
- * hand may have written anything into it.
+ * A value that is null: the pair was removed, but the guest has to be told yet. Whoever has the
+ * file in hand may have written anything into it.
  */
 #include "host/guestinfo_impl.h"
 
@@ -24,12 +24,13 @@
 #define KIND "guest-info"
 #define VERSION 1
 #define DEPTH 8
-/* Commas of two pools with as many pairs, and as many that were removed, as may be; and some more. */
+/* Commas of two pools with as many pairs, and as many that were removed, as may be; and some
+ * more. */
 #define COMMAS_MAX (2 * 2 * 2 * HVS_GUESTINFO_MAX_ITEMS + 16)
 
 static const char *const pool_names[] = {"external", "auto-external"};
 
-/* ---- text ------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* json-c needs much more memory for an item of an array than the file does. */
 static bool has_too_many_items(const char *text, size_t len)
@@ -92,7 +93,7 @@ static const char *string_member(struct json_object *object, const char *name)
 	return json_object_object_get_ex(object, name, &member) ? string_of(member) : NULL;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int parse_head(struct json_object *root, const struct hvsi_guestinfo_store *store,
 		      const struct hvsi_why *why)
@@ -241,7 +242,7 @@ int hvsi_guestinfo_load(const char *path, struct hvsi_guestinfo_store *store,
 	return err;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Becomes the object's, unless there is no memory. */
 static bool add(struct json_object *object, const char *name, struct json_object *member)

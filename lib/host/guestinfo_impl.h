@@ -11,7 +11,7 @@
 
 #define HVSI_GUESTINFO_FILE_MAX (24u << 20) /* bytes; two full pools have less */
 
-/* ---- pairs ------------------------------------------------------------------------------------ */
+/* ---- pairs ----------------------------------------------------------------------------------- */
 
 enum hvsi_pair_state {
 	HVSI_PAIR_NEW,    /* the guest is to be told */
@@ -45,7 +45,7 @@ uint32_t hvsi_pairs_count(const struct hvsi_pairs *p, bool there);
 /* Could the guest be told this? value NULL: remove. */
 bool hvsi_pair_valid(const char *key, const char *value);
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 struct hvsi_guestinfo_store {
 	struct hvs_guid uuid;
@@ -66,7 +66,7 @@ int hvsi_guestinfo_load(const char *path, struct hvsi_guestinfo_store *store,
 /* Durably, or not at all. 0, -ENOMEM, or the errno. */
 int hvsi_guestinfo_save(const char *path, const struct hvsi_guestinfo_store *store);
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 #define HVSI_POOLS (HVS_KVP_AUTO_EXTERNAL + 1)
 
@@ -118,8 +118,8 @@ struct hvs_guestinfo {
 };
 
 void hvsi_waiters_append(struct hvsi_waiter **list, struct hvsi_waiter *w);
-/* Have the loop tell them that what they wait for has ended: the function that they have called never
- * calls back. */
+/* Have the loop tell them that what they wait for has ended: the function that they have called
+ * never calls back. */
 void hvsi_waiters_end(struct hvs_guestinfo *g, struct hvsi_waiter **list, int status,
 		      uint32_t guest_status);
 /* What g->soon does. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host's pools are told to the guest one pair after the other: what has changed, and all of it when
- * the service has become ready. What fails is tried again at the next tick of the timer that has the
- * guest's pools looked at.
+ * The host's pools are told to the guest one pair after the other: what has changed, and all of it
+ * when the service has become ready. What fails is tried again at the next tick of the timer that
+ * has the guest's pools looked at.
  */
 #include "host/guestinfo_impl.h"
 
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- those who wait --------------------------------------------------------------------------- */
+/* ---- those who wait -------------------------------------------------------------------------- */
 
 void hvsi_waiters_append(struct hvsi_waiter **list, struct hvsi_waiter *w)
 {
@@ -88,7 +88,7 @@ static void free_op(struct hvsi_kvp_op *op)
 	free(op);
 }
 
-/* ---- to the guest ----------------------------------------------------------------------------- */
+/* ---- to the guest ---------------------------------------------------------------------------- */
 
 static void ask_status(struct hvs_guestinfo *g);
 
@@ -202,7 +202,7 @@ uint64_t hvsi_guestinfo_now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* ---- from the guest --------------------------------------------------------------------------- */
+/* ---- from the guest -------------------------------------------------------------------------- */
 
 static void change(struct hvs_guestinfo *g, enum hvs_kvp_pool pool, const char *key,
 		   const char *value)
@@ -308,7 +308,7 @@ int hvsi_guestinfo_look(struct hvs_guestinfo *g, enum hvs_kvp_pool pool)
 	return err;
 }
 
-/* ---- coming and going ------------------------------------------------------------------------- */
+/* ---- coming and going ------------------------------------------------------------------------ */
 
 static void round_begins(struct hvs_guestinfo *g)
 {

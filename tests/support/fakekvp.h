@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A KVP service that does what the test says, instead of the library's: it keeps what it was asked for,
- * and the test answers. Its pairs are what an enumeration finds.
+ * A KVP service that does what the test says, instead of the library's: it keeps what it was asked
+ * for, and the test answers. Its pairs are what an enumeration finds.
  */
 #ifndef HVST_FAKEKVP_H
 #define HVST_FAKEKVP_H

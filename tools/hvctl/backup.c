@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backup create: the machine writes into files that are made here, and says at the end what they are.
- * A folder becomes a backup by its manifest, which comes last.
+ * backup create: the machine writes into files that are made here, and says at the end what they
+ * are. A folder becomes a backup by its manifest, which comes last.
  */
 #include "backup_chain.h"
 #include "backup_files.h"
@@ -46,7 +46,7 @@ static void add_target(struct run *run, const char *id)
 	run->targets[run->count++] = (struct target){.id = strdup(id), .fds = {-1, -1}};
 }
 
-/* ---- which disks ------------------------------------------------------------------------------ */
+/* ---- which disks ----------------------------------------------------------------------------- */
 
 /* All that can be backed up, if none were named. */
 static int find_disks(struct ctl *ctl, struct run *run)
@@ -106,7 +106,7 @@ static int find_parent(struct run *run)
 	return ok ? EXIT_OK : EXIT_FAILED;
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static int make_file(const struct run *run, const char *name)
 {
@@ -188,7 +188,7 @@ static int write_manifest(const struct run *run, struct json_object *manifest)
 	return code;
 }
 
-/* ---- the backup ------------------------------------------------------------------------------- */
+/* ---- the backup ------------------------------------------------------------------------------ */
 
 static void on_event(void *arg, struct json_object *params)
 {

@@ -14,7 +14,7 @@
 #define BAD_SHOWN 20u
 #define ZEROS 65536u
 
-/* ---- verify ----------------------------------------------------------------------------------- */
+/* ---- verify ---------------------------------------------------------------------------------- */
 
 /* How much is wrong with it; all of it is said, but not too much. */
 static unsigned verify_disk(const struct backup *b, const struct backup_disk *disk)
@@ -87,7 +87,7 @@ int backup_verify(struct ctl *ctl, int argc, char **argv)
 	return ok ? EXIT_OK : EXIT_FAILED;
 }
 
-/* ---- the chain -------------------------------------------------------------------------------- */
+/* ---- the chain ------------------------------------------------------------------------------- */
 
 struct chain {
 	struct backup *at; /* from the full one on */
@@ -172,7 +172,7 @@ static int load_chain(struct chain *c, char **folders, unsigned count)
 	return code ? code : check_disks(c);
 }
 
-/* ---- restore ---------------------------------------------------------------------------------- */
+/* ---- restore --------------------------------------------------------------------------------- */
 
 static int write_zeros(int fd, uint64_t offset, uint64_t len)
 {
@@ -322,7 +322,7 @@ int backup_restore(struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
-/* ---- list ------------------------------------------------------------------------------------- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 static void list_one(const char *folder, struct table *t, struct json_object *all)
 {

@@ -17,7 +17,7 @@
 #define SECTOR 512u
 #define NAME_LEN_MAX 200u
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 bool is_file_name(const char *name)
 {
@@ -61,7 +61,7 @@ static int open_regular(const char *path, struct stat *st)
 	return fd;
 }
 
-/* ---- the manifest ----------------------------------------------------------------------------- */
+/* ---- the manifest ---------------------------------------------------------------------------- */
 
 static bool wrong(const struct backup *b, const char *what)
 {
@@ -207,7 +207,7 @@ const struct backup_disk *backup_find(const struct backup *b, const char *disk)
 	return NULL;
 }
 
-/* ---- a disk's map ----------------------------------------------------------------------------- */
+/* ---- a disk's map ---------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) static bool bad(const struct backup_reader *r,
 						      const char *file, const char *format, ...)

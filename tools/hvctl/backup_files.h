@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Backups on disk, as docs/backup.md describes them. Whoever keeps them may have damaged them, or worse. */
+/* Backups on disk, as docs/backup.md describes them. Whoever keeps them may have damaged them,
+ * or worse. */
 #ifndef HVCTL_BACKUP_FILES_H
 #define HVCTL_BACKUP_FILES_H
 

@@ -31,7 +31,7 @@ struct client {
 	void *arg;
 };
 
-/* ---- connecting ------------------------------------------------------------------------------- */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
 static int cannot_connect(const char *path, bool quiet)
 {
@@ -104,7 +104,7 @@ int client_fd(const struct client *c)
 	return c->fd;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------ */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static bool lost(struct answer *answer, const char *format,
 						       ...)
@@ -225,7 +225,7 @@ static struct json_object *parse(const char *line, size_t len)
 	return object;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------ */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static int exit_code_of(int error)
 {
@@ -284,7 +284,8 @@ static bool take_line(struct client *c, struct json_object *line, const char *me
 			c->event(c->arg, object_member(line, "params"));
 		return true;
 	}
-	/* An error without an id: of whatever the server takes for a request, or of the connection. */
+	/* An error without an id: of whatever the server takes for a request, or of the
+	 * connection. */
 	if (error && (!id || json_object_get_int64(id) == c->id))
 		return take_error(error, method, answer);
 	if (!id || json_object_get_int64(id) != c->id)

@@ -32,7 +32,7 @@ struct copy {
 	bool create_path;
 };
 
-/* ---- what is to be copied --------------------------------------------------------------------- */
+/* ---- what is to be copied -------------------------------------------------------------------- */
 
 /* Of what comes from a pipe, the guest has to be told the length first, too. */
 static bool keep_aside(struct copy *c, int *code)
@@ -115,7 +115,7 @@ static bool split_target(struct copy *c, const char *target, int *code)
 	return true;
 }
 
-/* ---- copying ---------------------------------------------------------------------------------- */
+/* ---- copying --------------------------------------------------------------------------------- */
 
 static struct json_object *start(struct ctl *ctl, const struct copy *c, int *code)
 {

@@ -49,8 +49,8 @@ static int list(struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
-/* FILE[,OPTION]... with the file named in full: the server may run elsewhere. In the option, a comma
- * of a name is written twice. */
+/* FILE[,OPTION]... with the file named in full: the server may run elsewhere. In the option, a
+ * comma of a name is written twice. */
 static char *full_disk_option(const char *given)
 {
 	char *folder;

@@ -65,7 +65,7 @@ extern const struct command power_commands[];
 extern const struct command service_commands[];
 extern const struct command vss_commands[];
 
-/* ---- command line ----------------------------------------------------------------------------- */
+/* ---- command line ---------------------------------------------------------------------------- */
 
 #define COMMON_OPTIONS                                                                             \
 	{"help", no_argument, NULL, 'h'}, {"json", no_argument, NULL, 'j'},                        \
@@ -100,7 +100,7 @@ char *absolute_path(const char *path);
 __attribute__((format(printf, 2, 3))) int fail(int code, const char *format, ...);
 __attribute__((format(printf, 1, 2))) void note(const char *format, ...);
 
-/* ---- the server ------------------------------------------------------------------------------- */
+/* ---- the server ------------------------------------------------------------------------------ */
 
 /* Told of each event while an answer is awaited. */
 typedef void (*event_fn)(void *arg, struct json_object *params);
@@ -134,7 +134,7 @@ struct json_object *ask(struct ctl *ctl, const char *method, struct json_object 
 /* The same for methods that return nothing that people want to know. Returns the exit code. */
 int order(struct ctl *ctl, const char *method, struct json_object *params);
 
-/* ---- JSON ------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 struct json_object *new_params(void);
 /* NULL is left out. */
@@ -142,7 +142,8 @@ void put_string(struct json_object *params, const char *name, const char *text);
 void put_number(struct json_object *params, const char *name, uint64_t number);
 void put_bool(struct json_object *params, const char *name, bool value);
 
-/* Members; '_' in the name also stands for '-'. NULL, or what is given, if it is not of that type. */
+/* Members; '_' in the name also stands for '-'. NULL, or what is given, if it is not of that
+ * type. */
 struct json_object *member(struct json_object *object, const char *name);
 struct json_object *object_member(struct json_object *object, const char *name);
 struct json_object *array_member(struct json_object *object, const char *name);
@@ -151,9 +152,10 @@ uint64_t number_member(struct json_object *object, const char *name, uint64_t ot
 bool bool_member(struct json_object *object, const char *name);
 size_t array_length(struct json_object *array); /* NULL: 0 */
 
-/* ---- output ----------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
-/* What the server, and the guest behind it, say is printed by these alone: no control characters. */
+/* What the server, and the guest behind it, say is printed by these alone: no control
+ * characters. */
 void print_text(const char *text);
 void print_lines(const char *text);               /* line feeds and tabs remain */
 void print_json(struct json_object *object);      /* on lines, indented */

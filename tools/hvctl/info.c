@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- list ------------------------------------------------------------------------------------- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 static const char *os_name(struct json_object *info, char *text, size_t size)
 {
@@ -81,7 +81,7 @@ static int list(struct ctl *ctl, int argc, char **argv)
 	return EXIT_OK;
 }
 
-/* ---- info ------------------------------------------------------------------------------------- */
+/* ---- info ------------------------------------------------------------------------------------ */
 
 static void line_of_list(struct table *t, const char *name, struct json_object *array)
 {
@@ -148,7 +148,7 @@ static int info(struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
-/* ---- others ----------------------------------------------------------------------------------- */
+/* ---- others ---------------------------------------------------------------------------------- */
 
 static int metrics(struct ctl *ctl, int argc, char **argv)
 {

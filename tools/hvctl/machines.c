@@ -89,7 +89,7 @@ void machines_free(struct machines *m)
 	free(m->at);
 }
 
-/* ---- the one that is meant -------------------------------------------------------------------- */
+/* ---- the one that is meant ------------------------------------------------------------------- */
 
 /* "web1" is /run/hvstack/web1.sock, too. */
 static bool is_called(const struct machine *machine, const char *name)

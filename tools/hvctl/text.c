@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Text on a terminal. Much of it comes from guests, who must not be able to do anything with the
- * terminal, or make a line look like another one: control characters, and those that change the direction of
- * writing, are shown as what they are.
+ * terminal, or make a line look like another one: control characters, and those that change the
+ * direction of writing, are shown as what they are.
  */
 #include "hvctl.h"
 

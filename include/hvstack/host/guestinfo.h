@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the host knows of a guest, and tells it, by key-value pairs: a table of both that keeps itself up
- * to date, and is kept in a file over restarts of the host.
+ * What the host knows of a guest, and tells it, by key-value pairs: a table of both that keeps
+ * itself up to date, and is kept in a file over restarts of the host.
  *
  *   to the guest    pool external: what the administrator sets; pool auto-external: facts about the
  *                   host. Told whenever the guest's program comes or comes back; kept in the file
@@ -27,7 +27,8 @@ struct hvs_guestinfo;
 struct hvs_guestinfo_ops {
 	uint32_t size;
 	uint32_t reserved; /* 0 */
-	/* A pair of a pool that comes from the guest has changed; value NULL: it is gone. Optional. */
+	/* A pair of a pool that comes from the guest has changed; value NULL: it is gone.
+	 * Optional. */
 	void (*changed)(void *arg, enum hvs_kvp_pool pool, const char *key, const char *value);
 	/* All changes of a look at a pool were told; there was one at least. Optional. */
 	void (*changes_end)(void *arg, enum hvs_kvp_pool pool);
@@ -45,16 +46,16 @@ struct hvs_guestinfo_config {
 
 /*
  * Read the file, or begin a new one if there is none. why (of why_len bytes, may be NULL) gets a
- * sentence if that fails; the file is left as it is. cfg and ops are copied.
- * 0, -EINVAL (NULL, out of range), -ENOTSUP (unknown members set; a file of a newer version), -EBADMSG
- * (damaged, or not such a file), -EPERM (of another machine), -ENOMEM, or what open() and read() said.
+ * sentence if that fails; the file is left as it is. cfg and ops are copied. 0, -EINVAL (NULL, out
+ * of range), -ENOTSUP (unknown members set; a file of a newer version), -EBADMSG (damaged, or not
+ * such a file), -EPERM (of another machine), -ENOMEM, or what open() and read() said.
  */
 HVS_API HVS_NODISCARD int hvs_guestinfo_create(const struct hvs_guestinfo_config *cfg,
 					       const struct hvs_guestinfo_ops *ops, void *arg,
 					       char *why, size_t why_len,
 					       struct hvs_guestinfo **out);
-/* NULL is allowed. Before the service goes away, or after; not from a callback of it. Those who still
- * wait hear -ENOTCONN. */
+/* NULL is allowed. Before the service goes away, or after; not from a callback of it. Those who
+ * still wait hear -ENOTCONN. */
 HVS_API void hvs_guestinfo_destroy(struct hvs_guestinfo *g);
 
 /* The KVP service to use from now on; NULL: none, as is to be said before hvs_ic_destroy(). */
@@ -64,12 +65,12 @@ HVS_API void hvs_guestinfo_ic_event(struct hvs_guestinfo *g, enum hvs_ic_event e
 
 /*
  * Set or remove a pair of the pool external or auto-external. It is in the file, durably, when this
- * returns. done (may be NULL) runs from the loop, when the guest has heard of it. If the guest is not
- * there (-ENOTCONN) or fails, it is told when it is, or again; what was removed is not forgotten before
- * that. Who sets a pair anew while the guest is just being told waits for the new value, as all do who
- * wait for that pair. 0, -EINVAL (pool, key or value), -ENOENT (remove: there is none), -ENOSPC (too
- * many; remove: too many of which the guest has not heard), -ENOMEM, or the errno of writing the file;
- * then nothing has changed.
+ * returns. done (may be NULL) runs from the loop, when the guest has heard of it. If the guest is
+ * not there (-ENOTCONN) or fails, it is told when it is, or again; what was removed is not
+ * forgotten before that. Who sets a pair anew while the guest is just being told waits for the new
+ * value, as all do who wait for that pair. 0, -EINVAL (pool, key or value), -ENOENT (remove: there
+ * is none), -ENOSPC (too many; remove: too many of which the guest has not heard), -ENOMEM, or the
+ * errno of writing the file; then nothing has changed.
  */
 HVS_API HVS_NODISCARD int hvs_guestinfo_set(struct hvs_guestinfo *g, enum hvs_kvp_pool pool,
 					    const char *key, const char *value, hvs_ic_done_fn done,
@@ -85,8 +86,8 @@ HVS_API const char *hvs_guestinfo_get(const struct hvs_guestinfo *g, enum hvs_kv
 HVS_API void hvs_guestinfo_visit(const struct hvs_guestinfo *g, enum hvs_kvp_pool pool,
 				 hvs_kvp_item_fn item, void *arg);
 
-/* How old what is known of a pool is, in ms; UINT64_MAX: never seen. The host's pools: 0. *complete (may
- * be NULL): the last look came to the end. */
+/* How old what is known of a pool is, in ms; UINT64_MAX: never seen. The host's pools: 0.
+ * *complete (may be NULL): the last look came to the end. */
 HVS_API uint64_t hvs_guestinfo_age(const struct hvs_guestinfo *g, enum hvs_kvp_pool pool,
 				   bool *complete);
 
