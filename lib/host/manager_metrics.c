@@ -2,32 +2,33 @@
 /* What is counted, as OpenMetrics text. */
 #include "host/manager_impl.h"
 
+#include <event2/buffer.h>
 #include <hvstack/host/uuid.h>
-#include <stdlib.h>
 
 /* A label's value between its quotes. */
-static void put_label(FILE *out, const char *text)
+static void put_label(struct evbuffer *out, const char *text)
 {
 	for (; *text; text++) {
 		if (*text == '\n') {
-			(void)fputs("\\n", out);
+			(void)evbuffer_add_printf(out, "\\n");
 			continue;
 		}
 		if (*text == '"' || *text == '\\')
-			(void)fputc('\\', out);
-		(void)fputc(*text, out);
+			(void)evbuffer_add(out, "\\", 1);
+		(void)evbuffer_add(out, text, 1);
 	}
 }
 
-static void put_machine(FILE *out, const struct hvs_manager *m)
+static void put_machine(struct evbuffer *out, const struct hvs_manager *m)
 {
 	char uuid[HVS_GUID_TEXT];
 
 	hvs_guid_format(&m->cfg.uuid, uuid);
-	(void)fputs("# TYPE hvs_machine info\nhvs_machine_info{name=\"", out);
+	(void)evbuffer_add_printf(out, "# TYPE hvs_machine info\nhvs_machine_info{name=\"");
 	put_label(out, m->name);
-	(void)fprintf(out, "\",uuid=\"%s\"} 1\n", uuid);
-	(void)fprintf(out, "# TYPE hvs_clients gauge\nhvs_clients %u\n", m->client_count);
+	(void)evbuffer_add_printf(out, "\",uuid=\"%s\"} 1\n", uuid);
+	(void)evbuffer_add_printf(out, "# TYPE hvs_clients gauge\nhvs_clients %u\n",
+				  m->client_count);
 }
 
 enum member { OPEN, READY, PRIMARY, REQUESTS, FAILURES, TIMEOUTS, MALFORMED, WAITING, MEMBERS };
@@ -58,35 +59,38 @@ static uint64_t member(const struct hvs_ic_status *s, enum member which)
 	return all[which];
 }
 
-static void put_services(FILE *out, const struct hvs_manager *m)
+static void put_services(struct evbuffer *out, const struct hvs_manager *m)
 {
 	for (unsigned f = 0; f < MEMBERS; f++) {
-		(void)fprintf(out, "# TYPE %s %s\n", families[f].name, families[f].type);
+		(void)evbuffer_add_printf(out, "# TYPE %s %s\n", families[f].name,
+					  families[f].type);
 		for (const enum hvs_ic_kind *k = hvsi_ic_kinds; *k; k++) {
 			struct hvs_ic_status s = {.size = sizeof(s)};
 
 			if (m->ic[*k] && hvs_ic_get_status(m->ic[*k], &s) == 0)
-				(void)fprintf(out, "%s%s{service=\"%s\"} %llu\n", families[f].name,
-					      families[f].suffix, hvsi_ic_word(*k),
-					      (unsigned long long)member(&s, f));
+				(void)evbuffer_add_printf(out, "%s%s{service=\"%s\"} %llu\n",
+							  families[f].name, families[f].suffix,
+							  hvsi_ic_word(*k),
+							  (unsigned long long)member(&s, f));
 		}
 	}
 }
 
-static void put_heartbeat(FILE *out, const struct hvs_manager *m)
+static void put_heartbeat(struct evbuffer *out, const struct hvs_manager *m)
 {
 	struct hvs_heartbeat_info info = {.size = sizeof(info)};
 
 	if (!m->ic[HVS_IC_HEARTBEAT] || hvs_heartbeat_get_info(m->ic[HVS_IC_HEARTBEAT], &info) != 0)
 		return;
-	(void)fprintf(out,
-		      "# TYPE hvs_heartbeat_beats counter\nhvs_heartbeat_beats_total %llu\n"
-		      "# TYPE hvs_heartbeat_missed counter\nhvs_heartbeat_missed_total %llu\n"
-		      "# TYPE hvs_guest_up_seconds gauge\n# UNIT hvs_guest_up_seconds seconds\n"
-		      "hvs_guest_up_seconds %llu.%03u\n",
-		      (unsigned long long)info.beats, (unsigned long long)info.missed,
-		      (unsigned long long)(info.up_ns / 1000000000),
-		      (unsigned)(info.up_ns / 1000000 % 1000));
+	(void)evbuffer_add_printf(
+		out,
+		"# TYPE hvs_heartbeat_beats counter\nhvs_heartbeat_beats_total %llu\n"
+		"# TYPE hvs_heartbeat_missed counter\nhvs_heartbeat_missed_total %llu\n"
+		"# TYPE hvs_guest_up_seconds gauge\n# UNIT hvs_guest_up_seconds seconds\n"
+		"hvs_guest_up_seconds %llu.%03u\n",
+		(unsigned long long)info.beats, (unsigned long long)info.missed,
+		(unsigned long long)(info.up_ns / 1000000000),
+		(unsigned)(info.up_ns / 1000000 % 1000));
 }
 
 static void run_metrics(void *arg, struct hvs_call *call)
@@ -94,29 +98,30 @@ static void run_metrics(void *arg, struct hvs_call *call)
 	static const char *const names[] = {NULL};
 	const struct hvs_manager *m = arg;
 	struct json_object *result;
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out;
+	struct evbuffer *out;
+	const char *text = NULL;
 
 	if (!hvs_call_only(call, names))
 		return;
-	out = open_memstream(&text, &len);
+	out = evbuffer_new();
 	if (out) {
 		put_machine(out, m);
 		put_services(out, m);
 		put_heartbeat(out, m);
 		if (m->machine.metrics)
 			m->machine.metrics(m->machine_arg, out);
-		(void)fputs("# EOF\n", out);
+		(void)evbuffer_add(out, "# EOF\n", sizeof("# EOF\n"));
+		text = (const char *)evbuffer_pullup(out, -1);
 	}
-	if (!out || fclose(out) != 0) {
-		hvs_call_fail(call, HVS_CALL_INTERNAL, "out of memory");
-	} else {
+	if (text) {
 		result = json_object_new_object();
 		hvsi_json_string(result, "text", text);
 		hvs_call_return(call, result);
+	} else {
+		hvs_call_fail(call, HVS_CALL_INTERNAL, "out of memory");
 	}
-	free(text);
+	if (out)
+		evbuffer_free(out);
 }
 
 static const struct hvs_method methods[] = {

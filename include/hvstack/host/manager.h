@@ -16,12 +16,12 @@
 #include <hvstack/types.h>
 
 #include <stdbool.h>
-#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+struct evbuffer;    /* libevent */
 struct event_base;  /* libevent */
 struct json_object; /* json-c */
 struct hvs_manager;
@@ -134,7 +134,7 @@ struct hvs_manager_machine_ops {
 	/* Add what is known of disks and adapters to these arrays, for `devices`. Optional. */
 	void (*devices)(void *arg, struct json_object *disks, struct json_object *nets);
 	/* Write more metrics, in OpenMetrics text without "# EOF". Optional. */
-	void (*metrics)(void *arg, FILE *out);
+	void (*metrics)(void *arg, struct evbuffer *out);
 };
 #define HVS_MANAGER_MACHINE_OPS_INIT .size = (uint32_t)sizeof(struct hvs_manager_machine_ops)
 /* ops is copied. 0, -EINVAL, -ENOTSUP (unknown members set). */
