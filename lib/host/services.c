@@ -134,7 +134,7 @@ static int tell(struct hvs_services *s, const char *key, const char *value)
 {
 	const char *known = hvs_guestinfo_get(s->guestinfo, HVS_KVP_AUTO_EXTERNAL, key);
 
-	if (!value || (known && strcmp(known, value) == 0))
+	if (!value || !*value || (known && strcmp(known, value) == 0))
 		return 0;
 	return hvs_guestinfo_set(s->guestinfo, HVS_KVP_AUTO_EXTERNAL, key, value, NULL, NULL);
 }

@@ -30,10 +30,10 @@ kvp_items()
 	file=/var/lib/hyperv/.kvp_pool_$1
 	size=$(stat -c %s $file) at=0
 	while [ $at -lt "$size" ]; do
-		dd if=$file bs=512 skip=$((at / 512)) count=1 status=none | tr -d '\0'
-		printf =
-		dd if=$file bs=512 skip=$((at / 512 + 1)) count=4 status=none | tr -d '\0'
-		echo
+		# What is behind the NUL is whatever was in the daemon's memory.
+		printf '%s=' "$(dd if=$file bs=512 skip=$((at / 512)) count=1 status=none |
+			tr '\0' '\n' | head -n 1)"
+		dd if=$file bs=512 skip=$((at / 512 + 1)) count=4 status=none | tr '\0' '\n' | head -n 1
 		at=$((at + 2560))
 	done
 }

@@ -49,6 +49,7 @@ exit 0
 def run(lab):
     options = ["--name", "lab", "--kvp-store", f"{lab.dir}/pairs.json", *net.tap(lab, 0)]
     guest = lab.start(SCRIPT, cpus=2, options=options, control=True)
+    ic.until(lab, "hvrun listens", lambda: lab.try_hvctl("version")[0] == 0)
     # Nobody is there yet: kept, and told when somebody is.
     lab.check(not lab.hvctl_json("kvp", "set", "early", "before")["delivered"], "delivered early")
     ic.until_ready(lab, "kvp")
