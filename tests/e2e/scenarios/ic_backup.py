@@ -54,12 +54,13 @@ print("whole", sys.argv[2], count)
 '''
 
 WRITES = ic.SHELL + r"""
-disk=$(disk_of SECTORS) && mkfs.ext4 -q $disk && mkdir /data && mount $disk /data || fail "no disk"
+disk=$(disk_of SECTORS) && mkfs.ext4 -q $disk && mkdir -p /data && mount $disk /data || fail "no disk"
 start_daemons kvp_daemon vss_daemon
 cat > /tmp/writer.py <<'END'
 WRITER
 END
 python3 /tmp/writer.py /data &
+until [ -s /data/records ] && [ -s /data/db ]; do sleep 0.1; done
 echo writing
 until kvp_items 0 | grep -qx 'go=frozen'; do sleep 0.1; done
 # Whoever has asked for the freeze was killed: writes go on.
@@ -79,7 +80,7 @@ CHECKS = r"""
 cat > /tmp/checker.py <<'END'
 CHECKER
 END
-mkdir /data
+mkdir -p /data
 for name in NAMES; do
 	disk=$(disk_of $name)
 	e2fsck -fn $disk > /tmp/fsck 2>&1 || fail "$name: $(cat /tmp/fsck)"
