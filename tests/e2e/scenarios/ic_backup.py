@@ -144,7 +144,8 @@ def run(lab):
         for i, number in enumerate(wanted[first : first + 8]):
             chain = [number] if number == "crash" else range(number - number % 4, number + 1)
             lab.hvctl("backup", "restore", "--output", f"to{i}", *(f"backups/{n}" for n in chain))
-            lab.shell(f"mv to{i}/data.img r{i}.img && truncate -s +{(i + 1) * 4096} r{i}.img")
+            size = (SECTORS + (i + 1) * 8) * 512
+            lab.shell(f"mv to{i}/data.img r{i}.img && truncate -s {size} r{i}.img")
             names.append(str(SECTORS + (i + 1) * 8))
             disks.append(f"r{i}.img")
         checks = CHECKS.replace("NAMES", " ".join(names)).replace("CHECKER", CHECKER)
