@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The integration of libhvstack, with disks.c, nets.c and iothreads.c; no other file knows more of
- * the library than names of its numbers.
+ * The integration of libhvstack, with disks.c, nets.c, iothreads.c and control*.c; no other file knows
+ * more of the library than names of its numbers.
  *
  * What any VMM that runs KVM guests has to add stands here and in these between the marks "hvstack {"
- * and "} hvstack"; scripts/count-integration counts it. The rest is hvrun's own taste: messages, exit
+ * and "} hvstack", and "services {" for the integration services; scripts/count-integration counts it.
+ * The rest is hvrun's own taste: messages, exit
  * statuses, naming of disks, threads, changes while the guest runs.
  */
 #include "hyperv.h"
@@ -203,7 +204,7 @@ static int add_services(struct machine *machine, const struct options *opt)
 	struct hyperv *hyperv = machine->hyperv;
 	char why[200];
 	int err;
-	/* hvstack { */
+	/* services { */
 	const struct hvs_services_config cfg = {
 		HVS_SERVICES_CONFIG_INIT, .services = opt->services,
 		.base = machine->base,    .bus = hvs_kvm_bus(hyperv->kvm),
@@ -212,7 +213,7 @@ static int add_services(struct machine *machine, const struct options *opt)
 		.uuid = opt->machine_id};
 
 	err = hvs_services_create(&cfg, why, sizeof(why), &hyperv->services);
-	/* } hvstack */
+	/* } services */
 	if (err && why[0])
 		return report(HVRUN_USAGE, "--kvp-store %s: %s", opt->kvp_store, why);
 	control_set_services(hyperv->control, hyperv->services);
@@ -300,7 +301,7 @@ void hyperv_detach(struct machine *machine)
 	hvs_kvm_destroy(hyperv->kvm); /* hvstack {} */
 	disks_destroy(hyperv->disks);
 	nets_destroy(hyperv->nets);
-	hvs_services_destroy(hyperv->services); /* hvstack {} */
+	hvs_services_destroy(hyperv->services); /* services {} */
 	control_destroy(hyperv->control);
 	iothreads_destroy(hyperv->threads);
 	record_close(hyperv->record);
