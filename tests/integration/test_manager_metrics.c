@@ -111,7 +111,7 @@ Test(manager_metrics, heartbeats_are_counted_and_missed)
 	cr_expect_eq(openmetrics_value(text, "hvs_heartbeat_missed_total"), 0);
 	cr_expect_geq(openmetrics_value(text, "hvs_guest_up_seconds"), 2.5);
 	free(text);
-	ic_advance(machine, 2000);
+	ic_advance(machine, 4000);
 	text = metrics(fd);
 	cr_expect_gt(openmetrics_value(text, "hvs_heartbeat_missed_total"), 0);
 	free(text);
