@@ -38,6 +38,7 @@ static void setup(void)
 static void teardown(void)
 {
 	hvs_loopback_destroy(lb);
+	cr_assert_eq(memory.live, 0);
 	hvs_services_destroy(services);
 	mgr_down(&t);
 }
@@ -170,17 +171,15 @@ Test(services, clients_hear_what_happens_to_a_service_and_what_the_guest_says)
 
 Test(services, a_guest_whose_time_has_jumped_is_told_at_once)
 {
+	struct hvs_guest_ic_message msg = {0};
 	struct ic_machine timesync;
 
 	cr_assert_eq(create(HVS_SERVICE(HVS_IC_TIMESYNC)), 0);
 	hvs_services_time_jumped(services);
 	start(1);
 	timesync = opened(HVS_IC_TIMESYNC, IC_VERSION(3, 0));
-	while (!ic_nothing(&timesync)) {
-		const struct hvs_guest_ic_message msg = ic_take(&timesync);
-
+	while (hvs_guest_ic_recv(timesync.ch, &msg) == 1)
 		ic_answer(&timesync, &msg, HVS_IC_S_OK, msg.body, msg.len);
-	}
 	hvs_services_time_jumped(services);
 	cr_assert_not(ic_nothing(&timesync));
 }
@@ -190,7 +189,6 @@ Test(services, a_guest_whose_time_has_jumped_is_told_at_once)
 Test(services, a_service_comes_and_goes_while_the_guest_runs)
 {
 	int client = mgr_connect(&t);
-	struct hvsi_msg_relid released = {.h = hvsi_msg_header(HVSI_MSG_RELID_RELEASED)};
 	uint8_t message[HVSI_MSG_MAX];
 
 	cr_assert_eq(create(HVS_SERVICES_DEFAULT), 0);
@@ -204,11 +202,6 @@ Test(services, a_service_comes_and_goes_while_the_guest_runs)
 	cr_expect_null(hvs_services_get(services, HVS_IC_VSS));
 	cr_expect_not(enabled(client, HVS_IC_VSS));
 	cr_assert_eq(hvs_guest_wait_message(guest, HVSI_MSG_RESCIND_CHANNELOFFER, message), 12);
-	/* It has not gone before the guest has let go of it. */
-	cr_expect_eq(hvs_services_enable(services, HVS_IC_VSS, true), -EBUSY);
-	memcpy(&released.relid, message + sizeof(released.h), sizeof(released.relid));
-	cr_assert_eq(hvs_guest_post(guest, 1, &released, sizeof(released)), 0);
-	hvs_loopback_run(lb);
 	cr_assert_eq(hvs_services_enable(services, HVS_IC_VSS, true), 0);
 	cr_expect(enabled(client, HVS_IC_VSS));
 	close(client);
@@ -222,7 +215,9 @@ Test(services, pairs_outlive_their_service)
 	table = hvs_services_guestinfo(services);
 	cr_assert_eq(hvs_guestinfo_set(table, HVS_KVP_EXTERNAL, "color", "blue", NULL, NULL), 0);
 	cr_assert_eq(hvs_services_enable(services, HVS_IC_KVP, false), 0);
-	hvs_loopback_run(lb);
+	/* A bus that has not been started lets go of nothing. */
+	cr_expect_eq(hvs_services_enable(services, HVS_IC_KVP, true), -EBUSY);
+	start(4);
 	cr_assert_eq(hvs_services_enable(services, HVS_IC_KVP, true), 0);
 	cr_expect_str_eq(hvs_guestinfo_get(table, HVS_KVP_EXTERNAL, "color"), "blue");
 }
@@ -242,8 +237,6 @@ Test(services, a_service_that_clients_have_of_another_machine_stays_theirs)
 	cr_expect_eq(mgr_code(&t, client, "kvp-list", "{\"pool\":\"external\"}"),
 		     HVS_CALL_NOT_SUPPORTED);
 	/* The same at run time. */
-	cr_assert_eq(create(HVS_SERVICE(HVS_IC_SHUTDOWN)), -EEXIST, "the bus has not let go of it");
-	hvs_loopback_run(lb);
 	cr_assert_eq(create(HVS_SERVICE(HVS_IC_SHUTDOWN)), 0);
 	cr_assert_eq(hvs_services_enable(services, HVS_IC_VSS, true), -EEXIST);
 	cr_expect_null(hvs_services_get(services, HVS_IC_VSS));
@@ -257,23 +250,17 @@ Test(services, a_service_that_clients_have_of_another_machine_stays_theirs)
 Test(services, memory_that_ends_at_any_point_leaves_nothing)
 {
 	int client = mgr_connect(&t);
-	size_t live;
 	size_t n = 0;
 
-	hvs_loopback_run(lb);
-	live = memory.live;
 	for (;; n++) {
 		memory.calls = 0;
 		memory.fail_at = n;
 		memory.failed = false;
 		if (create(HVS_SERVICES_ALL) == 0)
 			break;
-		memory.fail_at = SIZE_MAX;
 		cr_assert(memory.failed);
 		for (size_t i = 0; i < KINDS; i++)
 			cr_expect_not(enabled(client, kinds[i]));
-		hvs_loopback_run(lb);
-		cr_expect_eq(memory.live, live, "call %zu", n);
 	}
 	memory.fail_at = SIZE_MAX;
 	cr_assert_geq(n, KINDS);
@@ -288,7 +275,7 @@ Test(services, a_file_of_pairs_that_is_none_is_named)
 
 	cfg.path = "/dev/null/pairs";
 	cr_assert_neq(hvs_services_create(&cfg, why, sizeof(why), &services), 0);
-	cr_expect(strstr(why, cfg.path) != NULL, "%s", why);
+	cr_expect(strstr(why, "can't be opened") != NULL, "%s", why);
 	cr_assert_eq(create(HVS_SERVICES_ALL), 0);
 	start(KINDS);
 }
