@@ -10,6 +10,7 @@
 #include "hyperv.h"
 
 #include "control.h"
+#include "control_path.h"
 #include "disks.h"
 #include "iothreads.h"
 #include "machine.h"
@@ -24,6 +25,7 @@
 #include <hvstack/hvstack.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct hyperv {
 	struct hvs_kvm *kvm;
@@ -31,6 +33,7 @@ struct hyperv {
 	struct disks *disks;
 	struct nets *nets;
 	struct hvs_services *services;
+	char control_path[CONTROL_PATH];
 	struct control *control; /* NULL: not wanted */
 	struct record *record;   /* NULL: not wanted */
 	bool reset;
@@ -186,16 +189,24 @@ static int add_nets(struct machine *machine, const struct options *opt)
 static int start_control(struct machine *machine, const struct options *opt)
 {
 	struct hyperv *hyperv = machine->hyperv;
-	const struct control_config cfg = {.path = opt->control,
-					   .roles = opt->roles,
-					   .name = opt->name,
-					   .machine_id = opt->machine_id,
-					   .base = machine->base,
-					   .kvm = hyperv->kvm,
-					   .disks = hyperv->disks,
-					   .nets = hyperv->nets};
+	struct control_config cfg = {.path = opt->control,
+				     .roles = opt->roles,
+				     .name = opt->name,
+				     .machine_id = opt->machine_id,
+				     .base = machine->base,
+				     .kvm = hyperv->kvm,
+				     .disks = hyperv->disks,
+				     .nets = hyperv->nets};
 
-	return control_create(&cfg, &hyperv->control);
+	if (!cfg.path && *opt->name) {
+		int status = control_path(geteuid() == 0, getenv("XDG_RUNTIME_DIR"), opt->name,
+					  hyperv->control_path);
+
+		if (status)
+			return status;
+		cfg.path = hyperv->control_path;
+	}
+	return cfg.path && *cfg.path ? control_create(&cfg, &hyperv->control) : 0;
 }
 
 static int add_services(struct machine *machine, const struct options *opt)
@@ -228,7 +239,7 @@ static int add_devices(struct machine *machine, const struct options *opt)
 		status = add_disks(machine, opt);
 	if (!status)
 		status = add_nets(machine, opt);
-	if (!status && opt->control)
+	if (!status)
 		status = start_control(machine, opt);
 	if (!status)
 		status = add_services(machine, opt);
