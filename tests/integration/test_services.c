@@ -60,7 +60,7 @@ static int create(uint32_t which)
 	return hvs_services_create(&cfg, NULL, 0, &services);
 }
 
-static void start(unsigned offers)
+static void start(int offers)
 {
 	cr_assert_eq(hvs_loopback_start(lb, &guest), 0);
 	cr_assert_eq(hvs_guest_connect(guest, 0x50003), 0);
@@ -264,7 +264,7 @@ Test(services, memory_that_ends_at_any_point_leaves_nothing)
 	}
 	memory.fail_at = SIZE_MAX;
 	cr_assert_geq(n, KINDS);
-	start(KINDS);
+	start((int)KINDS);
 	close(client);
 }
 
@@ -277,7 +277,7 @@ Test(services, a_file_of_pairs_that_is_none_is_named)
 	cr_assert_neq(hvs_services_create(&cfg, why, sizeof(why), &services), 0);
 	cr_expect(strstr(why, "can't be opened") != NULL, "%s", why);
 	cr_assert_eq(create(HVS_SERVICES_ALL), 0);
-	start(KINDS);
+	start((int)KINDS);
 }
 
 Test(services, what_makes_no_sense_is_refused)
