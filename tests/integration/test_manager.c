@@ -388,7 +388,7 @@ Test(manager, only_a_socket_that_nobody_listens_on_is_replaced)
 	cfg.socket_path = t.path;
 	cr_assert_eq(hvs_manager_create(&cfg, &second), -EADDRINUSE);
 	(void)snprintf(path, sizeof(path), "%s/old", t.dir);
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(fd);

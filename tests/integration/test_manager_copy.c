@@ -123,7 +123,7 @@ Test(manager_copy, a_piece_of_many_messages_is_one_call)
 	struct json_object *answer;
 
 	memset(params + head, 'A', sizeof(zeros) / 3 * 4);
-	strcpy(params + head + sizeof(zeros) / 3 * 4, "\"}");
+	memcpy(params + head + sizeof(zeros) / 3 * 4, "\"}", 3);
 	memset(file, 1, sizeof(file));
 	cr_assert_eq(start(sizeof(zeros)), 0);
 	snprintf(request, sizeof(request),

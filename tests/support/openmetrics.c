@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +58,7 @@ static void begin_family(const char *line, const char *name, size_t len)
 	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		known |= strcmp(types[i], type) == 0;
 	cr_assert(known, "type '%s'", type);
-	strcpy(family.type, type);
+	(void)snprintf(family.type, sizeof(family.type), "%s", type);
 }
 
 static void check_unit(const char *unit)
