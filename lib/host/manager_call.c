@@ -267,6 +267,8 @@ void hvsi_call_line(struct hvsi_client *client, const char *line, size_t len, co
 	json_object_put(r.object);
 	while (fd_count)
 		close(fds[--fd_count]);
+	if (!hvsi_client_may_call(client))
+		hvsi_client_cut(client, "cut off: too many lines that are no requests");
 }
 
 /* ---- for methods ------------------------------------------------------------------------------- */

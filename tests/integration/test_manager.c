@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The management server's wire: requests good and bad, limits, events, file descriptors. */
+#include "host/manager_impl.h"
 #include "support/manager.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -459,6 +461,23 @@ Test(manager, calls_that_come_too_fast_are_refused)
 	down();
 }
 
+Test(manager, a_client_that_sends_nothing_but_nonsense_is_cut_off)
+{
+	const struct hvs_manager_config cfg = {.max_calls_per_s = 1};
+	char lines[2001];
+	int fd;
+
+	up(&cfg);
+	fd = mgr_connect(&t);
+	memset(lines, '\n', sizeof(lines) - 1);
+	lines[sizeof(lines) - 1] = '\0';
+	mgr_send(fd, lines);
+	MGR_UNTIL(&t, left == 1);
+	cr_assert(strstr(t.log, "cut off: too many lines") != NULL, "%s", t.log);
+	close(fd);
+	down();
+}
+
 Test(manager, a_client_that_does_not_read_is_cut_off)
 {
 	int fd;
@@ -654,6 +673,58 @@ Test(manager, file_descriptors_that_nobody_takes_are_closed)
 	MGR_UNTIL(&t, left == 1);
 	cr_assert_eq(open_files(), before - 2);
 	close(file);
+	down();
+}
+
+Test(manager, a_monitor_can_t_send_file_descriptors)
+{
+	const struct hvs_role_rule rule = {.id = geteuid(), .role = HVS_ROLE_MONITOR};
+	const struct hvs_manager_config cfg = {.rules = &rule, .rule_count = 1};
+	unsigned before;
+	int file;
+	int fd;
+
+	up(&cfg);
+	fd = mgr_connect(&t);
+	file = file_with("x");
+	before = open_files();
+	send_with_fd(fd, "x", file);
+	mgr_run(&t);
+	cr_assert_eq(open_files(), before);
+	send_with_fd(fd, "\n" READ_FD, file);
+	for (unsigned i = 0; i < 2; i++) {
+		struct json_object *answer = mgr_message(&t, fd);
+
+		cr_assert_eq(mgr_error(answer, NULL), i ? HVS_CALL_NOT_FOUND : -32700);
+		json_object_put(answer);
+	}
+	close(fd);
+	close(file);
+	down();
+}
+
+Test(manager, without_a_file_descriptor_for_a_client_the_server_rests)
+{
+	struct rlimit limit;
+	struct rlimit none;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	up(NULL);
+	strcpy(address.sun_path, t.path);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	mgr_run(&t);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	cr_assert_not(event_pending(t.m->connecting, EV_READ, NULL),
+		      "it would be called all the time");
+	while (!strstr(t.log, "connected"))
+		cr_assert_eq(event_base_loop(t.base, EVLOOP_ONCE), 0);
+	cr_assert_eq(mgr_code(&t, fd, "version", NULL), 0);
+	close(fd);
 	down();
 }
 

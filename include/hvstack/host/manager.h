@@ -204,7 +204,7 @@ HVS_API HVS_NODISCARD int hvs_manager_on_client_left(struct hvs_manager *m, hvs_
 
 /*
  * A file descriptor that came with the request (SCM_RIGHTS): number `index` of them. It becomes the
- * caller's, who closes it. -ENOENT: there is none.
+ * caller's, who closes it. -ENOENT: there is none; monitors can't send any.
  */
 HVS_API HVS_NODISCARD int hvs_call_take_fd(struct hvs_call *call, unsigned index);
 
