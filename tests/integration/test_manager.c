@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The management server's wire: requests good and bad, limits, events, file descriptors. */
-#include "host/manager_impl.h"
 #include "support/manager.h"
 
 #include <errno.h>
@@ -703,7 +702,7 @@ Test(manager, a_monitor_can_t_send_file_descriptors)
 	down();
 }
 
-Test(manager, without_a_file_descriptor_for_a_client_the_server_rests)
+Test(manager, without_a_file_descriptor_for_a_client_the_server_rests, .timeout = 30)
 {
 	struct rlimit limit;
 	struct rlimit none;
@@ -717,10 +716,9 @@ Test(manager, without_a_file_descriptor_for_a_client_the_server_rests)
 	none = limit;
 	none.rlim_cur = 0;
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	/* It would never return. */
 	mgr_run(&t);
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	cr_assert_not(event_pending(t.m->connecting, EV_READ, NULL),
-		      "it would be called all the time");
 	while (!strstr(t.log, "connected"))
 		cr_assert_eq(event_base_loop(t.base, EVLOOP_ONCE), 0);
 	cr_assert_eq(mgr_code(&t, fd, "version", NULL), 0);
