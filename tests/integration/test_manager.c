@@ -406,6 +406,35 @@ Test(manager, one_client_too_many_is_told_and_closed)
 	down();
 }
 
+Test(manager, some_connections_are_for_administrators)
+{
+	static const enum hvs_role roles[] = {HVS_ROLE_OPERATOR, HVS_ROLE_ADMINISTRATOR};
+
+	for (unsigned r = 0; r < 2; r++) {
+		const struct hvs_role_rule rule = {.id = geteuid(), .role = roles[r]};
+		const struct hvs_manager_config cfg = {
+			.rules = &rule, .rule_count = 1, .max_clients = 8};
+		struct json_object *message;
+		int fd[8];
+
+		up(&cfg);
+		for (unsigned i = 0; i < 8; i++)
+			fd[i] = mgr_connect(&t);
+		for (unsigned i = 0; i < 7; i++)
+			cr_assert_eq(mgr_code(&t, fd[i], "version", NULL), 0);
+		if (roles[r] == HVS_ROLE_ADMINISTRATOR) {
+			cr_assert_eq(mgr_code(&t, fd[7], "version", NULL), 0);
+		} else {
+			message = mgr_message(&t, fd[7]);
+			cr_assert_eq(mgr_error(message, NULL), HVS_CALL_TOO_MANY);
+			json_object_put(message);
+		}
+		for (unsigned i = 0; i < 8; i++)
+			close(fd[i]);
+		down();
+	}
+}
+
 Test(manager, one_call_too_many_is_refused)
 {
 	const struct hvs_manager_config cfg = {.max_calls = 3};
