@@ -731,7 +731,7 @@ Test(manager, a_monitor_can_t_send_file_descriptors)
 	down();
 }
 
-Test(manager, without_a_file_descriptor_for_a_client_the_server_rests, .timeout = 30)
+Test(manager, without_a_file_descriptor_for_a_client_the_server_rests)
 {
 	struct rlimit limit;
 	struct rlimit none;

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+TestSuite(oom, .init = snapshot_setup, .fini = snapshot_teardown, .timeout = 240);
+
 static struct io io[4];
 static unsigned endings;
 static int status;
@@ -61,7 +63,7 @@ static void run_to_end(void)
 	}
 }
 
-Test(oom, backup, .init = snapshot_setup, .fini = snapshot_teardown, .timeout = 240)
+Test(oom, backup)
 {
 	bool failed = true;
 
@@ -88,7 +90,7 @@ Test(oom, backup, .init = snapshot_setup, .fini = snapshot_teardown, .timeout = 
 	}
 }
 
-Test(oom, snapshot, .init = snapshot_setup, .fini = snapshot_teardown, .timeout = 240)
+Test(oom, snapshot)
 {
 	const struct hvs_snapshot_config cfg = {HVS_SNAPSHOT_CONFIG_INIT,
 						.ops = &ramdisk_ops,
@@ -110,8 +112,7 @@ Test(oom, snapshot, .init = snapshot_setup, .fini = snapshot_teardown, .timeout 
 	}
 }
 
-Test(oom, writes_wait_for_memory_of_others, .init = snapshot_setup, .fini = snapshot_teardown,
-     .timeout = 60)
+Test(oom, writes_wait_for_memory_of_others)
 {
 	static struct io many[33];
 
