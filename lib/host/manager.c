@@ -165,19 +165,36 @@ void hvs_manager_event(struct hvs_manager *m, const char *event, struct json_obj
 
 /* ---- the socket -------------------------------------------------------------------------------- */
 
+/* Who can't be accepted stays there, and would keep the thread busy. */
 static void on_connect(evutil_socket_t fd, short what, void *arg)
 {
+	static const struct timeval later = {.tv_sec = 1};
 	struct hvs_manager *m = arg;
 	struct event_base *outer = hvsi_base_enter(m->cfg.base);
 	int client = 0;
+	int err = 0;
 
 	(void)what;
 	for (unsigned i = 0; i < ACCEPTS && client >= 0; i++) {
 		client = accept4((int)fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		err = client < 0 ? errno : 0;
 		if (client >= 0)
 			hvsi_client_add(m, client);
 	}
+	if (err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS) {
+		event_del(m->connecting);
+		event_add(m->accepting, &later);
+	}
 	hvsi_base_leave(outer);
+}
+
+static void on_later(evutil_socket_t fd, short what, void *arg)
+{
+	const struct hvs_manager *m = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(m->connecting, NULL);
 }
 
 /* After a crash there is a socket that nobody listens on. */
@@ -211,7 +228,8 @@ static int bind_and_listen(struct hvs_manager *m, const struct sockaddr_un *addr
 	    listen(m->fd, BACKLOG) < 0)
 		return -errno;
 	m->connecting = event_new(m->cfg.base, m->fd, EV_READ | EV_PERSIST, on_connect, m);
-	return m->connecting && event_add(m->connecting, NULL) == 0 ? 0 : -ENOMEM;
+	m->accepting = evtimer_new(m->cfg.base, on_later, m);
+	return m->connecting && m->accepting && event_add(m->connecting, NULL) == 0 ? 0 : -ENOMEM;
 }
 
 static int listen_on(struct hvs_manager *m, const char *path)
@@ -231,8 +249,11 @@ static void stop_listening(struct hvs_manager *m)
 {
 	struct stat st;
 
+	if (m->accepting)
+		event_free(m->accepting);
 	if (m->connecting)
 		event_free(m->connecting);
+	m->accepting = NULL;
 	m->connecting = NULL;
 	if (m->fd >= 0)
 		close(m->fd);

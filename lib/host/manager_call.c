@@ -27,12 +27,23 @@ struct json_object *hvsi_call_error(struct json_object *id, int code, const char
 	return line;
 }
 
+/* Without memory for all of it nobody would know what it answers. */
+static void send_answer(struct hvsi_client *client, struct json_object *answer)
+{
+	if (json_object_object_get_ex(answer, "id", NULL) &&
+	    (json_object_object_get_ex(answer, "result", NULL) ||
+	     json_object_object_get_ex(answer, "error", NULL)))
+		hvsi_client_send(client, answer);
+	else
+		hvsi_client_cut(client, "cut off: no memory for its answer");
+}
+
 void hvsi_call_refuse(struct hvsi_client *client, struct json_object *id, int code,
 		      const char *message)
 {
 	struct json_object *line = hvsi_call_error(id, code, message, NULL);
 
-	hvsi_client_send(client, line);
+	send_answer(client, line);
 	json_object_put(line);
 }
 
@@ -60,7 +71,7 @@ static void end(struct hvs_call *call, struct json_object *answer)
 	if (client) {
 		client->calls--;
 		if (call->wants_answer)
-			hvsi_client_send(client, answer);
+			send_answer(client, answer);
 	}
 	json_object_put(answer);
 	free_call(call);
@@ -267,6 +278,8 @@ void hvsi_call_line(struct hvsi_client *client, const char *line, size_t len, co
 	json_object_put(r.object);
 	while (fd_count)
 		close(fds[--fd_count]);
+	if (!hvsi_client_may_call(client))
+		hvsi_client_cut(client, "cut off: too many lines that are no requests");
 }
 
 /* ---- for methods ------------------------------------------------------------------------------- */

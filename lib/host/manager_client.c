@@ -205,8 +205,13 @@ static void receive(struct hvsi_client *client)
 				 .msg_iovlen = 1,
 				 .msg_control = control.bytes,
 				 .msg_controllen = sizeof(control.bytes)};
-	ssize_t len = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t len;
 
+	/* Whoever may only look has no use for them; and to close a file may take as long as its file
+	 * system likes. The kernel drops what there is no room for. */
+	if (client->role == HVS_ROLE_MONITOR)
+		message.msg_controllen = 0;
+	len = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (len > 0) {
@@ -272,6 +277,14 @@ void hvsi_client_free(struct hvsi_client *client)
 	free(client);
 }
 
+/* Nobody can keep administrators out. */
+static uint32_t max_clients(const struct hvs_manager *m, enum hvs_role role)
+{
+	const uint32_t max = m->cfg.max_clients;
+
+	return role == HVS_ROLE_ADMINISTRATOR ? max : max - max / 8;
+}
+
 void hvsi_client_add(struct hvs_manager *m, int fd)
 {
 	struct hvsi_client *client = calloc(1, sizeof(*client));
@@ -289,7 +302,7 @@ void hvsi_client_add(struct hvs_manager *m, int fd)
 				 err ? "somebody" : client->who);
 		turn_away(fd, HVS_CALL_DENIED, "access denied: you have no role here", NULL);
 		client->fd = -1;
-	} else if (m->client_count >= m->cfg.max_clients) {
+	} else if (m->client_count >= max_clients(m, client->role)) {
 		hvsi_manager_log(m, HVS_MANAGER_CLIENT, "%s: too many connections", client->who);
 		turn_away(fd, HVS_CALL_TOO_MANY, "too many connections", NULL);
 		client->fd = -1;

@@ -286,7 +286,10 @@ void hvs_manager_ic_event(struct hvs_manager *m, struct hvs_ic *ic, enum hvs_ic_
 {
 	struct hvs_ic_status s = {.size = sizeof(s)};
 
-	if (!m || hvs_ic_get_status(ic, &s) || !is_kind(s.kind) || m->ic[s.kind] != ic)
+	if (!m || hvs_ic_get_status(ic, &s) || !is_kind(s.kind))
+		return;
+	/* That a guest may stay frozen has to be known whatever becomes of the service. */
+	if (m->ic[s.kind] != ic && event != HVS_IC_EVENT_MAY_BE_FROZEN)
 		return;
 	switch (event) {
 	case HVS_IC_EVENT_STATUS:

@@ -187,6 +187,7 @@ struct hvs_manager {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct stat path_is; /* the socket's file */
 	struct event *connecting;
+	struct event *accepting; /* again: there was no file descriptor left */
 	struct event *reaping;
 	struct hvsi_client *clients;
 	uint32_t client_count;

@@ -101,6 +101,11 @@ static void run_freeze(void *arg, struct hvs_call *call)
 	ic = hvsi_call_ic(call, HVS_IC_VSS);
 	if (!ic)
 		return;
+	/* Also of a service that is on its way out. */
+	if (m->freezing) {
+		hvs_call_fail(call, HVS_CALL_BUSY, "freeze: another one is under way");
+		return;
+	}
 	request.timeout_ms = (uint32_t)timeout_ms;
 	request.hold_ms = (uint32_t)hold_ms;
 	call->result = json_object_new_object();

@@ -90,6 +90,8 @@ static void write_done(struct hvs_blk_req *req, enum hvs_blk_status status)
 	struct hvsi_snap_queue *q = w->queue;
 	struct hvs_blk_req *orig = w->orig;
 
+	if (status == HVS_BLK_NO_SPACE && hvsi_snapshot_make_room(w))
+		return;
 	/* Nothing of ours is touched after hvs_blk_complete(): with it, the filter may go. */
 	atomic_store_explicit(&w->below, false, memory_order_relaxed);
 	return_write(w);
@@ -121,19 +123,36 @@ static void note_change(struct hvs_snapshot *s, const struct hvs_blk_req *req)
 		hvsi_chunkmap_set(map, first, end - first);
 }
 
+static void wait(struct hvsi_snap_queue *q, struct hvsi_snap_write *w)
+{
+	w->next = NULL;
+	if (q->waiting)
+		q->waiting_last->next = w;
+	else
+		q->waiting = w;
+	q->waiting_last = w;
+}
+
+static void take_failed(struct hvsi_snap_queue *q)
+{
+	struct hvsi_snap_write *w = atomic_exchange(&q->failed, NULL);
+
+	while (w) {
+		struct hvsi_snap_write *next = w->next;
+
+		wait(q, w);
+		w = next;
+	}
+}
+
 /* Hand it on, or let it wait. */
 static void go_on(struct hvsi_snap_write *w)
 {
-	struct hvsi_snap_queue *q = w->queue;
-	struct hvs_snapshot *s = q->snapshot;
+	struct hvs_snapshot *s = w->queue->snapshot;
 
-	if (atomic_load_explicit(&s->saving, memory_order_acquire) && hvsi_snapshot_must_wait(w)) {
-		w->next = NULL;
-		if (q->waiting)
-			q->waiting_last->next = w;
-		else
-			q->waiting = w;
-		q->waiting_last = w;
+	if ((w->again || atomic_load_explicit(&s->saving, memory_order_acquire)) &&
+	    hvsi_snapshot_must_wait(w)) {
+		wait(w->queue, w);
 		return;
 	}
 	atomic_store_explicit(&w->below, true, memory_order_relaxed);
@@ -157,6 +176,7 @@ static void begin(struct hvsi_snap_queue *q, struct hvs_blk_req *orig)
 		return;
 	}
 	w->orig = orig;
+	w->again = false;
 	w->req = (struct hvs_blk_req){
 		.op = orig->op,
 		.flags = orig->flags,
@@ -180,6 +200,7 @@ static void run_queue(void *arg)
 	unsigned held = 0;
 
 	atomic_store(&q->starving, false);
+	take_failed(q);
 	for (const struct hvsi_snap_write *w = q->waiting; w; w = w->next)
 		waiting++;
 	for (const struct hvs_blk_req *r = q->held; r; r = r->backend_priv[0])
@@ -213,11 +234,16 @@ static int snapshot_get_info(void *opaque, struct hvs_blk_info *info)
 {
 	struct hvs_snapshot *s = opaque;
 	int err = hvsi_filter_info(s->ops, s->disk, s->queue_count, info);
+	uint64_t bytes;
 
-	if (!err)
-		atomic_store_explicit(&s->bytes, info->num_blocks * info->block_size,
-				      memory_order_relaxed);
-	return err;
+	if (err)
+		return err;
+	bytes = info->num_blocks * info->block_size;
+	/* What was behind the new end is lost, though nobody has written there: if the disk grows again
+	 * it is zeros. */
+	if (bytes < atomic_exchange(&s->bytes, bytes))
+		atomic_store(&s->untracked, true);
+	return 0;
 }
 
 static void snapshot_submit(void *opaque, struct hvs_blk_req *req)
@@ -296,6 +322,7 @@ static void snapshot_cancel(void *opaque, struct hvs_blk_req *req)
 		hvsi_filter_cancel(s->ops, s->disk, req);
 		return;
 	}
+	take_failed(q);
 	if (stop_holding(q, req) || stop_waiting(q, req)) {
 		hvs_blk_complete(req, HVS_BLK_ABORTED);
 		return;
@@ -449,8 +476,10 @@ static void detach(struct hvs_snapshot *s)
 		return;
 	p = d->point;
 	hvsi_point_fail(p, ENODEV);
-	atomic_store(&p->aborted, true);
+	hvs_point_abort(p);
 	pthread_mutex_lock(&p->mutex);
+	/* Writes that did not have to wait in the end may still be on its list. */
+	hvsi_point_forget_wanted(p, s);
 	while (d->users > 0)
 		pthread_cond_wait(&p->cond, &p->mutex);
 	d->snapshot = NULL;

@@ -33,6 +33,7 @@ struct hvsi_snap_write {
 	struct hvsi_snap_write *next; /* that waits, or is free */
 	struct hvsi_snap_write *next_made;
 	atomic_bool below; /* the back end has it */
+	bool again;        /* for the second time, as there was no room */
 	/* Under the point's mutex: chunks it wants to be saved. */
 	bool wanted;
 	uint64_t want_first;
@@ -56,6 +57,7 @@ struct hvsi_snap_queue {
 
 	/* On any thread. */
 	_Atomic(struct hvsi_snap_write *) returned; /* free again */
+	_Atomic(struct hvsi_snap_write *) failed;   /* to be tried again */
 	atomic_uint in_flight;                      /* begun and not completed */
 	atomic_bool starving; /* held because there is no memory: tell if some is returned */
 };
@@ -75,7 +77,7 @@ struct hvs_snapshot {
 	atomic_bool gate;   /* closed: no write may begin */
 	atomic_bool saving; /* chunks have to be saved before they are written */
 	_Atomic(struct hvsi_chunkmap *) changed; /* replaced only while the gate is closed */
-	atomic_bool untracked;                   /* something behind its end was written */
+	atomic_bool untracked; /* something behind its end was written, or it has become shorter */
 
 	pthread_mutex_t mutex; /* all of the following */
 	pthread_cond_t drained;
@@ -113,6 +115,7 @@ struct hvs_point {
 	struct hvsi_notify notify;
 	_Atomic int error;   /* positive errno: it is useless */
 	atomic_bool aborted; /* no more reading */
+	atomic_bool empty;   /* what it held was dropped, as the guest needs the room */
 
 	pthread_mutex_t mutex; /* all of the following, and what is said above */
 	pthread_cond_t cond;
@@ -121,6 +124,7 @@ struct hvs_point {
 	bool prepared;
 	bool take; /* asked to */
 	bool stop;
+	bool drop;                  /* what it holds */
 	enum hvs_point_event event; /* to be told; 0: none */
 	int event_status;
 	struct hvsi_snap_write *wanted; /* oldest first */
@@ -156,6 +160,10 @@ void hvsi_snapshot_wake(struct hvs_snapshot *s);
 /* Does this write have to wait until chunks are saved? Then its queue is woken. On its thread. */
 bool hvsi_snapshot_must_wait(struct hvsi_snap_write *w);
 
+/* It has found no room. True: the point gives up what it holds, and the write is tried again when it
+ * has. [any] */
+bool hvsi_snapshot_make_room(struct hvsi_snap_write *w);
+
 /* It does not want that any more. On its thread. */
 void hvsi_snapshot_unwant(struct hvsi_snap_write *w);
 
@@ -164,6 +172,9 @@ void hvsi_point_forget_wanted(struct hvs_point *p, const struct hvs_snapshot *s)
 
 /* Save what is wanted, until the point is stopped. */
 void hvsi_point_save(struct hvs_point *p, unsigned thread);
+
+/* What it holds is of no use any more: have its files take no room. */
+void hvsi_point_drop(struct hvs_point *p);
 
 /* It is useless from now on, for the first reason there was (a positive errno). */
 void hvsi_point_fail(struct hvs_point *p, int err);

@@ -49,7 +49,7 @@ static int prepare(struct hvs_point *p)
 
 	for (uint32_t i = 0; i < p->count && !err; i++) {
 		if (!hvsi_point_pin(&p->disks[i]))
-			return -ENODEV;
+			return -atomic_load(&p->error);
 		err = prepare_disk(&p->disks[i]);
 		hvsi_point_unpin(&p->disks[i]);
 	}
@@ -144,7 +144,7 @@ static int take(struct hvs_point *p)
 
 	while (pinned < p->count && hvsi_point_pin(&p->disks[pinned]))
 		pinned++;
-	err = pinned == p->count ? take_pinned(p) : -ENODEV;
+	err = pinned == p->count ? take_pinned(p) : -atomic_load(&p->error);
 	while (pinned > 0)
 		hvsi_point_unpin(&p->disks[--pinned]);
 	return err;
@@ -198,8 +198,10 @@ static void *run_first(void *arg)
 	if (err || !wait_for_take(p))
 		return NULL;
 	err = take(p);
-	if (err)
+	if (err) {
 		hvsi_point_fail(p, -err);
+		err = -atomic_load(&p->error); /* the first reason, if a disk was closed */
+	}
 	tell(p, HVS_POINT_TAKEN, err);
 	if (!err)
 		hvsi_point_save(p, 0);
@@ -424,6 +426,8 @@ void hvs_point_release(struct hvs_point *p, const struct hvs_guid *backup)
 	/* Writes go on, whatever becomes of the threads. */
 	hvsi_point_fail(p, ECANCELED);
 	stop_threads(p);
+	if (p->drop)
+		hvsi_point_drop(p);
 	for (uint32_t i = 0; i < p->count; i++)
 		if (p->disks[i].snapshot)
 			unreserve(&p->disks[i], backup);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- on a queue's thread ---------------------------------------------------------------- */
 
@@ -58,7 +59,9 @@ bool hvsi_snapshot_must_wait(struct hvsi_snap_write *w)
 
 	pthread_mutex_lock(&s->mutex);
 	wait = find_unsaved(s->point_disk, &w->req, &first, &count);
-	if (wait) {
+	if (!wait && w->again && s->point_disk) {
+		wait = !atomic_load(&s->point_disk->point->empty);
+	} else if (wait) {
 		struct hvs_point *p = s->point_disk->point;
 
 		pthread_mutex_lock(&p->mutex);
@@ -67,6 +70,47 @@ bool hvsi_snapshot_must_wait(struct hvsi_snap_write *w)
 	}
 	pthread_mutex_unlock(&s->mutex);
 	return wait;
+}
+
+/* Hand it back to its queue. */
+static void try_again(struct hvsi_snap_write *w)
+{
+	struct hvsi_snap_queue *q = w->queue;
+
+	w->again = true;
+	atomic_store_explicit(&w->below, false, memory_order_relaxed);
+	w->next = atomic_load_explicit(&q->failed, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak(&q->failed, &w->next, w))
+		;
+	hvsi_notify_signal(&q->notify);
+}
+
+/*
+ * A clone has the guest's writes take new blocks, and saved chunks take some, too. Without the point there
+ * might have been room.
+ */
+bool hvsi_snapshot_make_room(struct hvsi_snap_write *w)
+{
+	struct hvs_snapshot *s = w->queue->snapshot;
+	bool drops = false;
+
+	if (w->again)
+		return false;
+	pthread_mutex_lock(&s->mutex);
+	if (s->point_disk && s->point_disk->changed) {
+		struct hvs_point *p = s->point_disk->point;
+
+		hvsi_point_fail(p, ENOSPC);
+		pthread_mutex_lock(&p->mutex);
+		p->drop = true;
+		pthread_cond_broadcast(&p->cond);
+		pthread_mutex_unlock(&p->mutex);
+		drops = true;
+		/* Under the mutex: once its queue has it, the filter may go. */
+		try_again(w);
+	}
+	pthread_mutex_unlock(&s->mutex);
+	return drops;
 }
 
 /* Under the point's mutex. */
@@ -138,17 +182,30 @@ void hvsi_point_unpin(struct hvsi_point_disk *d)
 	pthread_mutex_unlock(&d->point->mutex);
 }
 
-void hvsi_point_fail(struct hvs_point *p, int err)
+static void wake_all(struct hvs_point *p)
 {
-	int none = 0;
-
-	if (!atomic_compare_exchange_strong(&p->error, &none, err))
-		return;
 	pthread_mutex_lock(&p->mutex);
 	for (uint32_t i = 0; i < p->count; i++)
 		if (p->disks[i].snapshot)
 			hvsi_snapshot_wake(p->disks[i].snapshot);
 	pthread_mutex_unlock(&p->mutex);
+}
+
+void hvsi_point_fail(struct hvs_point *p, int err)
+{
+	int none = 0;
+
+	if (atomic_compare_exchange_strong(&p->error, &none, err))
+		wake_all(p);
+}
+
+void hvsi_point_drop(struct hvs_point *p)
+{
+	/* If that can't be, the write fails as it would have. */
+	for (uint32_t i = 0; i < p->count; i++)
+		(void)!ftruncate(p->disks[i].fd, 0);
+	atomic_store(&p->empty, true);
+	wake_all(p);
 }
 
 static size_t bytes_of(const struct hvsi_point_disk *d, uint64_t first, uint64_t count)
@@ -179,7 +236,8 @@ static void save_wanted(struct hvsi_point_disk *d, uint64_t first, uint64_t coun
 	const uint64_t end = first + count;
 	int err = 0;
 
-	while (!err && (first = hvsi_chunkmap_find(d->passed, first, end, false)) < end) {
+	while (!err && !atomic_load(&d->point->error) &&
+	       (first = hvsi_chunkmap_find(d->passed, first, end, false)) < end) {
 		uint64_t until = hvsi_chunkmap_find(d->passed, first, end, true);
 
 		err = save(d, first, until - first, buf);
@@ -255,12 +313,18 @@ void hvsi_point_save(struct hvs_point *p, unsigned thread)
 	}
 	pthread_mutex_lock(&p->mutex);
 	while (!p->stop) {
-		const struct hvsi_snap_write *w = next_wanted(p);
+		const struct hvsi_snap_write *w = p->drop ? NULL : next_wanted(p);
 
-		if (w)
+		if (p->drop) {
+			p->drop = false;
+			pthread_mutex_unlock(&p->mutex);
+			hvsi_point_drop(p);
+			pthread_mutex_lock(&p->mutex);
+		} else if (w) {
 			do_one(p, thread, w, buf);
-		else
+		} else {
 			pthread_cond_wait(&p->cond, &p->mutex);
+		}
 	}
 	pthread_mutex_unlock(&p->mutex);
 	free(buf);

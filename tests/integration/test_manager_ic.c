@@ -181,6 +181,22 @@ Test(manager_ic, a_service_may_go_while_a_call_waits_for_it)
 	down(fd);
 }
 
+Test(manager_ic, that_a_guest_may_stay_frozen_is_told_though_the_service_is_gone)
+{
+	int fd = up_with(HVS_IC_VSS, IC_VERSION(5, 0));
+	struct json_object *message;
+
+	cr_assert_eq(mgr_code(&t, fd, "events", NULL), 0);
+	hvs_manager_remove_ic(t.m, HVS_IC_VSS);
+	json_object_put(mgr_message(&t, fd)); /* service-status */
+	hvs_manager_ic_event(t.m, machine->ic, HVS_IC_EVENT_THAWED_LATE);
+	hvs_manager_ic_event(t.m, machine->ic, HVS_IC_EVENT_MAY_BE_FROZEN);
+	message = mgr_message(&t, fd);
+	cr_assert(strstr(json_object_to_json_string(message), "\"may-be-frozen\""));
+	json_object_put(message);
+	down(fd);
+}
+
 Test(manager_ic, a_guest_is_thawed_when_who_has_frozen_it_leaves)
 {
 	int fd = up_with(HVS_IC_VSS, IC_VERSION(5, 0));

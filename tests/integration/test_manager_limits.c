@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -328,5 +329,102 @@ Test(manager_limits, file_descriptors_that_nobody_takes_are_closed)
 	MGR_UNTIL(&t, left == 1);
 	cr_assert_eq(open_files(), before - 2);
 	close(file);
+	down();
+}
+
+Test(manager_limits, some_connections_are_for_administrators)
+{
+	static const enum hvs_role roles[] = {HVS_ROLE_OPERATOR, HVS_ROLE_ADMINISTRATOR};
+
+	for (unsigned r = 0; r < 2; r++) {
+		const struct hvs_role_rule rule = {.id = geteuid(), .role = roles[r]};
+		const struct hvs_manager_config cfg = {
+			.rules = &rule, .rule_count = 1, .max_clients = 8};
+		struct json_object *message;
+		int fd[8];
+
+		up(&cfg);
+		for (unsigned i = 0; i < 8; i++)
+			fd[i] = mgr_connect(&t);
+		for (unsigned i = 0; i < 7; i++)
+			cr_assert_eq(mgr_code(&t, fd[i], "version", NULL), 0);
+		if (roles[r] == HVS_ROLE_ADMINISTRATOR) {
+			cr_assert_eq(mgr_code(&t, fd[7], "version", NULL), 0);
+		} else {
+			message = mgr_message(&t, fd[7]);
+			cr_assert_eq(mgr_error(message, NULL), HVS_CALL_TOO_MANY);
+			json_object_put(message);
+		}
+		for (unsigned i = 0; i < 8; i++)
+			close(fd[i]);
+		down();
+	}
+}
+
+Test(manager_limits, a_client_that_sends_nothing_but_nonsense_is_cut_off)
+{
+	const struct hvs_manager_config cfg = {.max_calls_per_s = 1};
+	char lines[2001];
+	int fd;
+
+	up(&cfg);
+	fd = mgr_connect(&t);
+	memset(lines, '\n', sizeof(lines) - 1);
+	lines[sizeof(lines) - 1] = '\0';
+	mgr_send(fd, lines);
+	MGR_UNTIL(&t, left == 1);
+	cr_assert(strstr(t.log, "cut off: too many lines") != NULL, "%s", t.log);
+	close(fd);
+	down();
+}
+
+Test(manager_limits, a_monitor_can_t_send_file_descriptors)
+{
+	const struct hvs_role_rule rule = {.id = geteuid(), .role = HVS_ROLE_MONITOR};
+	const struct hvs_manager_config cfg = {.rules = &rule, .rule_count = 1};
+	unsigned before;
+	int file;
+	int fd;
+
+	up(&cfg);
+	fd = mgr_connect(&t);
+	file = file_with("x");
+	before = open_files();
+	send_with_fd(fd, "x", file);
+	mgr_run(&t);
+	cr_assert_eq(open_files(), before);
+	send_with_fd(fd, "\n" READ_FD, file);
+	for (unsigned i = 0; i < 2; i++) {
+		struct json_object *answer = mgr_message(&t, fd);
+
+		cr_assert_eq(mgr_error(answer, NULL), i ? HVS_CALL_NOT_FOUND : -32700);
+		json_object_put(answer);
+	}
+	close(fd);
+	close(file);
+	down();
+}
+
+Test(manager_limits, without_a_file_descriptor_for_a_client_the_server_rests)
+{
+	struct rlimit limit;
+	struct rlimit none;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	up(NULL);
+	strcpy(address.sun_path, t.path);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	/* It would never return. */
+	mgr_run(&t);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	while (!strstr(t.log, "connected"))
+		cr_assert_eq(event_base_loop(t.base, EVLOOP_ONCE), 0);
+	cr_assert_eq(mgr_code(&t, fd, "version", NULL), 0);
+	close(fd);
 	down();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The snapshot filter: what a point in time holds, and what becomes of the writes meanwhile. */
+#include "host/snapshot_impl.h"
 #include "support/rng.h"
 #include "support/snapshot.h"
 
@@ -304,6 +305,53 @@ Test(snapshot, without_room_for_what_is_saved_writes_go_on_and_the_point_is_usel
 	cr_assert_eq(ios[0].completions, 1, "nothing is saved any more");
 }
 
+Test(snapshot, a_write_without_room_is_tried_again_without_the_point)
+{
+	take_point(DISKS, 0);
+	do_one(0, HVS_BLK_WRITE, 0, BLOCK, 'a');
+	hvs_point_forget(point, 0, CHUNK, 2 * CHUNK);
+	ram[0].hold_writes = true;
+	for (unsigned i = 0; i < 2; i++)
+		start(&ios[i], 0, HVS_BLK_WRITE, (1 + i) * CHUNK, BLOCK, 'b');
+	cr_assert_eq(ram[0].held_count, 2);
+	for (unsigned i = 0; i < 2; i++)
+		ramdisk_complete(&ram[0], 0, HVS_BLK_NO_SPACE);
+	cr_assert_eq(hvs_point_read(point, 0, 0, now, CHUNK), -ENOSPC);
+	while (ram[0].held_count < 2)
+		event_base_loop(base, EVLOOP_ONCE);
+	cr_assert_eq(ios[0].completions + ios[1].completions, 0);
+	/* The other time it counts. */
+	ramdisk_complete(&ram[0], 0, HVS_BLK_NO_SPACE);
+	ramdisk_complete(&ram[0], 0, HVS_BLK_OK);
+	cr_assert_eq(ios[0].completions + ios[1].completions, 2);
+	cr_assert_eq((ios[0].status == HVS_BLK_OK) + (ios[1].status == HVS_BLK_OK), 1);
+	hvs_point_release(point, NULL);
+	point = NULL;
+	start(&ios[3], 0, HVS_BLK_WRITE, 0, BLOCK, 'd');
+	ramdisk_complete(&ram[0], 0, HVS_BLK_NO_SPACE);
+	cr_assert_eq(ios[3].status, HVS_BLK_NO_SPACE);
+}
+
+Test(snapshot, a_write_without_room_may_be_cancelled_or_outlive_the_point)
+{
+	take_point(1, 0);
+	hvs_point_forget(point, 0, 0, 2 * CHUNK);
+	ram[0].hold_writes = true;
+	for (unsigned i = 0; i < 2; i++)
+		start(&ios[i], 0, HVS_BLK_WRITE, i * CHUNK, BLOCK, 'a');
+	for (unsigned i = 0; i < 2; i++)
+		ramdisk_complete(&ram[0], 0, HVS_BLK_NO_SPACE);
+	hvs_snapshot_ops.cancel(snap[0], &ios[0].req);
+	cr_assert_eq(ios[0].completions, 1);
+	cr_assert_eq(ios[0].status, HVS_BLK_ABORTED);
+	hvs_point_release(point, NULL);
+	point = NULL;
+	while (ram[0].held_count < 1)
+		event_base_loop(base, EVLOOP_ONCE);
+	ramdisk_complete(&ram[0], 0, HVS_BLK_OK);
+	cr_assert_eq(ios[1].status, HVS_BLK_OK);
+}
+
 Test(snapshot, a_disk_that_can_t_be_read_costs_the_point_and_not_the_write)
 {
 	take_point(1, 0);
@@ -397,6 +445,46 @@ Test(snapshot, a_point_outlives_its_disk_and_is_useless)
 	hvs_point_release(point, NULL);
 	point = NULL;
 	do_one(1, HVS_BLK_WRITE, 0, BLOCK, 'a');
+}
+
+Test(snapshot, a_disk_may_go_while_another_one_of_the_point_is_waited_for)
+{
+	ram[0].hold_writes = true;
+	start(&ios[0], 0, HVS_BLK_WRITE, 0, BLOCK, 'a');
+	prepare_point(DISKS, 0);
+	cr_assert_eq(hvs_point_take(point), 0);
+	do {
+		start(&ios[1], 1, HVS_BLK_WRITE, 0, BLOCK, 'b');
+	} while (ios[1].completions > 0);
+	hvs_snapshot_ops.cancel(snap[1], &ios[1].req);
+	/* The point would wait for ten minutes. */
+	close_snapshot(1);
+	wait_for_point(HVS_POINT_TAKEN);
+	cr_assert_eq(point_status, -ENODEV);
+	ramdisk_complete(&ram[0], 0, HVS_BLK_OK);
+	cr_assert_eq(ios[0].status, HVS_BLK_OK);
+}
+
+Test(snapshot, a_disk_may_go_whose_writes_need_not_be_saved_any_more)
+{
+	take_point(DISKS, 0);
+	atomic_store(&ram[0].hold_reads, true);
+	for (unsigned i = 0; i < HVSI_POINT_THREADS; i++)
+		start(&ios[i], 0, HVS_BLK_WRITE, i * CHUNK, BLOCK, 'a');
+	while (atomic_load(&ram[0].reads) < HVSI_POINT_THREADS)
+		turn();
+	/* All threads are busy: this one waits, until its chunk is not needed. */
+	start(&ios[4], 1, HVS_BLK_WRITE, 0, BLOCK, 'b');
+	cr_assert_eq(ios[4].completions, 0);
+	hvs_point_forget(point, 1, 0, CHUNK);
+	hvsi_snapshot_wake(snap[1]);
+	wait_for(&ios[4]);
+	close_snapshot(1);
+	ramdisk_release_reads(&ram[0]);
+	for (unsigned i = 0; i < HVSI_POINT_THREADS; i++)
+		wait_for(&ios[i]);
+	hvs_point_release(point, NULL);
+	point = NULL;
 }
 
 Test(snapshot, reading_that_is_aborted_ends)

@@ -143,6 +143,20 @@ Test(snapshot_changes, after_another_size_nothing_is_known)
 	ram[0].bytes += CHUNK;
 }
 
+Test(snapshot_changes, what_a_shorter_disk_has_lost_is_one)
+{
+	struct hvs_blk_info info = {.size = sizeof(info)};
+
+	backup(&first);
+	ram[0].bytes -= CHUNK;
+	cr_assert_eq(hvs_snapshot_ops.get_info(snap[0], &info), 0);
+	ram[0].bytes += CHUNK;
+	cr_assert_eq(hvs_snapshot_ops.get_info(snap[0], &info), 0);
+	cr_assert_not(knows(&first), "the last chunk is zeros now");
+	backup(&second);
+	cr_assert(knows(&second));
+}
+
 /* ---- from one time to the next ---------------------------------------------------------- */
 
 Test(snapshot_changes, are_remembered_while_the_disk_is_closed)

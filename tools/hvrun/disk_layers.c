@@ -158,7 +158,8 @@ static bool add_snapshot(struct disk_layers *l, char *why)
 		return true;
 	if (!cfg.dir)
 		cfg.dir = folder;
-	if (!is_uri(o->file) &&
+	/* Of other images it can't be told whether somebody has changed them meanwhile. */
+	if (l->filedisk &&
 	    (size_t)snprintf(changes, sizeof(changes), "%s.cbt", o->file) < sizeof(changes))
 		cfg.changes_path = changes;
 	cfg.ops = l->layer[l->count - 1].ops;

@@ -78,7 +78,7 @@ struct hvs_manager_config {
 	const char *server;       /* its name and version, for `version`; copied */
 	const char *name;         /* of the machine, for people; copied */
 	struct hvs_guid uuid;     /* of the machine */
-	uint32_t max_clients;     /* 0: 32 */
+	uint32_t max_clients;     /* 0: 32; the last eighth of them is for administrators */
 	uint32_t max_line_bytes;  /* 0: 256 KiB */
 	uint32_t max_calls;       /* of a client, under way; 0: 16 */
 	uint32_t max_calls_per_s; /* of a client; 0: 1,000 */
@@ -207,7 +207,7 @@ HVS_API HVS_NODISCARD int hvs_manager_on_client_left(struct hvs_manager *m, hvs_
 
 /*
  * A file descriptor that came with the request (SCM_RIGHTS): number `index` of them. It becomes the
- * caller's, who closes it. -ENOENT: there is none.
+ * caller's, who closes it. -ENOENT: there is none; monitors can't send any.
  */
 HVS_API HVS_NODISCARD int hvs_call_take_fd(struct hvs_call *call, unsigned index);
 

@@ -14,7 +14,8 @@
  * The image is cloned where its file system can do that (reflinks) and has as much room left as the image
  * takes. Otherwise, before a chunk is written
  * for the first time, what it held is saved in a temporary file ("copy before write"). If that can't be
- * done, the point becomes useless, and the guest's writes go on.
+ * done, the point becomes useless, and the guest's writes go on. It is the same if a write of the guest
+ * finds no room (HVS_BLK_NO_SPACE): the point gives up its files, and the write is tried once more.
  */
 #ifndef HVSTACK_HOST_SNAPSHOT_H
 #define HVSTACK_HOST_SNAPSHOT_H
@@ -91,8 +92,8 @@ struct hvs_point_config {
 	struct event_base *base; /* for event() */
 	/*
 	 * Something has been done; status 0 or a negative errno: -ETIMEDOUT (TAKEN: a write under way
-	 * did not end), -ENOMEM, -ENODEV (a disk was closed), or what making a temporary file said. It
-	 * may release the point. On base.
+	 * did not end), -ECANCELED (TAKEN: hvs_point_abort()), -ENOMEM, -ENODEV (a disk was closed), or
+	 * what making a temporary file said. It may release the point. On base.
 	 */
 	void (*event)(void *arg, struct hvs_point *point, enum hvs_point_event event, int status);
 	void *arg;
