@@ -58,7 +58,7 @@ struct fuzz_ic_service {
 	void (*look)(struct fuzz_ic *f);
 };
 
-void fuzz_ic_done(void *f, int status, uint32_t guest_status);
+void fuzz_ic_done(void *arg, int status, uint32_t guest_status);
 
 int fuzz_ic_run(const struct fuzz_ic_service *service, const uint8_t *data, size_t size);
 

@@ -95,7 +95,7 @@ struct hvs_ic_status {
 	uint32_t framework_version; /* (major << 16) | minor; 0: not agreed */
 	uint32_t service_version;
 	uint64_t requests;  /* that the guest was sent */
-	uint64_t failures;  /* it answered with an error */
+	uint64_t failures;  /* it answered with an error; the end of a list is none */
 	uint64_t timeouts;  /* it did not answer in time */
 	uint64_t malformed; /* answers that made no sense, or came too late */
 	uint32_t waiting;   /* requests, the one that the guest has included */

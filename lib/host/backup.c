@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define NS_PER_MS 1000000u
+#define NS_PER_US 1000u
 
 static void thaw(struct hvs_backup *b);
 
@@ -48,7 +49,8 @@ static void stop_copy(struct hvs_backup *b)
 /* Tell how it was, and go. */
 static void finish(struct hvs_backup *b)
 {
-	struct hvs_backup_result result = {.size = sizeof(result), .frozen_ms = b->frozen_ms};
+	struct hvs_backup_result result = {
+		.size = sizeof(result), .frozen_ms = b->frozen_ms, .held_us = b->held_us};
 
 	stop_copy(b);
 	if (!b->status) {
@@ -243,6 +245,7 @@ static void on_thawed(void *arg, int status, uint32_t guest_status)
 static bool ask_to_thaw(struct hvs_backup *b)
 {
 	b->thaw_due = false;
+	b->held_us = (int64_t)((hvs_loop_now_ns() - b->held_ns) / NS_PER_US);
 	if (hvs_vss_thaw(b->cfg.vss, 0, on_thawed, b) < 0)
 		return false;
 	b->pending++;
@@ -303,6 +306,7 @@ static void on_frozen(void *arg, int status, uint32_t guest_status)
 		return;
 	/* If it fails or is cancelled, the library thaws. */
 	b->thaw_due = status == 0;
+	b->held_ns = hvs_loop_now_ns();
 	if (b->over && b->thaw_due)
 		thaw(b);
 	else if (!b->over && b->cancelled)
@@ -436,6 +440,7 @@ static struct hvs_backup *new_backup(const struct hvs_backup_config *cfg)
 		return NULL;
 	b->cfg = *cfg;
 	b->frozen_ms = -1;
+	b->held_us = -1;
 	ok = copy_text(&b->cfg.machine_name) || !cfg->machine_name;
 	ok = (copy_text(&b->cfg.guest_os) || !cfg->guest_os) && ok;
 	ok = copy_disks(b) && ok;

@@ -32,7 +32,9 @@ struct hvs_backup {
 	bool destroyed;       /* freed when nothing is pending */
 	unsigned pending;     /* requests to the guest */
 	uint64_t freeze_ns;   /* when it was asked to */
+	uint64_t held_ns;     /* since when the guest says that it is */
 	int64_t frozen_ms;    /* -1: it was not */
+	int64_t held_us;      /* the same */
 	struct timespec time; /* of the point */
 
 	int status;

@@ -89,7 +89,9 @@ static bool fill(struct json_object *m, const struct hvs_backup *b)
 		  add_machine(m, b) && add_text(m, "guest_os", b->cfg.guest_os) &&
 		  add_text(m, "consistency", b->application ? "application" : "crash") &&
 		  (b->frozen_ms < 0 ? add_text(m, "frozen_ms", NULL)
-				    : add_number(m, "frozen_ms", (uint64_t)b->frozen_ms));
+				    : add_number(m, "frozen_ms", (uint64_t)b->frozen_ms)) &&
+		  (b->held_us < 0 ? add_text(m, "held_us", NULL)
+				  : add_number(m, "held_us", (uint64_t)b->held_us));
 
 	for (uint32_t i = 0; i < b->cfg.disk_count && ok; i++)
 		ok = add_disk(disks, b, i);

@@ -7,6 +7,7 @@
 #include "host/sized.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <hvstack/channel.h>
 #include <hvstack/host/timesample.h>
 #include <hvstack/memory.h>
@@ -367,6 +368,37 @@ int hvs_kvm_handle_exit(struct hvs_kvm *kvm, uint32_t vp, struct kvm_run *run)
 	if (vp >= kvm->cfg.vcpu_count || kvm->vcpu[vp].fd < 0)
 		return -EINVAL;
 	return kvm->way->handle_exit(kvm, vp, run);
+}
+
+struct drain {
+	struct event_base *base;
+	bool over;
+};
+
+static void on_bus_reset(void *arg, int status)
+{
+	struct drain *drain = arg;
+
+	(void)status;
+	drain->over = true;
+	(void)event_base_loopbreak(drain->base);
+}
+
+int hvs_kvm_drain(struct hvs_kvm *kvm)
+{
+	struct drain drain = {0};
+	int err = 0;
+
+	if (!kvm || !hvs_vmbus_started(kvm->bus))
+		return 0;
+	drain.base = kvm->cfg.base;
+	err = hvs_vmbus_reset(kvm->bus, on_bus_reset, &drain);
+	if (err)
+		return err;
+	while (!drain.over)
+		if (event_base_loop(drain.base, EVLOOP_ONCE) < 0)
+			return -EIO;
+	return 0;
 }
 
 int hvs_kvm_reset(struct hvs_kvm *kvm)

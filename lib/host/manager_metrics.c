@@ -5,9 +5,10 @@
 #include <event2/buffer.h>
 #include <hvstack/host/uuid.h>
 
-/* A label's value between its quotes. */
-static void put_label(struct evbuffer *out, const char *text)
+void hvs_metrics_label(struct evbuffer *out, const char *text)
 {
+	if (!out || !text)
+		return;
 	for (; *text; text++) {
 		if (*text == '\n') {
 			(void)evbuffer_add_printf(out, "\\n");
@@ -24,11 +25,16 @@ static void put_machine(struct evbuffer *out, const struct hvs_manager *m)
 	char uuid[HVS_GUID_TEXT];
 
 	hvs_guid_format(&m->cfg.uuid, uuid);
-	(void)evbuffer_add_printf(out, "# TYPE hvs_machine info\nhvs_machine_info{name=\"");
-	put_label(out, m->name);
-	(void)evbuffer_add_printf(out, "\",uuid=\"%s\"} 1\n", uuid);
-	(void)evbuffer_add_printf(out, "# TYPE hvs_clients gauge\nhvs_clients %u\n",
-				  m->client_count);
+	(void)evbuffer_add_printf(out, "# TYPE hvs_machine info\n"
+				       "# HELP hvs_machine The machine.\n"
+				       "hvs_machine_info{name=\"");
+	hvs_metrics_label(out, m->name);
+	(void)evbuffer_add_printf(out,
+				  "\",uuid=\"%s\"} 1\n"
+				  "# TYPE hvs_clients gauge\n"
+				  "# HELP hvs_clients Connections to the management server.\n"
+				  "hvs_clients %u\n",
+				  uuid, m->client_count);
 }
 
 enum member { OPEN, READY, PRIMARY, REQUESTS, FAILURES, TIMEOUTS, MALFORMED, WAITING, MEMBERS };
@@ -37,15 +43,17 @@ static const struct {
 	const char *name;
 	const char *type;
 	const char *suffix;
+	const char *help;
 } families[MEMBERS] = {
-	[OPEN] = {"hvs_service_open", "gauge", ""},
-	[READY] = {"hvs_service_ready", "gauge", ""},
-	[PRIMARY] = {"hvs_service_primary_status", "gauge", ""},
-	[REQUESTS] = {"hvs_service_requests", "counter", "_total"},
-	[FAILURES] = {"hvs_service_failures", "counter", "_total"},
-	[TIMEOUTS] = {"hvs_service_timeouts", "counter", "_total"},
-	[MALFORMED] = {"hvs_service_malformed", "counter", "_total"},
-	[WAITING] = {"hvs_service_waiting", "gauge", ""},
+	[OPEN] = {"hvs_service_open", "gauge", "", "1: the guest's driver has it open."},
+	[READY] = {"hvs_service_ready", "gauge", "", "1: versions are agreed upon."},
+	[PRIMARY] = {"hvs_service_primary_status", "gauge", "", "Operational status; 2: OK."},
+	[REQUESTS] = {"hvs_service_requests", "counter", "_total", "What the guest was sent."},
+	[FAILURES] = {"hvs_service_failures", "counter", "_total", "Answered with an error."},
+	[TIMEOUTS] = {"hvs_service_timeouts", "counter", "_total", "Not answered in time."},
+	[MALFORMED] = {"hvs_service_malformed", "counter", "_total",
+		       "Answers that made no sense, or came too late."},
+	[WAITING] = {"hvs_service_waiting", "gauge", "", "Requests that wait."},
 };
 
 static uint64_t member(const struct hvs_ic_status *s, enum member which)
@@ -62,8 +70,8 @@ static uint64_t member(const struct hvs_ic_status *s, enum member which)
 static void put_services(struct evbuffer *out, const struct hvs_manager *m)
 {
 	for (unsigned f = 0; f < MEMBERS; f++) {
-		(void)evbuffer_add_printf(out, "# TYPE %s %s\n", families[f].name,
-					  families[f].type);
+		(void)evbuffer_add_printf(out, "# TYPE %s %s\n# HELP %s %s\n", families[f].name,
+					  families[f].type, families[f].name, families[f].help);
 		for (const enum hvs_ic_kind *k = hvsi_ic_kinds; *k; k++) {
 			struct hvs_ic_status s = {.size = sizeof(s)};
 
@@ -84,9 +92,15 @@ static void put_heartbeat(struct evbuffer *out, const struct hvs_manager *m)
 		return;
 	(void)evbuffer_add_printf(
 		out,
-		"# TYPE hvs_heartbeat_beats counter\nhvs_heartbeat_beats_total %llu\n"
-		"# TYPE hvs_heartbeat_missed counter\nhvs_heartbeat_missed_total %llu\n"
-		"# TYPE hvs_guest_up_seconds gauge\n# UNIT hvs_guest_up_seconds seconds\n"
+		"# TYPE hvs_heartbeat_beats counter\n"
+		"# HELP hvs_heartbeat_beats Heartbeats that the guest has answered.\n"
+		"hvs_heartbeat_beats_total %llu\n"
+		"# TYPE hvs_heartbeat_missed counter\n"
+		"# HELP hvs_heartbeat_missed Heartbeats without an answer in time.\n"
+		"hvs_heartbeat_missed_total %llu\n"
+		"# TYPE hvs_guest_up_seconds gauge\n"
+		"# UNIT hvs_guest_up_seconds seconds\n"
+		"# HELP hvs_guest_up_seconds Since the guest's driver came; 0: it is not there.\n"
 		"hvs_guest_up_seconds %llu.%03u\n",
 		(unsigned long long)info.beats, (unsigned long long)info.missed,
 		(unsigned long long)(info.up_ns / 1000000000),

@@ -68,13 +68,19 @@ static int offer(struct hvs_services *s, enum hvs_ic_kind kind)
 	const struct hvs_ic_ops ops = {HVS_IC_OPS_INIT, .event = on_event,
 				       .sample_time =
 					       kind == HVS_IC_TIMESYNC ? on_sample_time : NULL};
-	int err = hvs_ic_create(s->cfg.bus, &cfg, &ops, s, &s->ic[kind]);
+	struct hvs_ic *ic;
+	int err = hvs_ic_create(s->cfg.bus, &cfg, &ops, s, &ic);
 
-	if (!err && s->cfg.manager)
-		err = hvs_manager_add_ic(s->cfg.manager, s->ic[kind]);
-	if (!err && kind == HVS_IC_KVP)
-		hvs_guestinfo_set_ic(s->guestinfo, s->ic[kind]);
-	return err;
+	if (err)
+		return err;
+	if (s->cfg.manager)
+		err = hvs_manager_add_ic(s->cfg.manager, ic);
+	if (err)
+		return hvs_ic_destroy(ic, NULL, NULL) ? -EBUSY : err;
+	s->ic[kind] = ic;
+	if (kind == HVS_IC_KVP)
+		hvs_guestinfo_set_ic(s->guestinfo, ic);
+	return 0;
 }
 
 static void on_left(void *arg, int status)

@@ -306,7 +306,8 @@ static void take_answer(struct hvs_ic *ic, const struct hvsi_ic_header *head, co
 		end(ic, r, -ECANCELED);
 		return;
 	}
-	ic->failures += guest_status != HVS_IC_S_OK;
+	/* Each look at a pool of pairs ends with the latter. */
+	ic->failures += guest_status != HVS_IC_S_OK && guest_status != HVS_IC_E_NO_MORE_ITEMS;
 	forget(ic, r);
 	if (r->ops->end(ic, r, guest_status ? -EREMOTEIO : 0, guest_status, body, len))
 		insert(ic, r, true);

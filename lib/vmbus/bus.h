@@ -522,7 +522,7 @@ struct hvs_vmbus {
 	unsigned inq_first;
 	unsigned inq_count;
 
-	atomic_bool resetting;    /* from hvs_vmbus_reset() until it is done */
+	atomic_bool resetting; /* from hvs_vmbus_reset() until it is done */
 	atomic_uint resets;
 	atomic_bool reset_wanted; /* the main worker has not begun with it yet */
 

@@ -1,145 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of pairs with a guest whose program keeps pools as that of Linux does. */
-#include "ic/kvp.h"
-#include "support/ic.h"
+#include "support/kvpguest.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <hvstack/host/guestinfo.h>
-#include <stdio.h>
 #include <string.h>
 
-#define PAIRS 8
-#define TEXT 64
-
-/* The guest's pools. */
-static struct {
-	char key[TEXT];
-	char value[TEXT];
-} pools[HVS_KVP_AUTO_INTERNAL + 1][PAIRS];
-static unsigned counts[HVS_KVP_AUTO_INTERNAL + 1];
-static bool fails; /* the program answers with errors */
-
+static struct kvp_guest guest;
 static struct event_base *base;
 static struct hvs_guestinfo *g;
 static struct ic_machine *m;
 
-/* ---- the guest's program ------------------------------------------------------------------- */
-
-static void take_text(const uint8_t *field, char text[TEXT])
-{
-	size_t i = 0;
-
-	for (; i < TEXT - 1 && field[2 * i]; i++)
-		text[i] = (char)field[2 * i];
-	text[i] = '\0';
-}
-
-static uint32_t put_text(uint8_t *field, const char *text)
-{
-	const size_t len = strlen(text);
-
-	for (size_t i = 0; i < len; i++)
-		field[2 * i] = (uint8_t)text[i];
-	return (uint32_t)len * 2 + 2;
-}
-
-static unsigned find(unsigned pool, const char *key)
-{
-	unsigned i = 0;
-
-	while (i < counts[pool] && strcmp(pools[pool][i].key, key) != 0)
-		i++;
-	return i;
-}
-
-static void guest_sets(unsigned pool, const char *key, const char *value)
-{
-	const unsigned i = find(pool, key);
-
-	cr_assert_lt(i, PAIRS);
-	snprintf(pools[pool][i].key, TEXT, "%s", key);
-	snprintf(pools[pool][i].value, TEXT, "%s", value);
-	counts[pool] += i == counts[pool];
-}
-
-static const char *guest_has(unsigned pool, const char *key)
-{
-	const unsigned i = find(pool, key);
-
-	return i < counts[pool] ? pools[pool][i].value : "(none)";
-}
-
-static uint32_t set_pair(const struct hvsi_kvp_pair_message *p)
-{
-	char key[TEXT];
-	char value[TEXT];
-
-	take_text(p->u.value.key, key);
-	take_text(p->u.value.value, value);
-	guest_sets(p->pool, key, value);
-	return HVS_IC_S_OK;
-}
-
-static uint32_t delete_pair(const struct hvsi_kvp_pair_message *p)
-{
-	char key[TEXT];
-	unsigned i;
-
-	take_text(p->u.delete.key, key);
-	i = find(p->pool, key);
-	if (i == counts[p->pool])
-		return HVS_IC_E_NO_MORE_ITEMS;
-	counts[p->pool]--;
-	pools[p->pool][i] = pools[p->pool][counts[p->pool]];
-	return HVS_IC_S_OK;
-}
-
-static uint32_t enumerate(struct hvsi_kvp_pair_message *p)
-{
-	const uint32_t i = hvsi_get32(p->u.item.index);
-	struct hvsi_kvp_value *v = &p->u.item.value;
-
-	if (i >= counts[p->pool])
-		return HVS_IC_E_NO_MORE_ITEMS;
-	v->type = hvsi_le32(HVSI_KVP_STRING);
-	v->key_bytes = hvsi_le32(put_text(v->key, pools[p->pool][i].key));
-	v->value_bytes = hvsi_le32(put_text(v->value, pools[p->pool][i].value));
-	return HVS_IC_S_OK;
-}
-
-static uint32_t serve(struct hvsi_kvp_pair_message *p)
-{
-	cr_assert_leq(p->pool, HVS_KVP_AUTO_EXTERNAL);
-	if (fails)
-		return HVS_IC_E_FAIL;
-	switch (p->op) {
-	case HVSI_KVP_SET:
-		return set_pair(p);
-	case HVSI_KVP_DELETE:
-		return delete_pair(p);
-	default:
-		cr_assert_eq(p->op, HVSI_KVP_ENUMERATE);
-		return enumerate(p);
-	}
-}
-
-/* All that the host asks, until it asks nothing more. */
 static void run(void)
 {
-	struct hvs_guest_ic_message msg = {0};
-
-	ic_run(m);
-	while (hvs_guest_ic_recv(m->ch, &msg) == 1) {
-		struct hvsi_kvp_pair_message p;
-		uint32_t status;
-
-		cr_assert_eq(msg.type, HVS_IC_KVP);
-		cr_assert_eq(msg.len, sizeof(p));
-		memcpy(&p, msg.body, sizeof(p));
-		status = serve(&p);
-		ic_answer(m, &msg, status, &p, sizeof(p));
-	}
+	kvp_guest_run(&guest, m);
 	event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
@@ -210,13 +85,13 @@ Test(guestinfo_guest, each_knows_what_the_other_says_soon_after_the_guest_has_co
 {
 	cr_assert_eq(set("color", "blue", NULL), 0);
 	cr_assert_eq(hvs_guestinfo_set(g, HVS_KVP_AUTO_EXTERNAL, "HostName", "h", NULL, NULL), 0);
-	guest_sets(HVS_KVP_AUTO, "OSName", "Debian");
-	guest_sets(HVS_KVP_AUTO, "OSVersion", "6.1");
-	guest_sets(HVS_KVP_GUEST, "app", "7");
+	kvp_guest_sets(&guest, HVS_KVP_AUTO, "OSName", "Debian");
+	kvp_guest_sets(&guest, HVS_KVP_AUTO, "OSVersion", "6.1");
+	kvp_guest_sets(&guest, HVS_KVP_GUEST, "app", "7");
 	start();
 	run();
-	cr_assert_str_eq(guest_has(HVS_KVP_EXTERNAL, "color"), "blue");
-	cr_assert_str_eq(guest_has(HVS_KVP_AUTO_EXTERNAL, "HostName"), "h");
+	cr_assert_str_eq(kvp_guest_has(&guest, HVS_KVP_EXTERNAL, "color"), "blue");
+	cr_assert_str_eq(kvp_guest_has(&guest, HVS_KVP_AUTO_EXTERNAL, "HostName"), "h");
 	cr_assert_str_eq(known("OSName"), "Debian");
 	cr_assert_str_eq(known("OSVersion"), "6.1");
 	cr_assert_str_eq(hvs_guestinfo_get(g, HVS_KVP_GUEST, "app"), "7");
@@ -232,13 +107,13 @@ Test(guestinfo_guest, a_pair_is_set_and_removed)
 	run();
 	cr_assert_eq(done.count, 1);
 	cr_assert_eq(done.status, 0);
-	cr_assert_str_eq(guest_has(HVS_KVP_EXTERNAL, "a"), "1");
+	cr_assert_str_eq(kvp_guest_has(&guest, HVS_KVP_EXTERNAL, "a"), "1");
 	done = (struct ic_done){0};
 	cr_assert_eq(hvs_guestinfo_remove(g, HVS_KVP_EXTERNAL, "a", ic_note_done, &done), 0);
 	run();
 	cr_assert_eq(done.count, 1);
 	cr_assert_eq(done.status, 0);
-	cr_assert_str_eq(guest_has(HVS_KVP_EXTERNAL, "a"), "(none)");
+	cr_assert_str_eq(kvp_guest_has(&guest, HVS_KVP_EXTERNAL, "a"), "(none)");
 }
 
 Test(guestinfo_guest, a_program_that_fails_keeps_what_is_known)
@@ -246,10 +121,10 @@ Test(guestinfo_guest, a_program_that_fails_keeps_what_is_known)
 	struct ic_done done = {0};
 	bool complete = true;
 
-	guest_sets(HVS_KVP_AUTO, "OSName", "Debian");
+	kvp_guest_sets(&guest, HVS_KVP_AUTO, "OSName", "Debian");
 	start();
 	run();
-	fails = true;
+	guest.fails = true;
 	refresh(&done);
 	cr_assert_eq(done.status, -EREMOTEIO);
 	cr_assert_eq(done.guest_status, HVS_IC_E_FAIL);
@@ -274,11 +149,11 @@ Test(guestinfo_guest, a_guest_that_opens_the_channel_anew_is_told_all_again)
 	cr_assert_eq(set("b", "2", &done), 0);
 	event_base_loop(base, EVLOOP_NONBLOCK);
 	cr_assert_eq(done.status, -ENOTCONN);
-	counts[HVS_KVP_EXTERNAL] = 0;
+	guest.counts[HVS_KVP_EXTERNAL] = 0;
 	come();
 	run();
-	cr_assert_str_eq(guest_has(HVS_KVP_EXTERNAL, "a"), "1");
-	cr_assert_str_eq(guest_has(HVS_KVP_EXTERNAL, "b"), "2");
+	cr_assert_str_eq(kvp_guest_has(&guest, HVS_KVP_EXTERNAL, "a"), "1");
+	cr_assert_str_eq(kvp_guest_has(&guest, HVS_KVP_EXTERNAL, "b"), "2");
 }
 
 Test(guestinfo_guest, a_channel_that_closes_in_the_middle_ends_what_waits)
@@ -300,7 +175,7 @@ Test(guestinfo_guest, a_channel_that_closes_in_the_middle_ends_what_waits)
 	cr_assert_eq(look_done.status, -ENOTCONN);
 	come();
 	run();
-	cr_assert_str_eq(guest_has(HVS_KVP_EXTERNAL, "a"), "1");
+	cr_assert_str_eq(kvp_guest_has(&guest, HVS_KVP_EXTERNAL, "a"), "1");
 }
 
 Test(guestinfo_guest, a_guest_that_never_answers_blocks_nobody)

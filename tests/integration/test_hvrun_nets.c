@@ -8,6 +8,7 @@
 #include "iothreads.h"
 #include "nets.h"
 #include "support/netenv.h"
+#include "support/openmetrics.h"
 #include "vmbus/proto.h"
 
 #include <criterion/criterion.h>
@@ -287,6 +288,42 @@ Test(hvrun_nets, adapters_pass_frames_and_count_them)
 	cr_assert_eq(number(0, "counters.to-frames"), 2);
 	cr_assert_eq(number(1, "counters.from-frames"), 2);
 	cr_assert_eq(number(1, "counters.from-bytes"), 284);
+}
+
+Test(hvrun_nets, metrics_are_of_every_disk_and_adapter)
+{
+	struct json_object *message;
+	struct json_object *found;
+	const char *text;
+	char line[300];
+
+	start_pair(",id=a\\\"b");
+	passes(0);
+	hvst_shell("truncate -s 1M %s/image", dir);
+	(void)snprintf(line, sizeof(line),
+		       "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"disk-add\",\"params\":"
+		       "{\"disk\":\"%s/image,id=data,ro,threads\"}}",
+		       dir);
+	succeeds(line);
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"disks\"}");
+	cr_expect(strstr(answer, "\"bytes\":1048576") != NULL, "%s", answer);
+	succeeds("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"metrics\"}");
+	message = json_tokener_parse(answer);
+	cr_assert(json_object_object_get_ex(message, "result", &found));
+	cr_assert(json_object_object_get_ex(found, "text", &found));
+	text = json_object_get_string(found);
+	openmetrics_check(text);
+	cr_expect_eq(openmetrics_value(text, "hvs_disk_bytes{disk=\"data\"}"), 1048576);
+	cr_expect_eq(openmetrics_value(text, "hvs_disk_read_only{disk=\"data\"}"), 1);
+	cr_expect_eq(openmetrics_value(text, "hvs_net_link_up{net=\"net1\"}"), 1);
+	cr_expect_eq(openmetrics_value(text, "hvs_net_from_guest_frames_total{net=\"a\\\"b\"}"), 1);
+	cr_expect_eq(openmetrics_value(text, "hvs_net_from_guest_bytes_total{net=\"a\\\"b\"}"),
+		     142);
+	cr_expect_eq(openmetrics_value(text, "hvs_net_to_guest_frames_total{net=\"net1\"}"), 1);
+	cr_expect_eq(openmetrics_value(text, "hvs_net_policy_dropped_total{net=\"net1\","
+					     "policy=\"storm\"}"),
+		     0);
+	json_object_put(message);
 }
 
 Test(hvrun_nets, an_address_depends_on_machine_and_number)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Backups as clients of the management server have them: over a socket, with files that they pass. */
-#include "support/fakevss.h"
+#include "ic/vss.h"
+#include "support/ic.h"
 #include "support/snapshot.h"
 
 #include <criterion/criterion.h>
@@ -26,6 +27,43 @@ static struct json_object *answer;
 static char events[4096]; /* names, each followed by a blank */
 static int files[2 * DISKS];
 
+/* ---- the guest --------------------------------------------------------------------------------- */
+
+static struct ic_machine *guest;
+static struct hvs_guest_ic_message request; /* of the host, to be answered */
+static char asks;                           /* what request is; 0: there is none */
+/* What the guest was asked, oldest first: check, freeze, thaw, backup complete. */
+static char asked[64];
+
+/* What the host asks the guest now, as a letter of "cftb"; 0: nothing. */
+static char vss_asks(void)
+{
+	static const char letters[] = {[HVSI_VSS_HOT_BACKUP] = 'c',
+				       [HVSI_VSS_FREEZE] = 'f',
+				       [HVSI_VSS_THAW] = 't',
+				       [HVSI_VSS_COMPLETE] = 'b'};
+
+	ic_run(guest);
+	if (!asks && hvs_guest_ic_recv(guest->ch, &request) == 1) {
+		cr_assert_lt(request.body[0], sizeof(letters));
+		asks = letters[request.body[0]];
+		asked[strlen(asked)] = asks;
+	}
+	return asks;
+}
+
+static void vss_does(char kind)
+{
+	struct hvsi_vss_flags body = {.head = {.op = 0}};
+
+	cr_assert_eq(vss_asks(), kind);
+	body.head.op = request.body[0];
+	asks = 0;
+	ic_answer(guest, &request, HVS_IC_S_OK, &body, sizeof(body));
+}
+
+/* ---- the host ---------------------------------------------------------------------------------- */
+
 static bool find_disk(void *arg, const char *id, struct hvs_backup_disk *disk)
 {
 	(void)arg;
@@ -37,7 +75,7 @@ static bool find_disk(void *arg, const char *id, struct hvs_backup_disk *disk)
 static struct hvs_ic *service(void *arg)
 {
 	(void)arg;
-	return vss();
+	return guest->ic;
 }
 
 static int connect_client(void)
@@ -57,9 +95,10 @@ static void setup(void)
 	struct hvs_manager_config cfg = {HVS_MANAGER_CONFIG_INIT, .server = "test"};
 	struct hvs_manager_backup_config backup_cfg = {HVS_MANAGER_BACKUP_CONFIG_INIT, .ops = &ops,
 						       .name = "web1"};
+	const struct ic_options opt = {.cfg = {.kind = HVS_IC_VSS}};
 
 	snapshot_setup();
-	memset(vss_asked, 0, sizeof(vss_asked));
+	guest = ic_new(&opt, IC_VERSION(5, 0));
 	snprintf(socket_path, sizeof(socket_path), "%s/s", dir);
 	cfg.base = base;
 	cfg.socket_path = socket_path;
@@ -77,6 +116,7 @@ static void teardown(void)
 	hvs_manager_backup_end(backups);
 	hvs_manager_destroy(manager);
 	hvs_manager_backup_destroy(backups);
+	ic_down(guest);
 	json_object_put(answer);
 	for (unsigned i = 0; i < 2 * DISKS; i++)
 		close(files[i]);
@@ -132,6 +172,7 @@ static void step(void)
 	char *end;
 
 	event_base_loop(base, EVLOOP_NONBLOCK);
+	ic_run(guest);
 	n = recv(client, got + got_len, sizeof(got) - got_len - 1, MSG_DONTWAIT);
 	got_len += n > 0 ? (size_t)n : 0;
 	got[got_len] = '\0';
@@ -152,7 +193,8 @@ static int wait_for_answer(void)
 	answer = NULL;
 	while (!answer) {
 		step();
-		vss_run();
+		if (vss_asks())
+			vss_does(asks);
 	}
 	if (!json_object_object_get_ex(answer, "error", &error))
 		return 0;
@@ -220,7 +262,7 @@ Test(manager_backup, what_is_wrong_is_named)
 Test(manager_backup, one_at_a_time_and_cancelled)
 {
 	send_line(START("\"disks\":[\"a\"]"), files, 2);
-	while (!vss_waits('c'))
+	while (vss_asks() != 'c')
 		step();
 	send_line(START("\"disks\":[\"b\"]"), files + 2, 2);
 	while (!answer)
@@ -230,20 +272,20 @@ Test(manager_backup, one_at_a_time_and_cancelled)
 	send_line(CALL("backup-cancel"), NULL, 0);
 	while (!strstr(json_object_to_json_string(answer), "was cancelled"))
 		step();
-	cr_assert_str_eq(vss_asked, "c");
+	cr_assert_str_eq(asked, "c");
 }
 
 Test(manager_backup, a_client_that_leaves_has_its_guest_thawed)
 {
 	send_line(START("\"disks\":[\"a\"]"), files, 2);
-	while (!vss_waits('c'))
+	while (vss_asks() != 'c')
 		step();
-	vss_answer('c', 0, 0);
+	vss_does('c');
 	close(client);
-	vss_answer('f', 0, 0);
-	while (!vss_waits('t'))
+	vss_does('f');
+	while (vss_asks() != 't')
 		event_base_loop(base, EVLOOP_ONCE);
-	vss_answer('t', 0, 0);
+	vss_does('t');
 	client = connect_client();
 	while (ask(CALL("backup-cancel"), 0) != HVS_CALL_NOT_FOUND)
 		;
@@ -253,13 +295,13 @@ Test(manager_backup, a_client_that_leaves_has_its_guest_thawed)
 Test(manager_backup, ends_with_the_machine)
 {
 	send_line(START("\"disks\":[\"a\"]"), files, 2);
-	while (!vss_waits('c'))
+	while (vss_asks() != 'c')
 		step();
-	vss_answer('c', 0, 0);
-	vss_answer('f', 0, 0);
+	vss_does('c');
+	vss_does('f');
 	hvs_manager_backup_end(backups);
-	cr_assert(vss_waits('t'), "a frozen guest is thawed");
-	vss_answer('t', 0, 0);
+	cr_assert_eq(vss_asks(), 't', "a frozen guest is thawed");
+	vss_does('t');
 	cr_assert_eq(wait_for_answer(), HVS_CALL_GONE);
 	cr_assert_eq(ask(START("\"disks\":[\"a\"]"), 2), HVS_CALL_GONE);
 }
@@ -267,12 +309,15 @@ Test(manager_backup, ends_with_the_machine)
 Test(manager_backup, the_service_goes_away)
 {
 	send_line(START("\"disks\":[\"a\"],\"consistency\":\"application\""), files, 2);
-	while (!vss_waits('f')) {
+	while (vss_asks() != 'f') {
 		step();
-		if (vss_waits('c'))
-			vss_answer('c', 0, 0);
+		if (asks == 'c')
+			vss_does('c');
 	}
 	hvs_manager_backup_vss_gone(backups);
 	cr_assert_neq(wait_for_answer(), 0);
-	cr_assert_eq(vss_state, HVS_VSS_IDLE);
+	while (hvs_vss_get_state(guest->ic) != HVS_VSS_IDLE)
+		if (vss_asks())
+			vss_does(asks);
+	cr_assert_str_eq(asked, "cft", "a guest that froze all the same is thawed");
 }

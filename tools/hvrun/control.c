@@ -116,13 +116,20 @@ static void list_devices(void *arg, struct json_object *disks, struct json_objec
 	control_list_nets(control->cfg.nets, nets);
 }
 
+static void put_metrics(void *arg, struct evbuffer *out)
+{
+	const struct control *control = arg;
+
+	control_put_metrics(control->cfg.disks, control->cfg.nets, out);
+}
+
 static int describe_machine(struct control *control)
 {
 	const struct hvs_manager_machine_ops ops = {
 		HVS_MANAGER_MACHINE_OPS_INIT,     .state = state,
 		.guest_os_id = guest_os_id,       .vmbus_version = vmbus_version,
 		.enable_service = enable_service, .find_net = find_net,
-		.devices = list_devices};
+		.devices = list_devices,          .metrics = put_metrics};
 	int err = hvs_manager_set_machine(control->manager, &ops, control);
 
 	if (!err)

@@ -9,6 +9,7 @@
 
 struct control;
 struct disks;
+struct evbuffer;
 struct event_base;
 struct hvs_call;
 struct hvs_ic;
@@ -52,12 +53,13 @@ void control_call_done(void *arg);
 /* End a call with nothing to return, or with what is wrong. */
 void control_call_end(struct hvs_call *call, bool ok, const char *why);
 
-/* Of control_backup.c, control_disks.c and control_nets.c. 0 or a negative errno. */
+/* Of control_backup.c, control_disks.c, control_metrics.c and control_nets.c. 0 or a negative errno. */
 int control_add_backup(struct hvs_manager *manager, const struct control_config *cfg,
 		       struct hvs_manager_backup **backup);
 int control_add_disks(struct hvs_manager *manager, struct disks *disks);
 int control_add_nets(struct hvs_manager *manager, struct nets *nets);
 void control_list_disks(const struct disks *disks, struct json_object *array);
 void control_list_nets(const struct nets *nets, struct json_object *array);
+void control_put_metrics(const struct disks *disks, const struct nets *nets, struct evbuffer *out);
 
 #endif

@@ -7,7 +7,6 @@
 #include <hvstack/host/backup.h>
 #include <hvstack/host/services.h>
 
-/* hvstack { */
 static bool find_disk(void *arg, const char *id, struct hvs_backup_disk *disk)
 {
 	const struct control_config *cfg = arg;
@@ -39,4 +38,3 @@ int control_add_backup(struct hvs_manager *manager, const struct control_config 
 	/* A library without backup serves the rest. */
 	return err == -ENOTSUP ? 0 : err;
 }
-/* } hvstack */

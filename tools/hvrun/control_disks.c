@@ -144,6 +144,8 @@ static void list_one(void *arg, const struct disk_view *disk)
 
 	json_object_object_add(d, "disk", json_object_new_string(disk->id));
 	json_object_object_add(d, "file", disk->file ? json_object_new_string(disk->file) : NULL);
+	json_object_object_add(d, "bytes",
+			       disk->bytes ? json_object_new_uint64(disk->bytes) : NULL);
 	json_object_object_add(d, "controller", json_object_new_int((int)disk->controller));
 	json_object_object_add(d, "lun", json_object_new_int((int)disk->lun));
 	json_object_object_add(d, "optical", json_object_new_boolean(disk->optical));

@@ -29,7 +29,7 @@ static void push(struct disk_layers *l, const struct hvs_blk_ops *ops, void *dis
 
 static void close_filedisk(void *disk)
 {
-	hvs_filedisk_close(disk);
+	hvs_filedisk_close(disk); /* hvstack {} */
 }
 
 /* One for each queue. Returns how many. */

@@ -559,12 +559,27 @@ struct hvs_snapshot *disks_snapshot(const struct disks *disks, const char *id, u
 	return d->layers.snapshot;
 }
 
+/* 0: there is no medium. */
+static uint64_t size_of(const struct disk *d)
+{
+	struct hvs_blk_info info = {.size = sizeof(info)};
+	const struct layer *top;
+
+	if (!d->layers.count)
+		return 0;
+	top = &d->layers.layer[d->layers.count - 1];
+	if (top->ops->get_info(top->disk, &info) < 0)
+		return 0;
+	return info.num_blocks * info.block_size;
+}
+
 void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struct disk_view *disk),
 		 void *arg)
 {
 	for (const struct disk *d = disks->first; d; d = d->next) {
 		const struct disk_view view = {.id = d->option.id,
 					       .file = d->option.file,
+					       .bytes = size_of(d),
 					       .controller = d->option.controller,
 					       .lun = (unsigned)d->option.lun,
 					       .optical = d->option.optical,

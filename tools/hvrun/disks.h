@@ -77,6 +77,7 @@ struct hvs_snapshot *disks_snapshot(const struct disks *disks, const char *id,
 struct disk_view {
 	const char *id;
 	const char *file; /* NULL: no medium */
+	uint64_t bytes;   /* 0: no medium */
 	uint32_t controller;
 	unsigned lun;
 	bool optical;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The integration of libhvstack, with disks.c, nets.c and iothreads.c; no other file knows more of
- * the library than names of its numbers.
+ * The integration of libhvstack, with disks.c, nets.c, iothreads.c and control*.c; no other file knows
+ * more of the library than names of its numbers.
  *
  * What any VMM that runs KVM guests has to add stands here and in these between the marks "hvstack {"
  * and "} hvstack"; scripts/count-integration counts it. The rest is hvrun's own taste: messages, exit
- * statuses, naming of disks, threads, changes while the guest runs.
+ * statuses, naming of disks, threads, filters, backup, management, changes while the guest runs.
  */
 #include "hyperv.h"
 
 #include "control.h"
+#include "control_path.h"
 #include "disks.h"
 #include "iothreads.h"
 #include "machine.h"
@@ -24,6 +25,7 @@
 #include <hvstack/hvstack.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct hyperv {
 	struct hvs_kvm *kvm;
@@ -31,9 +33,9 @@ struct hyperv {
 	struct disks *disks;
 	struct nets *nets;
 	struct hvs_services *services;
+	char control_path[CONTROL_PATH];
 	struct control *control; /* NULL: not wanted */
 	struct record *record;   /* NULL: not wanted */
-	bool reset;
 };
 
 static int failed(const char *what, int err)
@@ -96,18 +98,18 @@ int hyperv_attach(struct machine *machine, const struct options *opt)
 			return status;
 	}
 	/* hvstack { */
-	const struct hvs_kvm_config cfg = {HVS_KVM_CONFIG_INIT,
-					   .vm_fd = machine->vm_fd,
-					   .vcpu_count = opt->cpu_count,
-					   .synic = synic(opt->synic),
-					   .base = machine->base,
-					   .log_level = HVS_LOG_WARN,
-					   .log = on_log,
-					   .guest_fault = on_guest_fault,
-					   .crash = on_crash,
-					   .record = hyperv->record ? on_record : NULL,
-					   .arg = machine};
+	struct hvs_kvm_config cfg = {HVS_KVM_CONFIG_INIT, .vm_fd = machine->vm_fd,
+				     .vcpu_count = opt->cpu_count, .base = machine->base};
 
+	/* } hvstack */
+	cfg.synic = synic(opt->synic);
+	cfg.log_level = HVS_LOG_WARN;
+	cfg.log = on_log;
+	cfg.guest_fault = on_guest_fault;
+	cfg.crash = on_crash;
+	cfg.record = hyperv->record ? on_record : NULL;
+	cfg.arg = machine;
+	/* hvstack { */
 	err = hvs_kvm_create(&cfg, &hyperv->kvm);
 	for (size_t i = 0; !err && i < machine->region_count; i++)
 		err = hvs_mem_add(hvs_kvm_mem(hyperv->kvm), machine->regions[i].gpa,
@@ -186,16 +188,24 @@ static int add_nets(struct machine *machine, const struct options *opt)
 static int start_control(struct machine *machine, const struct options *opt)
 {
 	struct hyperv *hyperv = machine->hyperv;
-	const struct control_config cfg = {.path = opt->control,
-					   .roles = opt->roles,
-					   .name = opt->name,
-					   .machine_id = opt->machine_id,
-					   .base = machine->base,
-					   .kvm = hyperv->kvm,
-					   .disks = hyperv->disks,
-					   .nets = hyperv->nets};
+	struct control_config cfg = {.path = opt->control,
+				     .roles = opt->roles,
+				     .name = opt->name,
+				     .machine_id = opt->machine_id,
+				     .base = machine->base,
+				     .kvm = hyperv->kvm,
+				     .disks = hyperv->disks,
+				     .nets = hyperv->nets};
 
-	return control_create(&cfg, &hyperv->control);
+	if (!cfg.path && *opt->name) {
+		int status = control_path(geteuid() == 0, getenv("XDG_RUNTIME_DIR"), opt->name,
+					  hyperv->control_path);
+
+		if (status)
+			return status;
+		cfg.path = hyperv->control_path;
+	}
+	return cfg.path && *cfg.path ? control_create(&cfg, &hyperv->control) : 0;
 }
 
 static int add_services(struct machine *machine, const struct options *opt)
@@ -203,14 +213,16 @@ static int add_services(struct machine *machine, const struct options *opt)
 	struct hyperv *hyperv = machine->hyperv;
 	char why[200];
 	int err;
-	/* hvstack { */
-	const struct hvs_services_config cfg = {
-		HVS_SERVICES_CONFIG_INIT, .services = opt->services,
-		.base = machine->base,    .bus = hvs_kvm_bus(hyperv->kvm),
-		.kvm = hyperv->kvm,       .manager = control_manager(hyperv->control),
-		.path = opt->kvp_store,   .name = opt->name,
-		.uuid = opt->machine_id};
+	/* hvstack services { */
+	struct hvs_services_config cfg = {HVS_SERVICES_CONFIG_INIT, .services = opt->services,
+					  .base = machine->base,    .bus = hvs_kvm_bus(hyperv->kvm),
+					  .kvm = hyperv->kvm,       .name = opt->name,
+					  .uuid = opt->machine_id};
 
+	/* } hvstack */
+	cfg.manager = control_manager(hyperv->control);
+	cfg.path = opt->kvp_store;
+	/* hvstack services { */
 	err = hvs_services_create(&cfg, why, sizeof(why), &hyperv->services);
 	/* } hvstack */
 	if (err && why[0])
@@ -228,7 +240,7 @@ static int add_devices(struct machine *machine, const struct options *opt)
 		status = add_disks(machine, opt);
 	if (!status)
 		status = add_nets(machine, opt);
-	if (!status && opt->control)
+	if (!status)
 		status = start_control(machine, opt);
 	if (!status)
 		status = add_services(machine, opt);
@@ -263,27 +275,6 @@ bool hyperv_connected(const struct machine *machine)
 	return hvs_vmbus_guest_version(hvs_kvm_bus(machine->hyperv->kvm)) != 0;
 }
 
-/* hvstack { */
-static void on_reset(void *arg, int status)
-{
-	struct machine *machine = arg;
-
-	(void)status;
-	machine->hyperv->reset = true;
-	event_base_loopbreak(machine->base);
-}
-
-/* Requests that are with the kernel come back first. */
-static void drain(struct machine *machine)
-{
-	struct hvs_vmbus *bus = hvs_kvm_bus(machine->hyperv->kvm);
-
-	if (hvs_vmbus_started(bus) && hvs_vmbus_reset(bus, on_reset, machine) == 0)
-		while (!machine->hyperv->reset)
-			event_base_loop(machine->base, EVLOOP_ONCE);
-}
-/* } hvstack */
-
 void hyperv_detach(struct machine *machine)
 {
 	struct hyperv *hyperv = machine->hyperv;
@@ -291,16 +282,13 @@ void hyperv_detach(struct machine *machine)
 	if (!hyperv)
 		return;
 	control_end_backup(hyperv->control);
-	/* hvstack { */
-	if (hyperv->kvm)
-		drain(machine);
-	/* } hvstack */
+	hvs_kvm_drain(hyperv->kvm); /* hvstack {} */
 	if (hyperv->threads)
 		iothreads_stop(hyperv->threads);
 	hvs_kvm_destroy(hyperv->kvm); /* hvstack {} */
 	disks_destroy(hyperv->disks);
 	nets_destroy(hyperv->nets);
-	hvs_services_destroy(hyperv->services); /* hvstack {} */
+	hvs_services_destroy(hyperv->services); /* hvstack services {} */
 	control_destroy(hyperv->control);
 	iothreads_destroy(hyperv->threads);
 	record_close(hyperv->record);

@@ -88,7 +88,7 @@ static void on_message(void *arg, const char *text)
 
 static void close_tap(void *tap)
 {
-	hvs_tap_close(tap);
+	hvs_tap_close(tap); /* hvstack {} */
 }
 
 static bool open_tap(struct net *n, char *why)

@@ -71,6 +71,9 @@ struct hvs_backup_result {
 	const char *message;          /* a sentence */
 	struct json_object *manifest; /* NULL: it failed. json_object_get() it to keep it */
 	int64_t frozen_ms; /* from asking for it to having gone on; -1: it was not frozen */
+	/* Of that, from the guest's word that it is frozen until it was told to go on, in microseconds:
+	 * what the host took. -1: as above. */
+	int64_t held_us;
 };
 
 struct hvs_backup_config {

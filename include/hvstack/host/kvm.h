@@ -8,7 +8,8 @@
  *   hvs_kvm_vcpu_init(kvm, vp, vcpu_fd)           after KVM_SET_CPUID2, in VP order
  *   ... offer devices on hvs_kvm_bus(kvm), hvs_vmbus_start(), run the loop on an I/O thread
  *   hvs_kvm_handle_exit(kvm, vp, run)             on every exit of KVM_RUN
- *   hvs_kvm_reset(kvm)                            when the VM is reset, after hvs_vmbus_reset()
+ *   hvs_kvm_drain(kvm)                            when the VM is reset or ends, vCPUs stopped
+ *   hvs_kvm_reset(kvm)                            when it is reset, then
  *
  * One thread runs `base`, and with it the bus's main worker and its devices. A device gets a
  * thread of its own with a second base:
@@ -121,8 +122,17 @@ HVS_API HVS_NODISCARD int hvs_kvm_handle_exit(struct hvs_kvm *kvm, uint32_t vp,
 					      struct kvm_run *run);
 
 /*
+ * No vCPU runs any more: reset the bus (hvs_vmbus_reset()) and run the base until that is done, so
+ * that no device has a request with its back end. On the thread that runs the base, while it does
+ * not; bases of other workers must run. A bus that was never started, and NULL, are allowed.
+ *
+ * 0, -EBUSY (a reset of the bus is under way), or -EIO (the base can't be run).
+ */
+HVS_API int hvs_kvm_drain(struct hvs_kvm *kvm);
+
+/*
  * The VM is being reset: give all Hyper-V registers their reset values, those that KVM keeps
- * included. No vCPU may be running, and the bus must be reset (hvs_vmbus_reset()) before. 0 or
+ * included. No vCPU may be running, and the bus must be reset (hvs_kvm_drain()) before. 0 or
  * the errno of a KVM ioctl.
  */
 HVS_API HVS_NODISCARD int hvs_kvm_reset(struct hvs_kvm *kvm);

@@ -142,6 +142,9 @@ HVS_API HVS_NODISCARD int hvs_manager_set_machine(struct hvs_manager *m,
 						  const struct hvs_manager_machine_ops *ops,
 						  void *arg);
 
+/* For metrics(): write the value of a label, any text, as it stands between its quotes. */
+HVS_API void hvs_metrics_label(struct evbuffer *out, const char *text);
+
 /* ---- methods of a VMM ------------------------------------------------------------------------------ */
 
 struct hvs_method {

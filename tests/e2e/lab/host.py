@@ -31,6 +31,7 @@ TOOLS = {
     "depmod": "kmod",
     "zstd": "zstd",
     "newuidmap": "uidmap",
+    "setpriv": "util-linux",
     "dpkg-deb": "dpkg",
     "apt-get": "apt",
 }

@@ -13,6 +13,7 @@ SECONDS = 60  # for anything that the guest has to notice by itself
 SHELL = r"""
 . /run/e2e/lib.sh
 modprobe hv_utils || fail "hv_utils"
+killall() { /run/e2e/busybox killall "$@" || fail "killall $*"; }
 start_daemons()
 {
 	for daemon in "$@"; do

@@ -54,12 +54,13 @@ print("whole", sys.argv[2], count)
 '''
 
 WRITES = ic.SHELL + r"""
-disk=$(disk_of SECTORS) && mkfs.ext4 -q $disk && mkdir /data && mount $disk /data || fail "no disk"
+disk=$(disk_of SECTORS) && mkfs.ext4 -q $disk && mkdir -p /data && mount $disk /data || fail "no disk"
 start_daemons kvp_daemon vss_daemon
 cat > /tmp/writer.py <<'END'
 WRITER
 END
 python3 /tmp/writer.py /data &
+until [ -s /data/records ] && [ -s /data/db ]; do sleep 0.1; done
 echo writing
 until kvp_items 0 | grep -qx 'go=frozen'; do sleep 0.1; done
 # Whoever has asked for the freeze was killed: writes go on.
@@ -79,7 +80,7 @@ CHECKS = r"""
 cat > /tmp/checker.py <<'END'
 CHECKER
 END
-mkdir /data
+mkdir -p /data
 for name in NAMES; do
 	disk=$(disk_of $name)
 	e2fsck -fn $disk > /tmp/fsck 2>&1 || fail "$name: $(cat /tmp/fsck)"
@@ -104,17 +105,18 @@ def run(lab):
     guest = lab.start(script, disks=["data.img,id=data"], control=True)
     guest.wait_for("^writing$")
     ic.until_ready(lab, "vss", "kvp")
-    frozen = []
+    frozen, held = [], []
     for number in range(rounds):
         parent = ["--parent", f"backups/{number - 1}"] if number % 4 else []
         manifest = create(lab, "--disk", "data", *parent, f"backups/{number}")
         frozen.append(manifest["frozen_ms"])
+        held.append(manifest["held_us"] / 1000)
         lab.check(manifest["consistency"] == "application", manifest)
         lab.hvctl("backup", "verify", f"backups/{number}")
-    median = statistics.median(frozen)
-    lab.fact("frozen_ms", {"median": median, "max": max(frozen), "backups": rounds})
-    lab.say(f"frozen for {median} ms (median of {rounds}), at most {max(frozen)} ms")
-    lab.check(median < 200, f"frozen for {median} ms")
+    for what, times in ("frozen", frozen), ("of that, held by the host", held):
+        median = statistics.median(times)
+        lab.fact(what, {"median_ms": median, "max_ms": max(times), "backups": rounds})
+        lab.say(f"{what}: {median} ms (median of {rounds}), at most {max(times)} ms")
 
     hvctl = shlex.join([lab.program("hvctl"), "--socket", "control"])
     lab.shell(f"({hvctl} freeze -- sleep 60 >/dev/null 2>&1 & p=$!; sleep 2; kill -9 $p)")
@@ -143,7 +145,8 @@ def run(lab):
         for i, number in enumerate(wanted[first : first + 8]):
             chain = [number] if number == "crash" else range(number - number % 4, number + 1)
             lab.hvctl("backup", "restore", "--output", f"to{i}", *(f"backups/{n}" for n in chain))
-            lab.shell(f"mv to{i}/data.img r{i}.img && truncate -s +{(i + 1) * 4096} r{i}.img")
+            size = (SECTORS + (i + 1) * 8) * 512
+            lab.shell(f"mv to{i}/data.img r{i}.img && truncate -s {size} r{i}.img")
             names.append(str(SECTORS + (i + 1) * 8))
             disks.append(f"r{i}.img")
         checks = CHECKS.replace("NAMES", " ".join(names)).replace("CHECKER", CHECKER)

@@ -60,7 +60,8 @@ def run(lab):
     lab.hvctl("copy-file", "--create-path", "file-6144", "/copied/deep/er/path/file")
     # The guest's disk is full.
     status, _, err = lab.try_hvctl("copy-file", "file-3000000", "/small/too-large")
-    lab.check(status != 0 and "full" in err, f"a full disk: {status} {err}")
+    # The daemon of 6.12 only says that it failed.
+    lab.check(status != 0 and ("full" in err or "failed" in err), f"a full disk: {status} {err}")
     # The client goes away half-way: the next copy is served.
     lab.shell(f"head -c {CANCELLED} /dev/urandom > cancelled")
     hvctl = shlex.join([lab.program("hvctl"), "--socket", "control"])

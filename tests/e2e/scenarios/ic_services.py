@@ -16,7 +16,7 @@ echo daemons
 read_host() { kvp_items 0 | grep -q "^go=$1\$"; }
 wait_go() { tries=0; until read_host $1; do tries=$((tries + 1)); [ $tries -lt 600 ] || fail "no go $1"; sleep 0.1; done; }
 wait_go 1
-killall hv_kvp_daemon hv_vss_daemon || fail "no daemons"
+killall hv_kvp_daemon hv_vss_daemon
 echo killed
 sleep 5
 start_daemons kvp_daemon vss_daemon
