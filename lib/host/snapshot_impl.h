@@ -115,7 +115,9 @@ struct hvs_point {
 	struct hvsi_notify notify;
 	_Atomic int error;   /* positive errno: it is useless */
 	atomic_bool aborted; /* no more reading */
-	atomic_bool empty;   /* what it held was dropped, as the guest needs the room */
+	/* What it holds is to be dropped, as the guest needs the room; then it is. */
+	atomic_bool dropping;
+	atomic_bool empty;
 
 	pthread_mutex_t mutex; /* all of the following, and what is said above */
 	pthread_cond_t cond;
@@ -124,7 +126,7 @@ struct hvs_point {
 	bool prepared;
 	bool take; /* asked to */
 	bool stop;
-	bool drop;                  /* what it holds */
+	bool drop;                  /* the same, and nobody is about it */
 	enum hvs_point_event event; /* to be told; 0: none */
 	int event_status;
 	struct hvsi_snap_write *wanted; /* oldest first */

@@ -50,6 +50,12 @@ static bool find_unsaved(const struct hvsi_point_disk *d, const struct hvs_blk_r
 	return true;
 }
 
+/* Not yet, if this is the next point already. */
+static bool is_dropping(const struct hvs_point *p)
+{
+	return atomic_load(&p->dropping) && !atomic_load(&p->empty);
+}
+
 bool hvsi_snapshot_must_wait(struct hvsi_snap_write *w)
 {
 	struct hvs_snapshot *s = w->queue->snapshot;
@@ -60,7 +66,7 @@ bool hvsi_snapshot_must_wait(struct hvsi_snap_write *w)
 	pthread_mutex_lock(&s->mutex);
 	wait = find_unsaved(s->point_disk, &w->req, &first, &count);
 	if (!wait && w->again && s->point_disk) {
-		wait = !atomic_load(&s->point_disk->point->empty);
+		wait = is_dropping(s->point_disk->point);
 	} else if (wait) {
 		struct hvs_point *p = s->point_disk->point;
 
@@ -103,6 +109,7 @@ bool hvsi_snapshot_make_room(struct hvsi_snap_write *w)
 		hvsi_point_fail(p, ENOSPC);
 		pthread_mutex_lock(&p->mutex);
 		p->drop = true;
+		atomic_store(&p->dropping, true);
 		pthread_cond_broadcast(&p->cond);
 		pthread_mutex_unlock(&p->mutex);
 		drops = true;

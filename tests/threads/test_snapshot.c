@@ -5,11 +5,14 @@
  * completed, and between them wherever it likes. Meanwhile points in time of both are taken: on the
  * second disk there is never a number that is not on the first, and what a point holds stays the same
  * however often it is read.
+ *
+ * Then the same over disks that have no room now and then, as long as there is a point: no write fails.
  */
 #include <hvstack/host/filedisk.h>
 #include <hvstack/host/snapshot.h>
 
 #include <assert.h>
+#include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <linux/fs.h>
@@ -207,6 +210,117 @@ static void take_points(uint32_t flags)
 	}
 }
 
+/* ---- without room ----------------------------------------------------------------------- */
+
+#define FULL_POINTS 200u
+
+/* It keeps nothing. */
+static struct full {
+	pthread_mutex_t mutex;
+	bool is_full;
+	atomic_uint refused;
+	const struct hvs_blk_req *again[QUEUES]; /* was refused: the next time there is room */
+} full = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static int full_info(void *disk, struct hvs_blk_info *info)
+{
+	(void)disk;
+	info->flags = HVS_BLK_INFO_WRITE_ZEROES;
+	info->block_size = 512;
+	info->physical_block_size = 512;
+	info->num_blocks = BYTES / 512;
+	info->max_queues = HVS_BLK_ANY_QUEUE;
+	return 0;
+}
+
+static void full_submit(void *disk, struct hvs_blk_req *req)
+{
+	const struct hvs_blk_req **again = &full.again[req->queue];
+
+	(void)disk;
+	if (req->op == HVS_BLK_READ) {
+		memset(req->iov[0].iov_base, 0, req->len);
+		hvs_blk_complete(req, HVS_BLK_OK);
+		return;
+	}
+	pthread_mutex_lock(&full.mutex);
+	if (full.is_full && !*again && below(&queues[req->queue], 4) == 0) {
+		*again = req;
+		hvs_blk_complete(req, HVS_BLK_NO_SPACE);
+		atomic_fetch_add(&full.refused, 1);
+		pthread_mutex_unlock(&full.mutex);
+		return;
+	}
+	pthread_mutex_unlock(&full.mutex);
+	if (*again == req)
+		*again = NULL;
+	hvs_blk_complete(req, HVS_BLK_OK);
+}
+
+static void set_full(bool is_full)
+{
+	pthread_mutex_lock(&full.mutex);
+	full.is_full = is_full;
+	pthread_mutex_unlock(&full.mutex);
+}
+
+static void take_points_without_room(void)
+{
+	static uint8_t buf[CHUNK];
+
+	for (unsigned i = 0; i < FULL_POINTS; i++) {
+		const struct hvs_point_config cfg = {HVS_POINT_CONFIG_INIT, .count = DISKS,
+						     .drain_ms = 600000,    .disks = snap,
+						     .base = main_base,     .event = on_event};
+		const unsigned refused = atomic_load(&full.refused);
+		struct hvs_point *p;
+
+		happened = 0;
+		assert(hvs_point_create(&cfg, &p) == 0);
+		wait_for_point(HVS_POINT_PREPARED);
+		assert(hvs_point_take(p) == 0);
+		wait_for_point(HVS_POINT_TAKEN);
+		set_full(true);
+		while (atomic_load(&full.refused) == refused)
+			usleep(100);
+		set_full(false);
+		assert(hvs_point_read(p, 0, 0, buf, CHUNK) == -ENOSPC);
+		hvs_point_release(p, NULL);
+	}
+}
+
+static void run_without_room(void)
+{
+	static const struct hvs_blk_ops ops = {HVS_BLK_OPS_INIT, .get_info = full_info,
+					       .submit = full_submit};
+	struct event_base *bases[QUEUES];
+
+	for (unsigned i = 0; i < QUEUES; i++) {
+		bases[i] = event_base_new();
+		queues[i] = (struct queue){.base = bases[i], .index = i, .random = i};
+	}
+	main_base = event_base_new();
+	for (unsigned i = 0; i < DISKS; i++) {
+		const struct hvs_snapshot_config cfg = {HVS_SNAPSHOT_CONFIG_INIT, .ops = &ops,
+							.bases = bases, .base_count = QUEUES,
+							.dir = "."};
+
+		assert(hvs_snapshot_create(&cfg, &snap[i]) == 0);
+	}
+	atomic_store(&stop, false);
+	for (unsigned i = 0; i < QUEUES; i++)
+		assert(pthread_create(&queues[i].thread, NULL, run_queue, &queues[i]) == 0);
+	take_points_without_room();
+	atomic_store(&stop, true);
+	for (unsigned i = 0; i < QUEUES; i++)
+		pthread_join(queues[i].thread, NULL);
+	for (unsigned i = 0; i < DISKS; i++)
+		hvs_snapshot_destroy(snap[i]);
+	for (unsigned i = 0; i < QUEUES; i++)
+		event_base_free(bases[i]);
+	event_base_free(main_base);
+}
+
 /* ---- set-up ----------------------------------------------------------------------------- */
 
 static void open_disk(unsigned n, struct event_base *const *bases, uint32_t flags)
@@ -263,5 +377,6 @@ int main(void)
 	run(HVS_FILEDISK_THREADS, HVS_POINT_NO_CLONE);
 	/* Clones, where the file system of this folder has them: else, this is the first again. */
 	run(0, 0);
+	run_without_room();
 	return 0;
 }
