@@ -9,6 +9,7 @@
  * A value that is null: the pair was removed, but the guest has to be told yet. Whoever has the
  * file in hand may have written anything into it.
  */
+#include "host/folder.h"
 #include "host/guestinfo_impl.h"
 
 #include <errno.h>
@@ -301,20 +302,6 @@ char *hvsi_guestinfo_text(const struct hvsi_guestinfo_store *store)
 	return text;
 }
 
-/* The new name lasts, too. The folder may be one that can be written to, but not opened. */
-static void sync_folder(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-	if (fd >= 0) {
-		(void)fsync(fd);
-		close(fd);
-	}
-	free(folder);
-}
-
 static int write_synced(int fd, const char *text)
 {
 	while (*text) {
@@ -343,7 +330,7 @@ static int replace(const char *path, char *temporary, const char *text)
 	if (err)
 		unlink(temporary);
 	else
-		sync_folder(path);
+		hvsi_sync_folder(path);
 	return err;
 }
 

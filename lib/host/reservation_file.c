@@ -10,6 +10,8 @@
  * A slot is on the disk before the head says that it is valid, and the other one is not touched
  * until that is there, too. Checksums are the library's: the state has one.
  */
+#include "host/folder.h"
+
 #include <hvstack/host/reservation.h>
 
 #include <errno.h>
@@ -270,20 +272,6 @@ static bool is_new(const struct hvs_reservation_file *f)
 	return memcmp(f->head->magic, zero, sizeof(zero)) == 0;
 }
 
-/* The name lasts too. The folder may be one that can't be opened. */
-static void sync_folder(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-	if (fd >= 0) {
-		(void)fsync(fd);
-		close(fd);
-	}
-	free(folder);
-}
-
 /* What was not finished by somebody who was killed is done again. */
 static int make_state(struct hvs_reservation_file *f, const char *path)
 {
@@ -296,7 +284,7 @@ static int make_state(struct hvs_reservation_file *f, const char *path)
 	memcpy(f->head->magic, MAGIC, sizeof(f->head->magic));
 	if (fsync(f->fd) < 0)
 		return -errno;
-	sync_folder(path);
+	hvsi_sync_folder(path);
 	return 0;
 }
 

@@ -174,15 +174,16 @@ static void list_disks(void *arg, struct hvs_call *call)
 	hvs_call_return(call, result);
 }
 
+/* What opens any file that hvrun may open is for administrators. */
 static const struct hvs_method methods[] = {
 	{"disks", HVS_ROLES_INSPECT, 0, list_disks},
-	{"disk-add", HVS_ROLES_OPERATE, 0, disk_add},
+	{"disk-add", HVS_ROLES_ADMINISTER, 0, disk_add},
 	{"disk-remove", HVS_ROLES_OPERATE, 0, disk_remove},
 	{"disk-resize", HVS_ROLES_OPERATE, 0, disk_resize},
 	{"disk-read-only", HVS_ROLES_OPERATE, 0, disk_read_only},
 	{"disk-limit", HVS_ROLES_OPERATE, 0, disk_limit},
 	{"disk-fault", HVS_ROLES_ADMINISTER, 0, disk_fault},
-	{"medium-insert", HVS_ROLES_OPERATE, 0, medium_insert},
+	{"medium-insert", HVS_ROLES_ADMINISTER, 0, medium_insert},
 	{"medium-eject", HVS_ROLES_OPERATE, 0, medium_eject},
 };
 

@@ -262,10 +262,10 @@ static void list_nets(void *arg, struct hvs_call *call)
 	hvs_call_return(call, result);
 }
 
-/* A capture may be written to any file that hvrun may write to. */
+/* What opens files or interfaces of the host is for administrators. */
 static const struct hvs_method methods[] = {
 	{"nets", HVS_ROLES_INSPECT, 0, list_nets},
-	{"net-add", HVS_ROLES_OPERATE, 0, net_add},
+	{"net-add", HVS_ROLES_ADMINISTER, 0, net_add},
 	{"net-remove", HVS_ROLES_OPERATE, 0, net_remove},
 	{"net-link", HVS_ROLES_OPERATE, 0, net_link},
 	{"net-policy", HVS_ROLES_OPERATE, 0, net_policy},
