@@ -146,10 +146,10 @@ def run(lab):
             chain = [number] if number == "crash" else range(number - number % 4, number + 1)
             lab.hvctl("backup", "restore", "--output", f"to{i}", *(f"backups/{n}" for n in chain))
             size = (SECTORS + (i + 1) * 8) * 512
-            lab.shell(f"mv to{i}/data.img r{i}.img && truncate -s {size} r{i}.img")
+            lab.shell(f"mv to{i}/data.img check{i}.img && truncate -s {size} check{i}.img")
             names.append(str(SECTORS + (i + 1) * 8))
-            disks.append(f"r{i}.img")
+            disks.append(f"check{i}.img")
         checks = CHECKS.replace("NAMES", " ".join(names)).replace("CHECKER", CHECKER)
         output = lab.repeat(lambda checks=checks, disks=disks: lab.boot(checks, disks=disks))
         lab.check(len(re.findall("^whole ", output, re.M)) == len(names), output)
-        lab.shell("rm -f r*.img")
+        lab.shell("rm -rf check*.img to*")
