@@ -12,41 +12,28 @@ enum {
 	OPT_OFF,
 };
 
+static void row(struct table *t, struct json_object *d)
+{
+	const uint64_t bytes = number_member(d, "bytes", UINT64_MAX);
+	char text[FORMAT_MAX];
+
+	table_cell(t, string_member(d, "disk"));
+	table_cell(t, bool_member(d, "optical") ? "DVD" : "disk");
+	table_cellf(t, "%llu:%llu", (unsigned long long)number_member(d, "controller", 0),
+		    (unsigned long long)number_member(d, "lun", 0));
+	table_cell(t, bytes == UINT64_MAX ? NULL : format_bytes(bytes, text));
+	table_cell(t, bool_member(d, "read-only") ? "read-only" : "read-write");
+	table_cell(t, bool_member(d, "backup") ? "yes" : "no");
+	table_cell(t, string_member(d, "file"));
+}
+
 static int list(struct ctl *ctl, int argc, char **argv)
 {
 	static const char *const titles[] = {"Disk", "Kind",        "Place", "Size",
 					     "Mode", "Can back up", "File",  NULL};
-	struct json_object *result;
-	struct json_object *disks;
-	struct table *t;
-	char text[FORMAT_MAX];
-	int code;
+	static const struct list disks = {"devices", "disks", titles, row};
 
-	if (!take_arguments(ctl, argc, argv, common_options, 0, 0, &code))
-		return code;
-	result = ask(ctl, "devices", NULL, &code);
-	if (result && !show_json(ctl, result)) {
-		disks = array_member(result, "disks");
-		t = table_new(titles);
-		for (size_t i = 0; i < array_length(disks); i++) {
-			struct json_object *d = json_object_array_get_idx(disks, i);
-			const uint64_t bytes = number_member(d, "bytes", UINT64_MAX);
-			const char *id = string_member(d, "disk");
-
-			table_cell(t, id ? id : string_member(d, "id"));
-			table_cell(t, bool_member(d, "optical") ? "DVD" : "disk");
-			table_cellf(t, "%llu:%llu",
-				    (unsigned long long)number_member(d, "controller", 0),
-				    (unsigned long long)number_member(d, "lun", 0));
-			table_cell(t, bytes == UINT64_MAX ? NULL : format_bytes(bytes, text));
-			table_cell(t, bool_member(d, "read_only") ? "read-only" : "read-write");
-			table_cell(t, bool_member(d, "backup") ? "yes" : "no");
-			table_cell(t, string_member(d, "file"));
-		}
-		table_print(t);
-	}
-	json_object_put(result);
-	return code;
+	return list_command(ctl, argc, argv, &disks);
 }
 
 /* FILE[,OPTION]... with the file named in full: the server may run elsewhere. In the option, a

@@ -177,6 +177,15 @@ void table_line(struct table *table, const char *name, const char *value);
 __attribute__((format(printf, 3, 4))) void table_linef(struct table *table, const char *name,
 						       const char *format, ...);
 
+/* A command without arguments that prints an array of the answer, each member in a row. */
+struct list {
+	const char *method;
+	const char *array;
+	const char *const *titles; /* ends with NULL */
+	void (*row)(struct table *table, struct json_object *one);
+};
+int list_command(struct ctl *ctl, int argc, char **argv, const struct list *list);
+
 #define FORMAT_MAX 40
 const char *format_bytes(uint64_t bytes, char text[FORMAT_MAX]);
 const char *format_ms(uint64_t ms, char text[FORMAT_MAX]);

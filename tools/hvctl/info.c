@@ -188,30 +188,18 @@ static int version(struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
+static void method_row(struct table *t, struct json_object *method)
+{
+	table_cell(t, string_member(method, "name"));
+	table_cell(t, bool_member(method, "allowed") ? "yes" : "no");
+}
+
 static int methods(struct ctl *ctl, int argc, char **argv)
 {
 	static const char *const titles[] = {"Method", "Allowed", NULL};
-	struct json_object *result;
-	struct json_object *array;
-	struct table *t;
-	int code;
+	static const struct list all = {"methods", "methods", titles, method_row};
 
-	if (!take_arguments(ctl, argc, argv, common_options, 0, 0, &code))
-		return code;
-	result = ask(ctl, "methods", NULL, &code);
-	if (result && !show_json(ctl, result)) {
-		array = array_member(result, "methods");
-		t = table_new(titles);
-		for (size_t i = 0; i < array_length(array); i++) {
-			struct json_object *one = json_object_array_get_idx(array, i);
-
-			table_cell(t, string_member(one, "name"));
-			table_cell(t, bool_member(one, "allowed") ? "yes" : "no");
-		}
-		table_print(t);
-	}
-	json_object_put(result);
-	return code;
+	return list_command(ctl, argc, argv, &all);
 }
 
 static int call(struct ctl *ctl, int argc, char **argv)

@@ -2,8 +2,6 @@
 /* Parameters, and members of answers, which may be anything. */
 #include "hvctl.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct json_object *new_params(void)
@@ -30,16 +28,10 @@ void put_bool(struct json_object *params, const char *name, bool value)
 struct json_object *member(struct json_object *object, const char *name)
 {
 	struct json_object *value = NULL;
-	char other[64];
 
-	if (!json_object_is_type(object, json_type_object) ||
-	    json_object_object_get_ex(object, name, &value))
-		return value;
-	snprintf(other, sizeof(other), "%s", name);
-	for (char *c = other; *c; c++)
-		if (*c == '_')
-			*c = '-';
-	return json_object_object_get_ex(object, other, &value) ? value : NULL;
+	if (json_object_is_type(object, json_type_object))
+		json_object_object_get_ex(object, name, &value);
+	return value;
 }
 
 static struct json_object *typed(struct json_object *object, const char *name, enum json_type type)

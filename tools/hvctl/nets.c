@@ -10,42 +10,29 @@ enum {
 	OPT_MAX_BYTES = 256,
 };
 
+static void row(struct table *t, struct json_object *n)
+{
+	struct json_object *counters = object_member(n, "counters");
+	const char *target = string_member(n, "target");
+	const char *backend = string_member(n, "backend");
+	char text[FORMAT_MAX];
+
+	table_cell(t, string_member(n, "net"));
+	table_cell(t, string_member(n, "mac"));
+	table_cell(t, bool_member(n, "link-up") ? "up" : "down");
+	table_cellf(t, "%s%s%s", backend ? backend : "-", target ? ":" : "", target ? target : "");
+	table_cellf(t, "%llu", (unsigned long long)number_member(n, "channels", 0));
+	table_cell(t, format_bytes(number_member(counters, "from-bytes", 0), text));
+	table_cell(t, format_bytes(number_member(counters, "to-bytes", 0), text));
+}
+
 static int list(struct ctl *ctl, int argc, char **argv)
 {
 	static const char *const titles[] = {"Adapter",  "MAC",  "Link",     "Backend",
 					     "Channels", "Sent", "Received", NULL};
-	struct json_object *result;
-	struct json_object *nets;
-	struct table *t;
-	char text[FORMAT_MAX];
-	int code;
+	static const struct list nets = {"devices", "nets", titles, row};
 
-	if (!take_arguments(ctl, argc, argv, common_options, 0, 0, &code))
-		return code;
-	result = ask(ctl, "devices", NULL, &code);
-	if (result && !show_json(ctl, result)) {
-		nets = array_member(result, "nets");
-		t = table_new(titles);
-		for (size_t i = 0; i < array_length(nets); i++) {
-			struct json_object *n = json_object_array_get_idx(nets, i);
-			struct json_object *counters = object_member(n, "counters");
-			const char *target = string_member(n, "target");
-			const char *backend = string_member(n, "backend");
-			const char *id = string_member(n, "net");
-
-			table_cell(t, id ? id : string_member(n, "id"));
-			table_cell(t, string_member(n, "mac"));
-			table_cell(t, bool_member(n, "link_up") ? "up" : "down");
-			table_cellf(t, "%s%s%s", backend ? backend : "-", target ? ":" : "",
-				    target ? target : "");
-			table_cellf(t, "%llu", (unsigned long long)number_member(n, "channels", 0));
-			table_cell(t, format_bytes(number_member(counters, "from_bytes", 0), text));
-			table_cell(t, format_bytes(number_member(counters, "to_bytes", 0), text));
-		}
-		table_print(t);
-	}
-	json_object_put(result);
-	return code;
+	return list_command(ctl, argc, argv, &nets);
 }
 
 static int add(struct ctl *ctl, int argc, char **argv)

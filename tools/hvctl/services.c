@@ -9,36 +9,24 @@ static const char *status_name(struct json_object *status, const char *which)
 	return string_member(object_member(status, which), "name");
 }
 
+static void row(struct table *t, struct json_object *s)
+{
+	table_cell(t, string_member(s, "name"));
+	table_cell(t, string_member(s, "service"));
+	table_cell(t, bool_member(s, "enabled") ? "True" : "False");
+	table_cell(t, status_name(s, "primary"));
+	table_cell(t, status_name(s, "secondary"));
+	table_cell(t, string_member(s, "version"));
+}
+
 static int services(struct ctl *ctl, int argc, char **argv)
 {
 	static const char *const titles[] = {
 		"Name",    "Service", "Enabled", "Primary status", "Secondary status",
 		"Version", NULL};
-	struct json_object *result;
-	struct json_object *array;
-	struct table *t;
-	int code;
+	static const struct list all = {"services", "services", titles, row};
 
-	if (!take_arguments(ctl, argc, argv, common_options, 0, 0, &code))
-		return code;
-	result = ask(ctl, "services", NULL, &code);
-	if (result && !show_json(ctl, result)) {
-		array = array_member(result, "services");
-		t = table_new(titles);
-		for (size_t i = 0; i < array_length(array); i++) {
-			struct json_object *s = json_object_array_get_idx(array, i);
-
-			table_cell(t, string_member(s, "name"));
-			table_cell(t, string_member(s, "service"));
-			table_cell(t, bool_member(s, "enabled") ? "True" : "False");
-			table_cell(t, status_name(s, "primary"));
-			table_cell(t, status_name(s, "secondary"));
-			table_cell(t, string_member(s, "version"));
-		}
-		table_print(t);
-	}
-	json_object_put(result);
-	return code;
+	return list_command(ctl, argc, argv, &all);
 }
 
 static int set_enabled(struct ctl *ctl, int argc, char **argv, bool enabled)

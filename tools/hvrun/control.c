@@ -39,6 +39,20 @@ void control_call_end(struct hvs_call *call, bool ok, const char *why)
 		hvs_call_fail(call, HVS_CALL_FAILED, "%s", why);
 }
 
+void control_call_list(struct hvs_call *call, const char *name, struct json_object *array)
+{
+	static const char *const params[] = {NULL};
+	struct json_object *result;
+
+	if (!hvs_call_only(call, params)) {
+		json_object_put(array);
+		return;
+	}
+	result = json_object_new_object();
+	json_object_object_add(result, name, array);
+	hvs_call_return(call, result);
+}
+
 void control_medium_ejected(struct control *control, const char *disk)
 {
 	struct json_object *event;

@@ -52,6 +52,8 @@ void control_medium_ejected(struct control *control, const char *disk);
 void control_call_done(void *arg);
 /* End a call with nothing to return, or with what is wrong. */
 void control_call_end(struct hvs_call *call, bool ok, const char *why);
+/* End a call that takes no parameters with this list, which becomes its own. */
+void control_call_list(struct hvs_call *call, const char *name, struct json_object *array);
 
 /* Of control_backup.c, control_disks.c, control_metrics.c and control_nets.c. 0 or a negative errno. */
 int control_add_backup(struct hvs_manager *manager, const struct control_config *cfg,

@@ -161,17 +161,10 @@ void control_list_disks(const struct disks *disks, struct json_object *array)
 
 static void list_disks(void *arg, struct hvs_call *call)
 {
-	static const char *const params[] = {NULL};
-	struct json_object *result;
-	struct json_object *array;
+	struct json_object *array = json_object_new_array();
 
-	if (!hvs_call_only(call, params))
-		return;
-	array = json_object_new_array();
-	result = json_object_new_object();
 	control_list_disks(arg, array);
-	json_object_object_add(result, "disks", array);
-	hvs_call_return(call, result);
+	control_call_list(call, "disks", array);
 }
 
 /* What opens any file that hvrun may open is for administrators. */

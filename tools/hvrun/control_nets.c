@@ -249,17 +249,10 @@ void control_list_nets(const struct nets *nets, struct json_object *array)
 
 static void list_nets(void *arg, struct hvs_call *call)
 {
-	static const char *const params[] = {NULL};
-	struct json_object *result;
-	struct json_object *array;
+	struct json_object *array = json_object_new_array();
 
-	if (!hvs_call_only(call, params))
-		return;
-	array = json_object_new_array();
-	result = json_object_new_object();
 	control_list_nets(arg, array);
-	json_object_object_add(result, "nets", array);
-	hvs_call_return(call, result);
+	control_call_list(call, "nets", array);
 }
 
 /* What opens files or interfaces of the host is for administrators. */

@@ -119,7 +119,11 @@ def run(lab):
         lab.say(f"{what}: {median} ms (median of {rounds}), at most {max(times)} ms")
 
     hvctl = shlex.join([lab.program("hvctl"), "--socket", "control"])
-    lab.shell(f"({hvctl} freeze -- sleep 60 >/dev/null 2>&1 & p=$!; sleep 2; kill -9 $p)")
+    # hvctl runs the program when the guest is frozen.
+    lab.shell(
+        f"({hvctl} freeze -- sh -c '>is-frozen; exec sleep 15' >/dev/null 2>&1 & p=$!;"
+        " until [ -e is-frozen ]; do sleep 0.1; done; kill -9 $p)"
+    )
     begun = time.monotonic()
     lab.hvctl("kvp", "set", "go", "frozen")
     guest.wait_for("^alive 3$")

@@ -9,7 +9,6 @@ IN_KERNEL = ["heartbeat", "shutdown", "time-sync"]
 
 SCRIPT = ic.SHELL + r"""
 echo loaded
-until_file() { while [ ! -e "$1" ]; do sleep 0.1; done; }
 sleep 3
 start_daemons kvp_daemon vss_daemon
 echo daemons
