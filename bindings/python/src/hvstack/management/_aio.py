@@ -43,6 +43,7 @@ class AsyncClient(Methods):
         self._waiting: dict[int, asyncio.Future[JSON]] = {}
         self._sinks: list[Callable[[Event], None]] = []
         self._streams: list[AsyncEventStream] = []
+        self._refusal: CallError | None = None  # of the connection, if nothing follows
         self._reason: Exception | None = None
         self._sending = asyncio.Lock()
         self._reader = self._loop.create_task(self._read())
@@ -146,25 +147,27 @@ class AsyncClient(Methods):
             while data := await self._loop.sock_recv(self._socket, 65536):
                 for line in lines.feed(data):
                     self._handle(parse(line))
-            self._fail(ConnectionClosed("the machine has closed the connection"))
+            self._ended()
         except ConnectionError:
-            self._fail(ConnectionClosed("the machine has closed the connection"))
-        except (ProtocolError, CallError, OSError) as error:
+            self._ended()
+        except (ProtocolError, OSError) as error:
             self._fail(error)
 
     def _handle(self, message: Answer | Event | None) -> None:
+        self._refusal = None
         if isinstance(message, Event):
             for sink in list(self._sinks):
                 sink(message)
-        elif message and message.id is None:  # to the connection: nothing else will come
-            raise message.error or ProtocolError("an answer to nothing")
-        elif message:
-            waiting = self._waiting.get(message.id or 0)
-            if waiting and not waiting.done():
-                if message.error:
-                    waiting.set_exception(message.error)
-                else:
-                    waiting.set_result(message.result)
+        elif message and message.id is None:
+            # To something that was just asked, or to the connection, which is closed then.
+            self._refusal = message.error
+            for waiting in self._waiting.values():
+                _answer(waiting, message)
+        elif message and message.id in self._waiting:
+            _answer(self._waiting[message.id], message)
+
+    def _ended(self) -> None:
+        self._fail(self._refusal or ConnectionClosed("the machine has ended the connection"))
 
     def _fail(self, reason: Exception) -> None:
         if self._reason:
@@ -181,6 +184,15 @@ class AsyncClient(Methods):
     def _check(self) -> None:
         if self._reason:
             raise _again(self._reason)
+
+
+def _answer(waiting: asyncio.Future[JSON], answer: Answer) -> None:
+    if waiting.done():
+        return
+    if answer.error:
+        waiting.set_exception(answer.error)
+    else:
+        waiting.set_result(answer.result)
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

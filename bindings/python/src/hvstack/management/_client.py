@@ -47,6 +47,7 @@ class Client(Methods):
         self._last_id = 0
         self._answers: dict[int, Answer | None] = {}  # of requests that are waited for
         self._sinks: list[Callable[[Event], None]] = []
+        self._refusal: CallError | None = None  # of the connection, if nothing follows
         self._reason: Exception | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -141,7 +142,7 @@ class Client(Methods):
             except ConnectionError:
                 data = b""
             if not data:
-                self._fail(ConnectionClosed("the machine has closed the connection"))
+                self._fail(self._refusal or ConnectionClosed("the machine has ended the connection"))
                 self._check()
             try:
                 self._received = self._lines.feed(data)
@@ -153,6 +154,7 @@ class Client(Methods):
         except ProtocolError as error:
             self._fail(error)
             raise
+        self._refusal = None
         if isinstance(message, Event):
             for sink in list(self._sinks):
                 sink(message)
@@ -160,9 +162,9 @@ class Client(Methods):
             self._answered(message)
 
     def _answered(self, answer: Answer) -> None:
-        if answer.id is None:  # to the connection: nothing else will come
-            self._fail(answer.error or ProtocolError("an answer to nothing"))
-            self._check()
+        if answer.id is None:  # to what was just asked, or to the connection, which is closed then
+            self._refusal = answer.error
+            self._answers = dict.fromkeys(self._answers, answer)
         elif answer.id in self._answers:
             self._answers[answer.id] = answer
 

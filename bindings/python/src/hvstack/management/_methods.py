@@ -7,7 +7,7 @@ import base64
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from hvstack.management import _records as r
 from hvstack.management._wire import JSON
@@ -40,17 +40,16 @@ class _Method(Generic[P, T]):
 
     def __init__(self, ask: Callable[Concatenate[Any, P], Call[T]]) -> None:
         self._ask = ask
-        functools.update_wrapper(cast(Any, self), ask)
 
     @overload
-    def __get__(self, client: None, owner: type) -> _Method[P, T]: ...
+    def __get__(self, client: None, owner: type) -> Callable[Concatenate[Any, P], Call[T]]: ...
     @overload
     def __get__(self, client: Client, owner: type) -> Callable[P, T]: ...
     @overload
     def __get__(self, client: AsyncClient, owner: type) -> Callable[P, Awaitable[T]]: ...
     def __get__(self, client: Any, owner: type) -> Any:
         if client is None:
-            return self
+            return self._ask
 
         @functools.wraps(self._ask)
         def method(*args: P.args, **kwargs: P.kwargs) -> Any:

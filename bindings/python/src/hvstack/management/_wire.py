@@ -191,7 +191,7 @@ def _answer(message: JSON) -> Answer:
     if "error" in message:
         return Answer(number, error=_error(message["error"]))
     result = message.get("result")
-    if not isinstance(result, dict):
+    if number is None or not isinstance(result, dict):
         raise ProtocolError("an answer without a result")
     return Answer(number, result)
 
