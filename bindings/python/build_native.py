@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from cffi import FFI
 
@@ -306,7 +307,7 @@ static void hvspy_allocator(struct hvspy_ram *ram, struct hvs_allocator *out)
 LIBRARIES = ["hvstack-guest", "hvstack"]
 
 
-def flags() -> dict[str, list[str]]:
+def flags() -> dict[str, Any]:
     build_dir = os.environ.get("HVSTACK_BUILD_DIR")
     if build_dir:
         libraries = str(Path(build_dir).resolve() / "lib")

@@ -590,11 +590,11 @@ class TestDiscovery:
         with pytest.raises(LookupError, match="'db'"):
             m.find_socket("db")
 
-        async def name() -> str | None:
+        async def ask() -> str | None:
             async with await AsyncClient.open("mail") as client:
                 return (await client.info()).name
 
-        assert asyncio.run(name()) == "mail"
+        assert asyncio.run(ask()) == "mail"
 
     def test_a_socket_that_was_left_over(self, serve: Serve) -> None:
         serve(greeting=b"").stop()

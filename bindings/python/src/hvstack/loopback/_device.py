@@ -386,13 +386,14 @@ def hvspy_open(dev: Any, pointer: Any, p: Any, ctx: Any) -> int:
 @ffi.def_extern(error=False)  # type: ignore[untyped-decorator]
 def hvspy_ready(pointer: Any, ctx: Any, budget: int) -> bool:
     channel: Channel = ffi.from_handle(ctx)
-    if channel._machine._raised:  # to be told first
-        channel._machine._skipped.append(channel)
-        return False
+    machine = channel._machine
     more = False
-    with channel._machine._called():
-        more = bool(channel._ready(budget))
-    channel._packet = None
+    if not machine._raised:  # which is to be told first
+        with machine._called():
+            more = bool(channel._ready(budget))
+        channel._packet = None
+    if machine._raised:
+        machine._skipped.append(channel)
     return more
 
 
@@ -409,8 +410,6 @@ def hvspy_close(pointer: Any, ctx: Any) -> None:
     with channel._machine._called():
         channel.device.close(channel)
     channel.device.channels.remove(channel)
-    if channel in channel._machine._skipped:
-        channel._machine._skipped.remove(channel)
     channel._closed()
 
 

@@ -98,7 +98,7 @@ class Machine:
         self._state = IDLE
         self._thread = threading.get_ident()
         self._raised: list[BaseException] = []
-        self._skipped: list[Channel] = []  # not told anything, as something was raised
+        self._skipped: list[Channel] = []  # may have something to do, when what was raised is told
         self._devices: list[Device] = []  # the library knows them
         self._on_wait = on_wait
         self._guest: Guest | None = None
@@ -169,7 +169,6 @@ class Machine:
             with self._calling(HOST) as lb:
                 lib.hvs_loopback_destroy(lb)
                 self._lb = None
-                self._skipped.clear()
         finally:
             if self._lb is None:
                 self._keep.clear()
@@ -264,7 +263,8 @@ class Machine:
         for other in others:
             first.add_note(f"after that, another callback has raised {other!r}")
         for channel in self._skipped:
-            channel.kick()
+            if channel.is_open:
+                channel.kick()
         self._skipped.clear()
         raise first
 

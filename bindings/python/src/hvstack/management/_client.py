@@ -142,7 +142,9 @@ class Client(Methods):
             except ConnectionError:
                 data = b""
             if not data:
-                self._fail(self._refusal or ConnectionClosed("the machine has ended the connection"))
+                self._fail(
+                    self._refusal or ConnectionClosed("the machine has ended the connection")
+                )
                 self._check()
             try:
                 self._received = self._lines.feed(data)
