@@ -14,6 +14,7 @@ from hvstack.loopback._machine import CALLBACK, HOST
 from hvstack.loopback._native_types import (
     Bytes,
     Iovec,
+    callback,
     check,
     guid,
     packet_type,
@@ -359,7 +360,7 @@ class Device:
 # ---- what the library calls. A device is alive as long as it is in Machine._devices.
 
 
-@ffi.def_extern(error=-errno.EIO)  # type: ignore[untyped-decorator]
+@callback(error=-errno.EIO)
 def hvspy_open(dev: Any, pointer: Any, p: Any, ctx: Any) -> int:
     device: Device = ffi.from_handle(dev)
     machine = device._machine
@@ -383,7 +384,7 @@ def hvspy_open(dev: Any, pointer: Any, p: Any, ctx: Any) -> int:
     return 0
 
 
-@ffi.def_extern(error=False)  # type: ignore[untyped-decorator]
+@callback(error=False)
 def hvspy_ready(pointer: Any, ctx: Any, budget: int) -> bool:
     channel: Channel = ffi.from_handle(ctx)
     machine = channel._machine
@@ -397,14 +398,14 @@ def hvspy_ready(pointer: Any, ctx: Any, budget: int) -> bool:
     return more
 
 
-@ffi.def_extern()  # type: ignore[untyped-decorator]
+@callback()
 def hvspy_timer(pointer: Any, ctx: Any) -> None:
     channel: Channel = ffi.from_handle(ctx)
     with channel._machine._called():
         channel.device.timer(channel)
 
 
-@ffi.def_extern()  # type: ignore[untyped-decorator]
+@callback()
 def hvspy_close(pointer: Any, ctx: Any) -> None:
     channel: Channel = ffi.from_handle(ctx)
     with channel._machine._called():
@@ -413,7 +414,7 @@ def hvspy_close(pointer: Any, ctx: Any) -> None:
     channel._closed()
 
 
-@ffi.def_extern()  # type: ignore[untyped-decorator]
+@callback()
 def hvspy_destroy(dev: Any) -> None:
     device: Device = ffi.from_handle(dev)
     machine, device._machine, device._device = device._machine, None, None

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hvstack._native import ffi, lib
-from hvstack.loopback._native_types import PAGE, check
+from hvstack.loopback._native_types import PAGE, callback, check
 
 if TYPE_CHECKING:
     from hvstack.loopback._device import Channel, Device
@@ -139,10 +139,13 @@ class Machine:
             self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_lb", None) is not None and not sys.is_finalizing():
-            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
-            self._thread = threading.get_ident()
+        if getattr(self, "_lb", None) is None or sys.is_finalizing():
+            return
+        self._thread = threading.get_ident()
+        try:
             self.close()
+        finally:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
 
     # ---- life
 
@@ -275,7 +278,7 @@ class Machine:
         return self._ram_view[offset : offset + length]
 
 
-@ffi.def_extern()  # type: ignore[untyped-decorator]
+@callback()
 def hvspy_on_wait(arg: Any, lb: Any) -> None:
     machine: Machine = ffi.from_handle(arg)
     if machine._on_wait and not machine._raised:

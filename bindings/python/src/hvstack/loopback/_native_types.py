@@ -6,13 +6,14 @@ from __future__ import annotations
 import enum
 import errno
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from hvstack._native import ffi, lib
 
 Bytes = bytes | bytearray | memoryview
+F = TypeVar("F", bound=Callable[..., Any])
 
 PAGE = 4096
 
@@ -48,6 +49,16 @@ def uuid(value: Any) -> UUID:
 
 def packet_type(value: int) -> int:
     return PacketType(value) if value in PacketType._value2member_map_ else value
+
+
+def callback(error: Any = None) -> Callable[[F], F]:
+    """Makes a function what the library calls by its name; error is what C gets if it raises."""
+
+    def register(function: F) -> F:
+        ffi.def_extern(error=error)(function)
+        return function
+
+    return register
 
 
 class Iovec:

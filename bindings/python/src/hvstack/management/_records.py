@@ -198,11 +198,12 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _record(kind, value, where)
     if origin in (Union, types.UnionType):
-        (some,) = (one for one in get_args(kind) if one is not type(None))
+        (some,) = (one for one in get_args(kind) if one is not types.NoneType)
         return None if value is None else _decode(some, value, where)
     if origin is list and isinstance(value, list):
         return [_decode(get_args(kind)[0], one, f"{where}[{n}]") for n, one in enumerate(value)]
-    if type(value) is not (origin or kind):  # bool is not an int here
+    kind = origin or kind
+    if value.__class__ is not kind:  # bool is not an int here
         raise ProtocolError(f"{where} is not of type {getattr(kind, '__name__', kind)}")
     return value
 
