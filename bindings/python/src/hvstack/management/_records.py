@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import types
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from hvstack.management._wire import ProtocolError
@@ -198,7 +199,7 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _record(kind, value, where)
     if origin in (Union, types.UnionType):
-        (some,) = (one for one in get_args(kind) if one is not types.NoneType)
+        (some,) = (one for one in get_args(kind) if one is not NoneType)
         return None if value is None else _decode(some, value, where)
     if origin is list and isinstance(value, list):
         return [_decode(get_args(kind)[0], one, f"{where}[{n}]") for n, one in enumerate(value)]
