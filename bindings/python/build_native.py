@@ -201,9 +201,16 @@ void hvs_gpadl_put(struct hvs_gpadl *g);
 /* ---- the library's SCSI controller, and its driver */
 
 struct hvs_blk_ops { ...; };
-extern const struct hvs_blk_ops hvs_memdisk_ops;
+const struct hvs_blk_ops *hvs_memdisk_ops(void);
 #define HVS_BLK_INFO_READ_ONLY ...
-struct hvs_memdisk { void *data; uint64_t len; uint32_t block_size; uint32_t flags; ...; };
+struct hvs_memdisk {
+    uint32_t size;
+    uint32_t flags;
+    void *data;
+    uint64_t len;
+    uint32_t block_size;
+    ...;
+};
 struct hvs_storvsp_config {
     uint32_t size;
     uint32_t max_transfer_bytes;

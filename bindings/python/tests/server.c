@@ -80,7 +80,7 @@ static void open_disk(struct event_base *base, const char *folder)
 	struct hvs_filedisk_config cfg = {HVS_FILEDISK_CONFIG_INIT, .base = base,
 					  .flags = HVS_FILEDISK_THREADS};
 	struct hvs_snapshot_config filter = {HVS_SNAPSHOT_CONFIG_INIT, .base = base, .dir = folder,
-					     .ops = &hvs_filedisk_ops};
+					     .ops = hvs_filedisk_ops()};
 	char path[4096];
 
 	snprintf(path, sizeof(path), "%s/disk0.img", folder);

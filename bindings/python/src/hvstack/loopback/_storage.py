@@ -39,6 +39,7 @@ def add_scsi(
     for lun, disk in enumerate(disks):
         data = ffi.from_buffer(disk, require_writable=True)
         memory = ffi.new("struct hvs_memdisk *")
+        memory.size = ffi.sizeof("struct hvs_memdisk")
         memory.data, memory.len, memory.block_size = ffi.cast("void *", data), len(disk), BLOCK
         memory.flags = lib.HVS_BLK_INFO_READ_ONLY if read_only else 0
         machine._keep += [data, memory]
@@ -46,9 +47,8 @@ def add_scsi(
         where.size = ffi.sizeof("struct hvs_disk_config")
         where.lun = lun
         where.disk_id = guid(uuid5(instance, str(lun)))
-        ops = ffi.addressof(lib.hvs_memdisk_ops)
         with machine._calling(HOST):
-            status = lib.hvs_storvsp_attach(out[0], where, ops, memory, ffi.NULL)
+            status = lib.hvs_storvsp_attach(out[0], where, lib.hvs_memdisk_ops(), memory, ffi.NULL)
         check(status, f"disk {lun}")
     return instance
 
