@@ -370,9 +370,11 @@ def test_what_raises_while_the_guest_waits() -> None:
         with pytest.raises(LookupError, match="waiting"):
             guest.connect()
 
-    def meddle(machine: Machine) -> None:
-        machine.alloc()
 
+@pytest.mark.parametrize("meddle", [Machine.close, Machine.alloc, Machine.start])
+def test_what_is_not_for_the_time_while_the_guest_waits(
+    meddle: Callable[[Machine], object],
+) -> None:
     with Machine(on_wait=meddle) as machine:
         guest = machine.start()
         with pytest.raises(RuntimeError, match="waiting"):

@@ -168,6 +168,9 @@ class Machine:
     def close(self) -> None:
         """Reset the bus, close and destroy all devices. What their callbacks raise is raised when
         that is done."""
+        self._usable()
+        if self._state == WAITING:
+            raise RuntimeError(f"not allowed now: the machine is {self._state}")
         try:
             with self._calling(HOST) as lb:
                 lib.hvs_loopback_destroy(lb)
