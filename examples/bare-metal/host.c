@@ -54,10 +54,10 @@ int host_offer(struct host *host, struct hvs_vmbus *bus)
 	struct hvs_storvsp *controller;
 	int err = hvs_storvsp_create(bus, &controller_cfg, &controller);
 
-	disk = (struct hvs_memdisk){
-		.data = host->disk, .len = sizeof(host->disk), .block_size = 512};
+	disk = (struct hvs_memdisk){HVS_MEMDISK_INIT, .data = host->disk, .len = sizeof(host->disk),
+				    .block_size = 512};
 	if (!err)
-		err = hvs_storvsp_attach(controller, &disk_cfg, &hvs_memdisk_ops, &disk, NULL);
+		err = hvs_storvsp_attach(controller, &disk_cfg, hvs_memdisk_ops(), &disk, NULL);
 	if (!err)
 		err = hvs_nic_create(bus, &nic_cfg, &net_ops, host, &host->nic);
 	if (!err)
