@@ -114,7 +114,7 @@ bool guest_uses_network(void)
 
 bool guest_answers_beat(unsigned number)
 {
-	struct hvs_heartbeat_info info = {.size = sizeof(info)};
+	struct hvs_heartbeat_info info = {HVS_HEARTBEAT_INFO_INIT};
 	struct hvs_guest_ic_message msg;
 	uint8_t body[64];
 
