@@ -24,7 +24,7 @@ extern "C" {
 
 struct hvs_nbddisk;
 
-#define HVS_NBDDISK_READ_ONLY 0x1u
+#define HVS_NBDDISK_READ_ONLY 0x1u /* opened for reading; the guest can't write */
 
 struct hvs_nbddisk_config {
 	uint32_t size;

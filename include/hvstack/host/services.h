@@ -22,6 +22,7 @@ struct hvs_kvm;
 struct hvs_manager;
 struct hvs_services;
 
+/* The bit of a kind (enum hvs_ic_kind) in `services`. */
 #define HVS_SERVICE(kind) (1u << (kind))
 /* All but file copy, which Hyper-V does not offer either unless asked to. */
 #define HVS_SERVICES_DEFAULT                                                                       \
