@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-struct hvs_guest;
+struct hvs_guest; /* the guest's end of a bus */
 struct hvs_guest_channel;
 
 /* What the guest end needs of the machine it runs on. All required. */

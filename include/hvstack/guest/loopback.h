@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-struct hvs_loopback;
+struct hvs_loopback; /* host and guest in one process */
 
 /* The hypervisor of the machine keeps synthetic MSRs itself: HVS_HV_EXTERNAL_SINTS. */
 #define HVS_LOOPBACK_EXTERNAL_SINTS 0x1u

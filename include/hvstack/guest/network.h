@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-struct hvs_guest_net;
+struct hvs_guest_net; /* a guest's network adapter */
 
 /* A frame that was received. */
 struct hvs_guest_net_frame {

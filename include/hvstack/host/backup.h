@@ -21,7 +21,7 @@ extern "C" {
 
 struct event_base;  /* libevent */
 struct json_object; /* json-c */
-struct hvs_backup;
+struct hvs_backup;  /* a backup under way */
 struct hvs_snapshot;
 
 enum hvs_backup_consistency {

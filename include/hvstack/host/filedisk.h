@@ -23,8 +23,8 @@
 extern "C" {
 #endif
 
-struct event_base; /* libevent */
-struct hvs_filedisk;
+struct event_base;   /* libevent */
+struct hvs_filedisk; /* a disk in a file or block device */
 
 #define HVS_FILEDISK_READ_ONLY 0x1u /* opened for reading; the guest can't write */
 /* Others that also open it as shared may use the file at the same time, and write to it: for

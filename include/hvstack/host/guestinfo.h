@@ -19,8 +19,8 @@
 extern "C" {
 #endif
 
-struct event_base; /* libevent */
-struct hvs_guestinfo;
+struct event_base;    /* libevent */
+struct hvs_guestinfo; /* tables of key-value pairs */
 
 #define HVS_GUESTINFO_MAX_ITEMS 1024u /* of a pool */
 

@@ -32,7 +32,7 @@ extern "C" {
 struct event_base; /* libevent */
 struct kvm_cpuid2;
 struct kvm_run;
-struct hvs_kvm;
+struct hvs_kvm; /* a virtual machine on KVM, with its bus */
 
 /*
  * Who keeps the synthetic interrupt controller. The guest can't tell the difference.

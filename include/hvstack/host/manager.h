@@ -24,8 +24,8 @@ extern "C" {
 struct evbuffer;    /* libevent */
 struct event_base;  /* libevent */
 struct json_object; /* json-c */
-struct hvs_manager;
-struct hvs_call; /* one request of a client, until it has its answer */
+struct hvs_manager; /* the management server of a machine */
+struct hvs_call;    /* one request of a client, until it has its answer */
 struct hvs_guestinfo;
 
 /* ---- who may what ------------------------------------------------------------------------------ */

@@ -32,7 +32,7 @@ extern "C" {
 
 struct event_base; /* libevent */
 struct hvs_point;
-struct hvs_snapshot;
+struct hvs_snapshot; /* a disk that can be backed up */
 
 /* ---- the filter ------------------------------------------------------------------------------- */
 
