@@ -26,6 +26,7 @@ struct hvs_guest_os {
 	uint16_t build;   /* build number, or what the distribution has put there */
 	const char *name; /* static: "Linux", "Windows NT", "unknown" */
 };
+#define HVS_GUEST_OS_INIT .size = (uint32_t)sizeof(struct hvs_guest_os)
 
 /*
  * Take id, the value of HV_X64_MSR_GUEST_OS_ID, apart.

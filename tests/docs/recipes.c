@@ -52,7 +52,7 @@ static int add_disk(struct hvs_storvsp *controller, struct event_base *base, con
 		fprintf(stderr, "%s: %s\n", path, why ? why : strerror(-err));
 		return err;
 	}
-	err = hvs_storvsp_attach(controller, &cfg, &hvs_filedisk_ops, *file, disk);
+	err = hvs_storvsp_attach(controller, &cfg, hvs_filedisk_ops(), *file, disk);
 	if (err)
 		hvs_filedisk_close(*file);
 	return err;
@@ -68,14 +68,14 @@ static int limited_disk(struct hvs_storvsp *controller, struct event_base *base,
 			struct hvs_filedisk *file, struct hvs_limit **limit)
 {
 	const struct hvs_limit_config cfg = {
-		HVS_LIMIT_CONFIG_INIT, .ops = &hvs_filedisk_ops, .disk = file, .base = base,
+		HVS_LIMIT_CONFIG_INIT, .ops = hvs_filedisk_ops(), .disk = file, .base = base,
 		.rates = {.requests_per_s = 500, .bytes_per_s = 50u << 20}};
 	const struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT, .lun = 1,
 						 .disk_id = {{0xd1, 0x5c, 2}}};
 	int err = hvs_limit_create(&cfg, limit);
 
 	if (!err)
-		err = hvs_storvsp_attach(controller, &disk_cfg, &hvs_limit_ops, *limit, NULL);
+		err = hvs_storvsp_attach(controller, &disk_cfg, hvs_limit_ops(), *limit, NULL);
 	return err;
 }
 
@@ -113,7 +113,7 @@ static int image_disk(struct hvs_storvsp *ctl, const char *path,
 	if (hvs_nbddisk_open(&cfg, &disk, why, sizeof(why)) < 0)
 		fprintf(stderr, "%s: %s\n", path, why);
 	else
-		err = hvs_storvsp_attach(ctl, disk_cfg, &hvs_nbddisk_ops, disk, NULL);
+		err = hvs_storvsp_attach(ctl, disk_cfg, hvs_nbddisk_ops(), disk, NULL);
 	return err;
 }
 
@@ -146,7 +146,7 @@ static int user_network(struct hvs_vmbus *bus, struct event_base *base, struct h
 	if (!err)
 		err = hvs_usernet_add_forward(*net, &ssh);
 	if (!err)
-		err = hvs_nic_create(bus, &cfg, &hvs_usernet_ops, *net, nic);
+		err = hvs_nic_create(bus, &cfg, hvs_usernet_ops(), *net, nic);
 	return err;
 }
 
@@ -182,7 +182,7 @@ static int capture(struct hvs_nic *nic)
 
 	err = hvs_capture_open(&cfg, &capture);
 	if (!err)
-		err = hvs_nic_set_monitor(nic, &hvs_capture_ops, capture);
+		err = hvs_nic_set_monitor(nic, hvs_capture_ops(), capture);
 	if (err)
 		return err;
 	/* ... */

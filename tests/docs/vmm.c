@@ -73,7 +73,7 @@ static int devices(struct vm *vm, const char *image)
 	if (!err)
 		err = hvs_storvsp_create(hvs_kvm_bus(vm->kvm), &ctl_cfg, &vm->controller);
 	if (!err)
-		err = hvs_storvsp_attach(vm->controller, &disk_cfg, &hvs_filedisk_ops, vm->file,
+		err = hvs_storvsp_attach(vm->controller, &disk_cfg, hvs_filedisk_ops(), vm->file,
 					 NULL);
 	return err;
 }
