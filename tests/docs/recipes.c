@@ -137,8 +137,8 @@ static int user_network(struct hvs_vmbus *bus, struct event_base *base, struct h
 			struct hvs_nic **nic)
 {
 	const struct hvs_usernet_config net_cfg = {HVS_USERNET_CONFIG_INIT, .base = base};
-	const struct hvs_usernet_forward ssh = {
-		.host_port = 2222, .guest_port = 22, .host_addr = {127, 0, 0, 1}};
+	const struct hvs_usernet_forward ssh = {HVS_USERNET_FORWARD_INIT, .host_port = 2222,
+						.guest_port = 22, .host_addr = {127, 0, 0, 1}};
 	const struct hvs_nic_config cfg = {HVS_NIC_CONFIG_INIT, .instance_id = {{0xe7, 0x40, 1}},
 					   .mac = {0x02, 0x15, 0x5d, 1, 2, 3}};
 	int err = hvs_usernet_create(&net_cfg, net);
@@ -222,7 +222,7 @@ static int server(struct event_base *base, const char *path, struct hvs_manager 
 
 static void on_event(void *arg, struct hvs_ic *ic, enum hvs_ic_event event)
 {
-	struct hvs_ic_status status = {.size = sizeof(status)};
+	struct hvs_ic_status status = {HVS_IC_STATUS_INIT};
 
 	(void)arg;
 	if (event == HVS_IC_EVENT_BEAT_MISSED)
