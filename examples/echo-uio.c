@@ -13,21 +13,22 @@
 
 /* The instance id, as Linux writes GUIDs; that above is the class id. */
 #define DEVICE "/sys/bus/vmbus/devices/6f686365-6920-736e-7461-6e6365203000"
-#define LARGEST RING_LARGEST
 
+/* Half a ring, if a packet can be that large: small ones, mostly. */
 static uint32_t size_of(uint32_t packet)
 {
+	const uint32_t largest = ring_bytes / 2 < RING_LARGEST ? ring_bytes / 2 : RING_LARGEST;
 	const uint32_t random = packet * 2654435761u;
 
 	if (packet % 500 < 2)
-		return packet % 500 ? 1 : LARGEST;
-	return 1 + (random & 0xffffff) % (1u << (random >> 24) % 19); /* mostly small */
+		return packet % 500 ? 1 : largest;
+	return 1 + random % largest % (1u << (random >> 24) % 20);
 }
 
 int main(int argc, char **argv)
 {
 	const uint32_t count = argc > 1 ? (uint32_t)atoi(argv[1]) : 4000;
-	static uint8_t bytes[2 * LARGEST], got[LARGEST]; /* each packet is a piece of bytes */
+	static uint8_t bytes[2 * RING_LARGEST], got[RING_LARGEST]; /* a packet is a piece of bytes */
 	uint32_t sent = 0, back = 0;
 	struct header h;
 
@@ -35,7 +36,7 @@ int main(int argc, char **argv)
 		bytes[i] = (uint8_t)rand();
 	open_device(DEVICE);
 	while (back < count) {
-		while (sent < count && ring_send(sent, bytes + sent % LARGEST, size_of(sent)))
+		while (sent < count && ring_send(sent, bytes + sent % RING_LARGEST, size_of(sent)))
 			sent++;
 		if (!ring_receive(&h, got)) {
 			if (back < sent)
@@ -43,10 +44,10 @@ int main(int argc, char **argv)
 			continue;
 		}
 		if (h.type != 11 || h.xid != back ||
-		    memcmp(got, bytes + back % LARGEST, size_of(back)) != 0)
+		    memcmp(got, bytes + back % RING_LARGEST, size_of(back)) != 0)
 			errx(1, "packet %u came back wrong", back);
 		back++;
 	}
-	printf("%u packets of 1 to %u bytes came back\n", count, LARGEST);
+	printf("%u packets of 1 to %u bytes came back\n", count, size_of(0));
 	return 0;
 }

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define PAGE 4096u
-#define RING_LARGEST (65535u * 8 - 16) /* bytes that a packet carries */
+#define RING_LARGEST (65535u * 8 - 16) /* bytes that a packet can carry */
 
 struct ring {
 	uint32_t write;   /* where in data the next packet will begin; the sender's */
