@@ -28,7 +28,8 @@ static uint32_t size_of(uint32_t packet)
 int main(int argc, char **argv)
 {
 	const uint32_t count = argc > 1 ? (uint32_t)atoi(argv[1]) : 4000;
-	static uint8_t bytes[2 * RING_LARGEST], got[RING_LARGEST]; /* a packet is a piece of bytes */
+	static uint8_t bytes[2 * RING_LARGEST],
+		got[RING_LARGEST]; /* a packet is a piece of bytes */
 	uint32_t sent = 0, back = 0;
 	struct header h;
 

@@ -9,7 +9,7 @@
 #define RING_BYTES 12288u
 
 static const uint32_t versions[IC_GUEST_SERVICES] = {[HVS_IC_HEARTBEAT] = 3u << 16,
-						     [HVS_IC_KVP] = 4u << 16,
+						     [HVS_IC_KVP] = 5u << 16,
 						     [HVS_IC_VSS] = 5u << 16,
 						     [HVS_IC_FILECOPY] = 1u << 16 | 1};
 
@@ -69,6 +69,8 @@ static void answer(struct ic_guest *g, struct hvs_guest_channel *ch)
 		const uint32_t len = msg.len < KVP_BYTES ? msg.len : KVP_BYTES;
 
 		memcpy(body, msg.body, len);
+		if (msg.type == HVS_IC_HEARTBEAT)
+			body[0]++; /* a number; the guest counts on */
 		if (msg.type == HVS_IC_KVP)
 			status = answer_pair(g, body);
 		(void)!hvs_guest_ic_reply(ch, &msg, status, body, len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a VMM asks of its guest: pairs, a moment in which its file systems are consistent, a file. Runs
- * over the loopback, with the guest of ic-guest.c; see docs/integration.md.
+ * What a VMM asks of its guest: a moment in which its file systems are consistent, a file. Runs over the
+ * loopback, with the guest of ic-guest.c; see docs/integration.md.
  */
 #include "ic-guest.h"
 
@@ -9,26 +9,6 @@
 
 #include <stdio.h>
 #include <string.h>
-
-/* ---- what the guest says about itself -------------------------------------------------------- */
-
-static void print_pair(void *arg, const char *key, const char *value)
-{
-	(void)arg;
-	printf("%s: %s\n", key, value);
-}
-
-static void pairs_done(void *arg, int status, uint32_t guest_status)
-{
-	(void)arg;
-	if (status)
-		printf("not all of them: %s\n", hvs_ic_guest_status_name(guest_status));
-}
-
-static int ask_what_it_is(struct hvs_ic *kvp)
-{
-	return hvs_kvp_enumerate(kvp, HVS_KVP_AUTO, 0, print_pair, pairs_done, NULL);
-}
 
 /* ---- a backup -------------------------------------------------------------------------------- */
 
@@ -126,9 +106,9 @@ static int start_copy(struct copy *c)
 
 /* ---- the machine ----------------------------------------------------------------------------- */
 
-#define SERVICES 3u
+#define SERVICES 2u
 
-static const enum hvs_ic_kind kinds[SERVICES] = {HVS_IC_KVP, HVS_IC_VSS, HVS_IC_FILECOPY};
+static const enum hvs_ic_kind kinds[SERVICES] = {HVS_IC_VSS, HVS_IC_FILECOPY};
 
 static int create(struct hvs_loopback *lb, struct hvs_ic *ic[SERVICES])
 {
@@ -146,7 +126,7 @@ static int create(struct hvs_loopback *lb, struct hvs_ic *ic[SERVICES])
 int main(void)
 {
 	static const char text[] = "Hello, guest.\n";
-	struct ic_guest guest = {.pairs = {{"OSName", "example"}, {"OSVersion", "1"}}};
+	struct ic_guest guest = {0};
 	struct hvs_ic *ic[SERVICES];
 	struct backup b = {0};
 	struct copy c = {.text = text, .len = strlen(text)};
@@ -157,13 +137,11 @@ int main(void)
 	if (!err)
 		err = ic_guest_boot(&guest, kinds, SERVICES);
 	if (!err) {
-		b.vss = ic[1];
-		c.filecopy = ic[2];
+		b.vss = ic[0];
+		c.filecopy = ic[1];
 		back_up(&b);
-		err = ask_what_it_is(ic[0]);
-	}
-	if (!err)
 		err = start_copy(&c);
+	}
 	if (!err)
 		ic_guest_answer(&guest);
 	hvs_loopback_destroy(guest.lb);

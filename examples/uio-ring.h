@@ -88,7 +88,8 @@ static bool ring_receive(struct header *h, void *data)
 
 	if (at == load(&rx->write))
 		return false;
-	at = get(get(at, h, sizeof(*h)), data, (h->end - h->start) * 8u);
+	at = get(at, h, sizeof(*h));
+	at = get(at, data, (h->end - h->start) * 8u);
 	__atomic_store_n(&rx->read, (at + 8) % ring_bytes, __ATOMIC_SEQ_CST); /* 8: the trailer */
 	if (load(&rx->pending))
 		__atomic_fetch_or(monitor_group, monitor_bit, __ATOMIC_SEQ_CST);
