@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A block back end of one's own: a disk that is a folder. A block that was written is a file in it, with
- * the block's number as its name. Files may take their time, so requests are served by a thread. Runs in
- * the machine of minimal-vmm.c; see docs/integration.md.
+ * A block back end of one's own: a disk that is a folder. Each block that was written is a file in it, with
+ * its number as name; a thread serves the requests. Runs in the machine of minimal-vmm.c; see
+ * docs/integration.md.
  */
 #define _GNU_SOURCE /* syncfs */
 #include "minimal-vmm.h"
@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define BLOCK_BYTES 512u
-#define BLOCKS 4096u
 
 /* [back end] */
 struct folder_disk {
@@ -30,7 +29,7 @@ static int get_info(void *disk, struct hvs_blk_info *info)
 	(void)disk;
 	info->flags = HVS_BLK_INFO_WRITE_BACK | HVS_BLK_INFO_UNMAP | HVS_BLK_INFO_UNMAP_ZEROES;
 	info->block_size = info->physical_block_size = BLOCK_BYTES;
-	info->num_blocks = BLOCKS;
+	info->num_blocks = 4096;
 	info->max_queues = HVS_BLK_ANY_QUEUE; /* several threads may write into a pipe */
 	return 0;
 }
@@ -134,19 +133,17 @@ static int run(const char *path)
 
 int main(void)
 {
-	char path[] = "/tmp/folder-disk-XXXXXX", name[64], text[BLOCK_BYTES] = "";
+	char path[] = "/tmp/folder-disk-XXXXXX", name[64], text[BLOCK_BYTES + 1] = "";
 	int err = mkdtemp(path) ? run(path) : -errno;
 	FILE *block;
 
 	snprintf(name, sizeof(name), "%s/0", path);
-	block = err ? NULL : fopen(name, "r");
-	if (block && fread(text, 1, sizeof(text) - 1, block))
+	block = fopen(name, "r");
+	if (block && fread(text, BLOCK_BYTES, 1, block) == 1)
 		printf("the file of block 0 holds what the guest wrote: %s\n", text);
-	else
-		fprintf(stderr, "failed: %s\n", strerror(err ? -err : errno));
 	if (block)
 		fclose(block);
 	unlink(name);
 	rmdir(path);
-	return text[0] ? 0 : 1;
+	return err || !text[0];
 }

@@ -24,7 +24,10 @@ GUEST_MODULES_OPTIONAL = ["crc32c_intel", "crc32c_generic"]
 GUEST_MODULES_ON_REQUEST = ["virtio_pci", "virtio_scsi", "virtio_blk"]
 
 # Programs that are built with hvrun, and where in the build folder.
-BUILT = {"hvctl": "tools/hvctl", "hvrun-echo": "tests", "example-kvm-vmm": "examples"}
+BUILT = {
+    "hvctl": "tools/hvctl", "hvrun-echo": "tests",
+    "example-kvm-vmm": "examples", "example-kvm-guest": "examples",
+}  # fmt: skip
 
 
 class Cpio:

@@ -3,8 +3,8 @@
 import re
 
 PROGRAMS = ["hvrun-echo", "../../examples/echo-uio.c"]
-PACKETS = 3000
-PACKETS_LONG = 30000
+PACKETS = 5000
+PACKETS_LONG = 100000
 
 SCRIPT = r"""
 . /run/e2e/lib.sh
