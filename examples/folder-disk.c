@@ -38,7 +38,7 @@ static void submit(void *disk, struct hvs_blk_req *req)
 {
 	const struct folder_disk *d = disk;
 
-	if (write(d->requests[1], &req, sizeof(req)) < 0) /* too many of them */
+	if (write(d->requests[1], &req, sizeof(void *)) < 0) /* too many of them */
 		hvs_blk_complete(req, HVS_BLK_IO_ERROR);
 }
 
@@ -109,7 +109,7 @@ static void *serve_all(void *arg)
 	const struct folder_disk *d = arg;
 	struct hvs_blk_req *req;
 
-	while (read(d->requests[0], &req, sizeof(req)) == sizeof(req))
+	while (read(d->requests[0], &req, sizeof(void *)) == sizeof(void *))
 		hvs_blk_complete(req, serve(d, req)); /* exactly once; req is gone then */
 	return NULL;
 }

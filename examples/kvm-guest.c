@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The guest of guest.h on a processor without an operating system: what kvm-vmm.c runs. It is linked
- * with libhvstack-guest.a, and has what that needs: memory, four functions of string.h, an allocator.
+ * with libhvstack-guest.a, and freestanding.c, which has what that needs of a C library.
  */
 #include "guest.h"
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define MSR_HYPERCALL 0x40000001u
 #define MSR_TIME_REF_COUNT 0x40000020u /* units of 100 ns */
@@ -81,54 +79,6 @@ static void *alloc_pages(void *pf, size_t count, uint64_t *gpa)
 static void free_pages(void *pf, void *p, size_t count)
 {
 	(void)pf, (void)p, (void)count;
-}
-
-void *calloc(size_t count, size_t size)
-{
-	uint64_t gpa;
-
-	return alloc_pages(NULL, (count * size + PAGE - 1) / PAGE, &gpa);
-}
-
-void free(void *p)
-{
-	(void)p;
-}
-
-void *memcpy(void *to, const void *from, size_t len)
-{
-	void *at = to;
-
-	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(len) : : "memory");
-	return to;
-}
-
-void *memmove(void *to, const void *from, size_t len)
-{
-	char *at = (char *)to + len - 1;
-	const char *end = (const char *)from + len - 1;
-
-	if ((uintptr_t)to <= (uintptr_t)from)
-		return memcpy(to, from, len);
-	__asm__ volatile("std; rep movsb; cld" : "+D"(at), "+S"(end), "+c"(len) : : "memory");
-	return to;
-}
-
-void *memset(void *to, int byte, size_t len)
-{
-	void *at = to;
-
-	__asm__ volatile("rep stosb" : "+D"(at), "+c"(len) : "a"(byte) : "memory");
-	return to;
-}
-
-int memcmp(const void *a, const void *b, size_t len)
-{
-	const unsigned char *x = a, *y = b;
-
-	while (len && *x == *y)
-		x++, y++, len--;
-	return len ? *x - *y : 0;
 }
 /* [end] */
 

@@ -87,7 +87,7 @@ static void set_registers(struct machine *m, uint64_t entry)
 	const struct kvm_segment data = {
 		.limit = ~0u, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1};
 	const struct kvm_regs regs = {.rip = entry, .rsp = m->ram_bytes - 8, .rflags = 2};
-	uint64_t *tables = (uint64_t *)(m->ram + 0x1000); /* three levels; pages of 2 MiB */
+	uint64_t *tables = (void *)(m->ram + 0x1000); /* three levels; pages of 2 MiB */
 	struct kvm_sregs s;
 
 	tables[0] = 0x2003;
