@@ -2,9 +2,9 @@
 
 import shlex
 
-from lab import ic
+from lab import ic, images
 
-PACKAGES = ic.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = [*ic.PROGRAMS, ic.FCOPY_UIO]
 
 SIZES = [0, 1, 6143, 6144, 6145, 3_000_000]
