@@ -45,7 +45,7 @@ static int hyperv_create(struct vmm *v, bool user)
 	if (!result)
 		result = hvs_storvsp_create(hvs_kvm_bus(v->kvm), &ctl_cfg, &ctl);
 	if (!result)
-		result = hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &v->disk, NULL);
+		result = hvs_storvsp_attach(ctl, &disk_cfg, hvs_memdisk_ops(), &v->disk, NULL);
 	return result;
 }
 
@@ -110,7 +110,8 @@ static void check(int result, const char *what)
 int main(int argc, char **argv)
 {
 	static char data[1u << 20];
-	struct vmm v = {.disk = {.data = data, .len = sizeof(data), .block_size = 512}};
+	struct vmm v = {
+		.disk = {HVS_MEMDISK_INIT, .data = data, .len = sizeof(data), .block_size = 512}};
 	struct event *end;
 	pthread_t thread;
 	char status = 1;

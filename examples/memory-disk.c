@@ -8,8 +8,9 @@
 int main(void)
 {
 	static char data[1u << 20];
-	struct hvs_memdisk disk = {.data = data, .len = sizeof(data), .block_size = 512};
-	int err = vmm_run(&hvs_memdisk_ops, &disk);
+	struct hvs_memdisk disk = {HVS_MEMDISK_INIT, .data = data, .len = sizeof(data),
+				   .block_size = 512};
+	int err = vmm_run(hvs_memdisk_ops(), &disk);
 
 	if (!err)
 		printf("the disk holds what the guest wrote: %s\n", data);
