@@ -29,7 +29,7 @@ struct observer {
 /* [events] Called by the library, on the main worker: whatever the guest does, or does not in time. */
 static void on_event(void *arg, struct hvs_ic *ic, enum hvs_ic_event event)
 {
-	struct hvs_ic_status status = {.size = sizeof(status)};
+	struct hvs_ic_status status = {HVS_IC_STATUS_INIT};
 
 	(void)arg;
 	if (event == HVS_IC_EVENT_BEAT_MISSED)
@@ -77,7 +77,7 @@ static void look(struct observer *o)
 /* [system] Long before any daemon runs. */
 static void print_system(uint64_t guest_os_id)
 {
-	struct hvs_guest_os os = {.size = sizeof(os)};
+	struct hvs_guest_os os = {HVS_GUEST_OS_INIT};
 
 	if (hvs_guest_os_decode(guest_os_id, &os) == 0 && os.present)
 		printf("the guest is %s %u.%u\n", os.name, os.major, os.minor);
@@ -111,7 +111,7 @@ int main(void)
 	static const enum hvs_ic_kind kinds[] = {HVS_IC_HEARTBEAT, HVS_IC_KVP};
 	struct ic_guest guest = {.pairs = {{"OSName", "example"}, {"Load", "low"}}};
 	struct observer o = {0};
-	struct hvs_heartbeat_info info = {.size = sizeof(info)};
+	struct hvs_heartbeat_info info = {HVS_HEARTBEAT_INFO_INIT};
 	int err = hvs_loopback_create(NULL, &guest.lb);
 
 	if (!err)
