@@ -24,11 +24,9 @@ engine=${LIB_FUZZING_ENGINE:--fsanitize=fuzzer}
 cflags=${CFLAGS--O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all}
 cxxflags=${CXXFLAGS-$cflags}
 
-# A folder of objects of other flags can't be used.
-rm -rf "$work"
 mkdir -p "$work" "$out/lib"
 CC=${CC:-clang} CXX=${CXX:-clang++} CFLAGS=$cflags CXXFLAGS=$cxxflags \
-	cmake -S "$tree" -B "$work" -G Ninja -DCMAKE_BUILD_TYPE=None \
+	cmake --fresh -S "$tree" -B "$work" -G Ninja -DCMAKE_BUILD_TYPE=None \
 	-DHVS_FUZZ=ON "-DHVS_FUZZ_ENGINE=$engine" -DBUILD_TESTING=OFF \
 	-DHVS_WITH_LIBURING=OFF -DHVS_WITH_LIBNBD=OFF -DHVS_WITH_LIBSLIRP=OFF \
 	-DHVS_WITH_LIBCRYPTO=OFF "-DCMAKE_BUILD_RPATH=\$ORIGIN/lib"
