@@ -18,6 +18,7 @@ HVS_PACKAGES_PYTHON=(python3-cffi python3-dev python3-pip python3-pytest python3
 	python3-wheel mypy flake8 clang-format)
 HVS_PACKAGES_E2E=(qemu-system-x86 qemu-utils busybox-static mmdebstrap e2fsprogs genisoimage kmod zstd
 	util-linux ca-certificates)
+HVS_PACKAGES_DOCS=(doxygen graphviz mandoc python3 python3-jsonschema)
 
 say() {
 	printf '[%4ds] %s\n' "$SECONDS" "$*"
