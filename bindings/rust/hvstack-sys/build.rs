@@ -96,8 +96,7 @@ fn main() {
         pkg_config(&arguments).join(" ")
     };
     if feature("HOST") {
-        others.push("libevent_core".to_string());
-        others.push("libevent_pthreads".to_string());
+        others.extend(["libevent_core", "libevent_pthreads", "json-c"].map(String::from));
         link(&others);
     }
     // What the test against the headers compiles with.

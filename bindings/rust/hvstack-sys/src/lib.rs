@@ -210,4 +210,19 @@ headers! {
     system_event;
     #[cfg(feature = "host")]
     system_event_thread;
+    #[cfg(feature = "host")]
+    system_json_object;
+    #[cfg(feature = "host")]
+    system_json_tokener;
+}
+
+#[cfg(feature = "host")]
+extern "C" {
+    /// Of `hvstack/host/manager.h`. Not compared with it, as it takes any number of arguments.
+    pub fn hvs_call_fail(
+        call: *mut hvs_call,
+        code: hvs_call_error,
+        format: *const std::os::raw::c_char,
+        ...
+    );
 }

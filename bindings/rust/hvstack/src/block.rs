@@ -299,7 +299,7 @@ pub(crate) use sealed::Sealed;
 /// What can be a disk: every [`BlockBackend`], and those of the library.
 pub trait IntoBlockDevice: Sealed {
     #[doc(hidden)]
-    fn into_device(self, shared: &Arc<dyn Any + Send + Sync>) -> BlockDevice;
+    fn into_device(self, shared: &Arc<dyn Any + Send + Sync>) -> Result<BlockDevice>;
 }
 
 struct Slot<B> {
@@ -311,7 +311,7 @@ struct Slot<B> {
 impl<B: BlockBackend> Sealed for B {}
 
 impl<B: BlockBackend> IntoBlockDevice for B {
-    fn into_device(self, shared: &Arc<dyn Any + Send + Sync>) -> BlockDevice {
+    fn into_device(self, shared: &Arc<dyn Any + Send + Sync>) -> Result<BlockDevice> {
         let mut ops = sized!(sys::hvs_blk_ops);
         ops.get_info = Some(get_info::<B>);
         ops.submit = Some(submit::<B>);
@@ -320,7 +320,7 @@ impl<B: BlockBackend> IntoBlockDevice for B {
         let shared = shared.clone().downcast().expect("the bus's");
         let slot = Box::new(Slot { backend: self, shared, ops });
         let raw = &*slot as *const Slot<B>;
-        BlockDevice { ops: &slot.ops, raw: raw as *mut c_void, keep: slot }
+        Ok(BlockDevice { ops: &slot.ops, raw: raw as *mut c_void, keep: slot })
     }
 }
 
@@ -373,12 +373,8 @@ impl MemoryDisk {
     /// Zeros. `len` is a multiple of 4096, `block_size` 512 or 4096.
     pub fn new(len: usize, block_size: u32) -> Result<Self> {
         let data = Ram::new(len)?;
-        let raw = sys::hvs_memdisk {
-            data: data.as_ptr().cast(),
-            len: len as u64,
-            block_size,
-            flags: 0,
-        };
+        let raw =
+            sys::hvs_memdisk { data: data.as_ptr().cast(), len: len as u64, block_size, flags: 0 };
         Ok(MemoryDisk { data, raw })
     }
 
@@ -391,12 +387,12 @@ impl MemoryDisk {
 impl Sealed for MemoryDisk {}
 
 impl IntoBlockDevice for MemoryDisk {
-    fn into_device(self, _shared: &Arc<dyn Any + Send + Sync>) -> BlockDevice {
+    fn into_device(self, _shared: &Arc<dyn Any + Send + Sync>) -> Result<BlockDevice> {
         let disk = Box::new(self);
         let raw = &disk.raw as *const sys::hvs_memdisk;
         // SAFETY: a constant of the library's.
         #[allow(unused_unsafe)] // needed by older compilers
         let ops = unsafe { std::ptr::addr_of!(sys::hvs_memdisk_ops) };
-        BlockDevice { ops, raw: raw as *mut c_void, keep: disk }
+        Ok(BlockDevice { ops, raw: raw as *mut c_void, keep: disk })
     }
 }

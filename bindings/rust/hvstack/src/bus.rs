@@ -229,7 +229,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(synic: Option<Box<dyn Synic>>, log: Option<LogFn>, fault: Option<FaultFn>) -> Result<Self> {
+    fn new(
+        synic: Option<Box<dyn Synic>>,
+        log: Option<LogFn>,
+        fault: Option<FaultFn>,
+    ) -> Result<Self> {
         Ok(Shared {
             gate: Gate::default(),
             keep: Arc::default(),

@@ -199,9 +199,7 @@ impl<'a> Extents<'a> {
         let access = if writable { sys::HVS_WRITE } else { sys::HVS_READ };
         let mut raw = null_mut();
         // SAFETY: as above.
-        check(unsafe {
-            sys::hvs_extents_map(self.raw.as_ptr(), offset, len, access, &mut raw)
-        })?;
+        check(unsafe { sys::hvs_extents_map(self.raw.as_ptr(), offset, len, access, &mut raw) })?;
         let raw = NonNull::new(raw).ok_or(Error::NoMemory)?;
         Ok(GuestMap { raw, writable, _packet: PhantomData })
     }
@@ -335,9 +333,8 @@ impl OfferedDevice {
         let device = Box::into_raw(Box::new(device));
         let mut raw = null_mut();
         // SAFETY: valid pointers, on the bus's thread.
-        let result = check(unsafe {
-            sys::hvs_device_offer(bus.0.raw(), &c, &ops, device.cast(), &mut raw)
-        });
+        let result =
+            check(unsafe { sys::hvs_device_offer(bus.0.raw(), &c, &ops, device.cast(), &mut raw) });
         if let Err(err) = result {
             // SAFETY: it was not taken.
             drop(unsafe { Box::from_raw(device) });

@@ -162,7 +162,10 @@ unsafe extern "C" fn wait(pf: *mut c_void) {
 
 enum Owner {
     /// Its guest end is destroyed with it.
-    Loopback { raw: NonNull<sys::hvs_loopback>, _bus: Rc<BusCore> },
+    Loopback {
+        raw: NonNull<sys::hvs_loopback>,
+        _bus: Rc<BusCore>,
+    },
     Own(Box<Shared>),
 }
 
@@ -390,15 +393,19 @@ impl GuestChannel {
         self.raw.as_ptr()
     }
 
+    /// Leaves it open, for functions of `hvstack-sys` that close it; or goes with the guest.
+    pub fn into_ptr(self) -> *mut sys::hvs_guest_channel {
+        let this = std::mem::ManuallyDrop::new(self);
+        // SAFETY: it is let go of once.
+        drop(unsafe { std::ptr::read(&this.guest) });
+        this.raw.as_ptr()
+    }
+
     /// Closes it, and says whether the host has answered.
     pub fn close(self) -> Result<()> {
-        let this = std::mem::ManuallyDrop::new(self);
-        // SAFETY: it is not used again, and the guest let go of once.
-        unsafe {
-            let result = check(sys::hvs_guest_channel_close(this.raw.as_ptr()));
-            drop(std::ptr::read(&this.guest));
-            result.map(drop)
-        }
+        let _guest = self.guest.clone();
+        // SAFETY: it is not used again.
+        check(unsafe { sys::hvs_guest_channel_close(self.into_ptr()) }).map(drop)
     }
 
     /// Sends a packet, with `len` bytes of guest memory at `gpa` (0: none), and waits for the next

@@ -42,12 +42,7 @@ pub struct HypervisorConfig {
 
 impl Default for HypervisorConfig {
     fn default() -> Self {
-        HypervisorConfig {
-            vp_count: 1,
-            hypercall_port: 0xe8,
-            signal_port: 0xe4,
-            clock_rates: None,
-        }
+        HypervisorConfig { vp_count: 1, hypercall_port: 0xe8, signal_port: 0xe4, clock_rates: None }
     }
 }
 

@@ -232,8 +232,7 @@ impl Service {
         let key = keep.insert(observer);
         let mut raw = null_mut();
         // SAFETY: valid pointers, on the bus's thread; `keep` has the observer.
-        if let Err(err) =
-            check(unsafe { sys::hvs_ic_create(bus.0.raw(), &c, &ops, arg, &mut raw) })
+        if let Err(err) = check(unsafe { sys::hvs_ic_create(bus.0.raw(), &c, &ops, arg, &mut raw) })
         {
             drop(keep.remove(key));
             return Err(err);
@@ -277,9 +276,7 @@ impl Service {
         c.force = force;
         c.reason = reason.as_ptr();
         // SAFETY: it is there, on the bus's thread.
-        send(only(done), |arg| unsafe {
-            sys::hvs_shutdown(self.raw, &c, Some(request_done), arg)
-        })
+        send(only(done), |arg| unsafe { sys::hvs_shutdown(self.raw, &c, Some(request_done), arg) })
     }
 
     /// Heartbeats that the guest has answered, and missed. [`Error::Invalid`]: another kind.

@@ -265,7 +265,12 @@ impl<'a> GuestBytes<'a> {
     }
 
     /// Calls `f` with each piece of `len` bytes from `offset` on, and how far it is from there.
-    fn walk(&self, offset: usize, len: usize, mut f: impl FnMut(*mut u8, usize, usize)) -> Result<()> {
+    fn walk(
+        &self,
+        offset: usize,
+        len: usize,
+        mut f: impl FnMut(*mut u8, usize, usize),
+    ) -> Result<()> {
         if offset > self.len() || len > self.len() - offset {
             return Err(Error::OutOfRange);
         }

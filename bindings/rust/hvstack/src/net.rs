@@ -498,8 +498,7 @@ impl Nic {
         let key = keep.insert(device.keep);
         let mut raw = null_mut();
         // SAFETY: `keep` has the back end until the NIC is removed.
-        if let Err(err) =
-            check(unsafe { sys::hvs_nic_create(bus.0.raw(), &c, ops, net, &mut raw) })
+        if let Err(err) = check(unsafe { sys::hvs_nic_create(bus.0.raw(), &c, ops, net, &mut raw) })
         {
             drop(keep.remove(key));
             return Err(err);

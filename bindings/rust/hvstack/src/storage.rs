@@ -111,7 +111,7 @@ impl StorageController {
         }
         let keep = &self.0.bus.shared.keep;
         let shared: Arc<dyn Any + Send + Sync> = self.0.bus.shared.clone();
-        let device = backend.into_device(&shared);
+        let device = backend.into_device(&shared)?;
         let (ops, disk) = (device.ops, device.raw);
         let key = keep.insert(device.keep);
         let mut raw = null_mut();

@@ -68,8 +68,7 @@ fn reversed() -> Reversed {
     let loopback = Loopback::new().unwrap();
     let dropped = Dropped::default();
     let (opened, kick): (Arc<AtomicUsize>, Arc<Mutex<Option<Kick>>>) = Default::default();
-    let device =
-        Reverse { opened: opened.clone(), kick: kick.clone(), _tells: dropped.object() };
+    let device = Reverse { opened: opened.clone(), kick: kick.clone(), _tells: dropped.object() };
     let offer = Offer { class_id: CLASS, instance_id: CLASS, ..Default::default() };
     let offered = OfferedDevice::new(loopback.bus(), &offer, device).unwrap();
     let mut guest = loopback.start().unwrap();
@@ -224,7 +223,7 @@ impl Driver {
             assert_eq!(sys::hvs_guest_net_initialize(net), 0);
             assert_eq!(sys::hvs_guest_net_set_filter(net, 0x9), 0);
         }
-        std::mem::forget(channel);
+        let _ = channel.into_ptr();
         Driver { net, told, nic, loopback, _guest: guest }
     }
 
@@ -244,6 +243,13 @@ impl Driver {
         self.loopback.run();
         // SAFETY: as the header says.
         assert!(unsafe { sys::hvs_guest_net_poll(self.net) } >= 0);
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // SAFETY: once; its guest is there.
+        unsafe { sys::hvs_guest_net_close(self.net, sys::HVS_GUEST_NET_CLOSE) };
     }
 }
 
@@ -298,13 +304,12 @@ fn frames_come_from_outside_of_callbacks() {
 #[test]
 fn frames_that_are_dropped_or_panic_come_back() {
     let calls = AtomicUsize::new(0);
-    let mut driver = Driver::new(Network::new(move |_, frame| {
-        match calls.fetch_add(1, Ordering::SeqCst) {
+    let mut driver =
+        Driver::new(Network::new(move |_, frame| match calls.fetch_add(1, Ordering::SeqCst) {
             0 => drop(frame),
             1 => panic!("the test wants it"),
             _ => frame.complete(NetStatus::Sent),
-        }
-    }));
+        }));
     let bytes = frame(BROADCAST, 60);
     for _ in 0..3 {
         driver.send(&bytes);
@@ -366,8 +371,7 @@ fn open_service(guest: &mut Guest, version: u32) -> GuestChannel {
     let offers = guest.connect(VERSION).unwrap();
     let channel = guest.open(&offers[0]).unwrap();
     // SAFETY: as the header says.
-    let agreed =
-        unsafe { sys::hvs_guest_ic_negotiate(channel.as_ptr(), &version, 1, false) };
+    let agreed = unsafe { sys::hvs_guest_ic_negotiate(channel.as_ptr(), &version, 1, false) };
     assert_eq!(agreed, i64::from(version));
     channel
 }

@@ -195,7 +195,7 @@ fn a_bus_that_goes_waits_for_requests_on_other_threads() {
         let data = Some((Direction::In, &pages, 512));
         channel.submit_scsi(1, 0, &read10(0), data).unwrap();
         // What is open is left to the host, as when a machine is switched off.
-        std::mem::forget((channel, pages, guest));
+        let _ = channel.into_ptr();
     });
     let request = loop {
         vm.bus.turn(Some(Duration::from_millis(1))).unwrap();

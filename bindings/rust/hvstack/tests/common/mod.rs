@@ -115,11 +115,8 @@ impl Machine {
 
     pub fn read(&mut self, block: u8) -> (ScsiResult, [u8; 512]) {
         let mut data = [0; 512];
-        let result = self.channel.execute_scsi(
-            0,
-            &read10(block),
-            Some((Direction::In, &self.pages, 512)),
-        );
+        let result =
+            self.channel.execute_scsi(0, &read10(block), Some((Direction::In, &self.pages, 512)));
         self.pages.read(&mut data).unwrap();
         (result.unwrap(), data)
     }
