@@ -241,10 +241,15 @@ static void capture_frame(void *arg, uint32_t queue, bool to_guest,
 		pthread_cond_signal(&c->work);
 }
 
-const struct hvs_net_monitor_ops hvs_capture_ops = {
-	HVS_NET_MONITOR_OPS_INIT,
-	.frame = capture_frame,
-};
+const struct hvs_net_monitor_ops *hvs_capture_ops(void)
+{
+	static const struct hvs_net_monitor_ops ops = {
+		HVS_NET_MONITOR_OPS_INIT,
+		.frame = capture_frame,
+	};
+
+	return &ops;
+}
 
 /* ---- the thread ------------------------------------------------------------------------- */
 
@@ -352,7 +357,7 @@ int hvs_capture_open(const struct hvs_capture_config *cfg_in, struct hvs_capture
 {
 	struct hvs_capture_config cfg;
 	struct hvs_capture *c;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, reserved);
 
 	if (err || !out)
 		return err ? err : -EINVAL;
@@ -384,17 +389,14 @@ int hvs_capture_open(const struct hvs_capture_config *cfg_in, struct hvs_capture
 
 int hvs_capture_get_counters(struct hvs_capture *capture, struct hvs_capture_counters *counters)
 {
-	const uint32_t size = counters ? counters->size : 0;
 	struct hvs_capture_counters now;
 
-	if (!capture || size < sizeof(now))
+	if (!capture)
 		return -EINVAL;
 	pthread_mutex_lock(&capture->lock);
 	now = capture->counters;
 	pthread_mutex_unlock(&capture->lock);
-	memcpy(counters, &now, sizeof(now));
-	counters->size = size;
-	return 0;
+	return hvsi_host_fill_sized(counters, &now, sizeof(now));
 }
 
 void hvs_capture_close(struct hvs_capture *capture)
