@@ -38,17 +38,19 @@ header! {
     }
     structs {
         hvs_blk_req {
+            size: u32;
             op: hvs_blk_op;
             flags: u32;
             queue: u32;
             iovcnt: c_uint;
+            extent_unmapped: bool;
+            reserved: [u8; 3];
             offset: u64;
             len: u64;
             iov: *const iovec;
             backend_priv: [*mut c_void; 2];
             done: Option<unsafe extern "C" fn(*mut hvs_blk_req, hvs_blk_status)>;
             extent_len: u64;
-            extent_unmapped: bool;
         }
         hvs_blk_info {
             size: u32;
@@ -68,16 +70,16 @@ header! {
             cancel: Option<unsafe extern "C" fn(*mut c_void, *mut hvs_blk_req)>;
         }
         hvs_memdisk {
+            size: u32;
+            flags: u32;
             data: *mut c_void;
             len: u64;
             block_size: u32;
-            flags: u32;
+            reserved: u32;
         }
     }
     functions {
         fn hvs_blk_complete(req: *mut hvs_blk_req, status: hvs_blk_status);
-    }
-    statics {
-        hvs_memdisk_ops: hvs_blk_ops;
+        fn hvs_memdisk_ops() -> *const hvs_blk_ops;
     }
 }

@@ -19,6 +19,7 @@ header! {
             directory: *const c_char;
             name: *const c_char;
             timeout_ms: u32;
+            reserved: u32;
         }
         hvs_filecopy_progress {
             size: u32;

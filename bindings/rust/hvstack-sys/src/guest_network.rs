@@ -47,13 +47,14 @@ header! {
             arg: *mut c_void;
         }
         hvs_guest_net_info {
+            size: u32;
             slot_bytes: u32;
             slot_count: u32;
             section_bytes: u32;
             section_count: u32;
+            channels: u32;
             receive: *mut u8;
             send: *mut u8;
-            channels: c_uint;
         }
         hvs_guest_net_ppi {
             r#type: u32;
@@ -74,7 +75,10 @@ header! {
             out: *mut *mut hvs_guest_net,
         ) -> c_int;
         fn hvs_guest_net_close(net: *mut hvs_guest_net, how: hvs_guest_net_end) -> c_int;
-        fn hvs_guest_net_get_info(net: *const hvs_guest_net, info: *mut hvs_guest_net_info);
+        fn hvs_guest_net_get_info(
+            net: *const hvs_guest_net,
+            info: *mut hvs_guest_net_info,
+        ) -> c_int;
         fn hvs_guest_net_channel(net: *mut hvs_guest_net, n: c_uint) -> *mut hvs_guest_channel;
         fn hvs_guest_net_control(
             net: *mut hvs_guest_net,

@@ -35,6 +35,7 @@ header! {
             image_fd: c_int;
             map_fd: c_int;
             block_size: u32;
+            reserved: u32;
         }
         hvs_backup_progress {
             size: u32;

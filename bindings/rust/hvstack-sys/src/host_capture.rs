@@ -27,12 +27,14 @@ header! {
         }
     }
     functions {
+        fn hvs_capture_ops() -> *const hvs_net_monitor_ops;
         fn hvs_capture_open(cfg: *const hvs_capture_config, out: *mut *mut hvs_capture) -> c_int;
         fn hvs_capture_get_counters(
             capture: *mut hvs_capture,
             counters: *mut hvs_capture_counters,
         ) -> c_int;
         fn hvs_capture_close(capture: *mut hvs_capture);
+        fn hvs_mirror_ops() -> *const hvs_net_monitor_ops;
         fn hvs_mirror_create(
             to: *mut hvs_nic,
             base: *mut event_base,
@@ -40,9 +42,5 @@ header! {
         ) -> c_int;
         fn hvs_mirror_dropped(mirror: *mut hvs_mirror) -> u64;
         fn hvs_mirror_destroy(mirror: *mut hvs_mirror);
-    }
-    statics {
-        hvs_capture_ops: hvs_net_monitor_ops;
-        hvs_mirror_ops: hvs_net_monitor_ops;
     }
 }

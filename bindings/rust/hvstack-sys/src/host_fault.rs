@@ -43,6 +43,7 @@ header! {
         }
     }
     functions {
+        fn hvs_fault_ops() -> *const hvs_blk_ops;
         fn hvs_fault_create(cfg: *const hvs_fault_config, out: *mut *mut hvs_fault) -> c_int;
         fn hvs_fault_destroy(fault: *mut hvs_fault);
         fn hvs_fault_add(fault: *mut hvs_fault, rule: *const hvs_fault_rule) -> c_int;
@@ -54,8 +55,5 @@ header! {
             why: *mut c_char,
             why_size: usize,
         ) -> c_int;
-    }
-    statics {
-        hvs_fault_ops: hvs_blk_ops;
     }
 }

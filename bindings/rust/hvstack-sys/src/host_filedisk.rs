@@ -27,6 +27,7 @@ header! {
         }
     }
     functions {
+        fn hvs_filedisk_ops() -> *const hvs_blk_ops;
         fn hvs_filedisk_open(
             cfg: *const hvs_filedisk_config,
             out: *mut *mut hvs_filedisk,
@@ -35,8 +36,5 @@ header! {
         fn hvs_filedisk_resize(disk: *mut hvs_filedisk, bytes: u64) -> c_int;
         fn hvs_filedisk_set_read_only(disk: *mut hvs_filedisk, read_only: bool) -> c_int;
         fn hvs_filedisk_close(disk: *mut hvs_filedisk);
-    }
-    statics {
-        hvs_filedisk_ops: hvs_blk_ops;
     }
 }

@@ -25,11 +25,9 @@ header! {
         }
     }
     functions {
+        fn hvs_limit_ops() -> *const hvs_blk_ops;
         fn hvs_limit_create(cfg: *const hvs_limit_config, out: *mut *mut hvs_limit) -> c_int;
         fn hvs_limit_destroy(limit: *mut hvs_limit);
         fn hvs_limit_set(limit: *mut hvs_limit, rates: *const hvs_limit_rates) -> c_int;
-    }
-    statics {
-        hvs_limit_ops: hvs_blk_ops;
     }
 }

@@ -25,6 +25,7 @@ header! {
         }
     }
     functions {
+        fn hvs_nbddisk_ops() -> *const hvs_blk_ops;
         fn hvs_nbddisk_open(
             cfg: *const hvs_nbddisk_config,
             out: *mut *mut hvs_nbddisk,
@@ -33,8 +34,5 @@ header! {
         ) -> c_int;
         fn hvs_nbddisk_close(disk: *mut hvs_nbddisk);
         fn hvs_nbddisk_format(path: *const c_char) -> *const c_char;
-    }
-    statics {
-        hvs_nbddisk_ops: hvs_blk_ops;
     }
 }

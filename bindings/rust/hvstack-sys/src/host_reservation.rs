@@ -8,14 +8,12 @@ header! {
         hvs_reservation_file;
     }
     functions {
+        fn hvs_reservation_file_ops() -> *const hvs_reservation_ops;
         fn hvs_reservation_file_open(
             path: *const c_char,
             out: *mut *mut hvs_reservation_file,
             why: *mut *const c_char,
         ) -> c_int;
         fn hvs_reservation_file_close(file: *mut hvs_reservation_file);
-    }
-    statics {
-        hvs_reservation_file_ops: hvs_reservation_ops;
     }
 }

@@ -48,6 +48,7 @@ header! {
         }
     }
     functions {
+        fn hvs_snapshot_ops() -> *const hvs_blk_ops;
         fn hvs_snapshot_create(
             cfg: *const hvs_snapshot_config,
             out: *mut *mut hvs_snapshot,
@@ -83,8 +84,5 @@ header! {
         ) -> bool;
         fn hvs_point_abort(point: *mut hvs_point);
         fn hvs_point_release(point: *mut hvs_point, backup: *const hvs_guid);
-    }
-    statics {
-        hvs_snapshot_ops: hvs_blk_ops;
     }
 }

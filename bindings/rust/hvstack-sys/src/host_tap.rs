@@ -23,6 +23,7 @@ header! {
         }
     }
     functions {
+        fn hvs_tap_ops() -> *const hvs_net_ops;
         fn hvs_tap_open(
             cfg: *const hvs_tap_config,
             out: *mut *mut hvs_tap,
@@ -30,8 +31,5 @@ header! {
             why_len: usize,
         ) -> c_int;
         fn hvs_tap_close(tap: *mut hvs_tap);
-    }
-    statics {
-        hvs_tap_ops: hvs_net_ops;
     }
 }

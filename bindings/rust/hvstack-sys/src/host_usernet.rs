@@ -25,8 +25,9 @@ header! {
             arg: *mut c_void;
         }
         hvs_usernet_forward {
+            size: u32;
             udp: bool;
-            reserved: u8;
+            reserved: [u8; 3];
             host_port: u16;
             guest_port: u16;
             host_addr: [u8; 4];
@@ -34,6 +35,7 @@ header! {
         }
     }
     functions {
+        fn hvs_usernet_ops() -> *const hvs_net_ops;
         fn hvs_usernet_create(cfg: *const hvs_usernet_config, out: *mut *mut hvs_usernet) -> c_int;
         fn hvs_usernet_add_forward(
             net: *mut hvs_usernet,
@@ -44,8 +46,5 @@ header! {
             forward: *const hvs_usernet_forward,
         ) -> c_int;
         fn hvs_usernet_destroy(net: *mut hvs_usernet);
-    }
-    statics {
-        hvs_usernet_ops: hvs_net_ops;
     }
 }

@@ -36,9 +36,11 @@ header! {
         }
     }
     functions {
+        fn hvs_wire_ops() -> *const hvs_net_ops;
         fn hvs_wire_create(cfg: *const hvs_wire_config, out: *mut *mut hvs_wire) -> c_int;
         fn hvs_wire_get_end(wire: *mut hvs_wire, which: c_uint) -> *mut hvs_wire_end;
         fn hvs_wire_destroy(wire: *mut hvs_wire);
+        fn hvs_pipe_ops() -> *const hvs_net_ops;
         fn hvs_pipe_open(
             cfg: *const hvs_pipe_config,
             out: *mut *mut hvs_pipe,
@@ -46,9 +48,5 @@ header! {
             why_len: usize,
         ) -> c_int;
         fn hvs_pipe_close(pipe: *mut hvs_pipe);
-    }
-    statics {
-        hvs_wire_ops: hvs_net_ops;
-        hvs_pipe_ops: hvs_net_ops;
     }
 }

@@ -80,6 +80,7 @@ header! {
             timeouts: u64;
             malformed: u64;
             waiting: u32;
+            reserved: u32;
         }
         hvs_ic_ops {
             size: u32;
@@ -96,6 +97,7 @@ header! {
             latency_ms: u32;
             error_threshold: u32;
             reference_time: bool;
+            reserved: [u8; 3];
         }
         hvs_heartbeat_info {
             size: u32;

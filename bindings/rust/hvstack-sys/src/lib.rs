@@ -26,7 +26,6 @@ macro_rules! header {
         $(functions {
             $(fn $function:ident($($arg:ident: $arg_type:ty),* $(,)?) $(-> $return:ty)?;)*
         })?
-        $(statics { $($static:ident: $static_type:ty;)* })?
     ) => {
         $($(
             #[doc = concat!("`struct ", stringify!($opaque), "` of `", $header, "`.")]
@@ -69,14 +68,9 @@ macro_rules! header {
                 #[doc = concat!("Of `", $header, "`.")]
                 pub fn $function($($arg: $arg_type),*) $(-> $return)?;
             )*)?
-            $($(
-                #[doc = concat!("Of `", $header, "`.")]
-                pub static $static: $static_type;
-            )*)?
         }
 
         #[cfg(test)]
-        #[allow(unused_unsafe)]
         pub(crate) fn declared() -> crate::check::Header {
             #[allow(unused_mut)]
             let mut h = crate::check::Header::new($header);
@@ -116,11 +110,6 @@ macro_rules! header {
                 });
                 h.addresses.push($function as *const () as usize);
             )*)?
-            $($(
-                h.statics.push((stringify!($static), stringify!($static_type)));
-                // SAFETY: only its address is taken.
-                h.addresses.push(unsafe { std::ptr::addr_of!($static) } as usize);
-            )*)?
             h
         }
     };
@@ -132,9 +121,7 @@ macro_rules! headers {
 
         #[cfg(test)]
         fn headers() -> Vec<check::Header> {
-            let mut all = Vec::new();
-            $($(#[$condition])* all.push($module::declared());)*
-            all
+            vec![$($(#[$condition])* $module::declared()),*]
         }
     };
 }

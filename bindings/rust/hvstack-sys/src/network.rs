@@ -47,6 +47,7 @@ header! {
             max_queues: u32;
             bits_per_second: u64;
             link_down: bool;
+            reserved: [u8; 7];
         }
         hvs_net_ops {
             size: u32;

@@ -110,7 +110,8 @@ fn open() -> std::io::Result<File> {
         Some(path) => path,
         None => format!("/dev/shm/hvstack-example-{}", std::process::id()).into(),
     };
-    let file = OpenOptions::new().read(true).write(true).create(true).open(&path)?;
+    let how = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
+    let file = how.open(&path)?;
     if std::env::args_os().len() < 2 {
         file.set_len(DISK_BYTES)?;
         std::fs::remove_file(path)?; // it stays until it is closed

@@ -373,8 +373,10 @@ impl MemoryDisk {
     /// Zeros. `len` is a multiple of 4096, `block_size` 512 or 4096.
     pub fn new(len: usize, block_size: u32) -> Result<Self> {
         let data = Ram::new(len)?;
-        let raw =
-            sys::hvs_memdisk { data: data.as_ptr().cast(), len: len as u64, block_size, flags: 0 };
+        let mut raw = sized!(sys::hvs_memdisk);
+        raw.data = data.as_ptr().cast();
+        raw.len = len as u64;
+        raw.block_size = block_size;
         Ok(MemoryDisk { data, raw })
     }
 
@@ -390,9 +392,8 @@ impl IntoBlockDevice for MemoryDisk {
     fn into_device(self, _shared: &Arc<dyn Any + Send + Sync>) -> Result<BlockDevice> {
         let disk = Box::new(self);
         let raw = &disk.raw as *const sys::hvs_memdisk;
-        // SAFETY: a constant of the library's.
-        #[allow(unused_unsafe)] // needed by older compilers
-        let ops = unsafe { std::ptr::addr_of!(sys::hvs_memdisk_ops) };
+        // SAFETY: no arguments; a constant.
+        let ops = unsafe { sys::hvs_memdisk_ops() };
         Ok(BlockDevice { ops, raw: raw as *mut c_void, keep: disk })
     }
 }

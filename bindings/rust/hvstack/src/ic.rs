@@ -162,9 +162,11 @@ unsafe extern "C" fn sample_time(
     0
 }
 
+type Item = Box<dyn FnMut(&str, &str) + Send>;
+
 /// What waits for the end of a request.
 struct Request {
-    item: Box<dyn FnMut(&str, &str) + Send>,
+    item: Item,
     done: Box<dyn FnOnce(RequestResult) + Send>,
 }
 

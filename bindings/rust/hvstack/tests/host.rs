@@ -134,7 +134,7 @@ fn a_loop_is_stopped_from_another_thread() {
     let event_loop = EventLoop::new().unwrap();
     let stopper = event_loop.stopper();
     let thread = std::thread::spawn(move || stopper.stop());
-    thread.join().unwrap();
+    thread.join().unwrap().unwrap();
     event_loop.run().unwrap();
 }
 

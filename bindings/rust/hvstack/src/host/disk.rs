@@ -109,9 +109,8 @@ impl IntoBlockDevice for FileDisk {
         if self.0.attached.swap(true, Ordering::SeqCst) {
             return Err(Error::Busy);
         }
-        // SAFETY: a constant of the library's.
-        #[allow(unused_unsafe)] // needed by older compilers
-        let ops = unsafe { std::ptr::addr_of!(sys::hvs_filedisk_ops) };
+        // SAFETY: no arguments; a constant.
+        let ops = unsafe { sys::hvs_filedisk_ops() };
         Ok(BlockDevice { ops, raw: self.0.raw.cast(), keep: Box::new(Attached(self.0)) })
     }
 }

@@ -105,6 +105,8 @@ pub struct ManagerConfig {
 
 struct Core {
     raw: *mut sys::hvs_manager,
+    /// The server has pointers to them.
+    #[allow(clippy::vec_box)]
     methods: Mutex<Vec<Box<Method>>>,
     _base: BaseRef,
 }

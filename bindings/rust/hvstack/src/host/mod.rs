@@ -17,9 +17,10 @@ use hvstack_sys as sys;
 use std::ffi::CString;
 use std::fmt;
 use std::marker::PhantomData;
+use std::os::raw::{c_int, c_short, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::ptr::NonNull;
+use std::ptr::{null, NonNull};
 use std::sync::Arc;
 
 /// Why something could not be opened, in words, too.
@@ -130,14 +131,25 @@ impl EventLoop {
     }
 }
 
+unsafe extern "C" fn stop(_fd: c_int, _events: c_short, base: *mut c_void) {
+    // SAFETY: called by its loop.
+    unsafe { sys::event_base_loopbreak(base.cast()) };
+}
+
 /// Ends [`EventLoop::run()`], from any thread.
 #[derive(Clone)]
 pub struct Stopper(BaseRef);
 
 impl Stopper {
-    /// Soon; if it does not run now, the next time it does.
-    pub fn stop(&self) {
-        // SAFETY: libevent's locks are on.
-        unsafe { sys::event_base_loopbreak(self.0 .0.as_ptr()) };
+    /// Soon; if it does not run now, as soon as it does. [`Error::NoMemory`].
+    pub fn stop(&self) -> Result<()> {
+        let base = self.0 .0.as_ptr();
+        let timeout = sys::EV_TIMEOUT as c_short;
+        // SAFETY: libevent's locks are on; the event goes with the base if it never runs. Without
+        // it, a loop that is about to run would not hear of it.
+        match unsafe { sys::event_base_once(base, -1, timeout, Some(stop), base.cast(), null()) } {
+            0 => Ok(()),
+            _ => Err(Error::NoMemory),
+        }
     }
 }

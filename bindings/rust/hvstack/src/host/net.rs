@@ -47,9 +47,8 @@ impl Sealed for Tap {}
 
 impl IntoNetDevice for Tap {
     fn into_device(self, _nic: NicHandle) -> NetDevice {
-        // SAFETY: a constant of the library's.
-        #[allow(unused_unsafe)] // needed by older compilers
-        let ops = unsafe { std::ptr::addr_of!(sys::hvs_tap_ops) };
+        // SAFETY: no arguments; a constant.
+        let ops = unsafe { sys::hvs_tap_ops() };
         NetDevice { ops, raw: self.raw.cast(), keep: Box::new(self) }
     }
 }
@@ -100,14 +99,10 @@ impl UserNet {
         host: SocketAddrV4,
         guest_port: u16,
     ) -> Result<()> {
-        let forward = sys::hvs_usernet_forward {
-            udp: false,
-            reserved: 0,
-            host_port: host.port(),
-            guest_port,
-            host_addr: host.ip().octets(),
-            guest_addr: [0; 4],
-        };
+        let mut forward = sized!(sys::hvs_usernet_forward);
+        forward.host_port = host.port();
+        forward.guest_port = guest_port;
+        forward.host_addr = host.ip().octets();
         // SAFETY: on the loop's thread, as the argument shows.
         check(unsafe { sys::hvs_usernet_add_forward(self.raw, &forward) }).map(drop)
     }
@@ -124,9 +119,8 @@ impl Sealed for UserNet {}
 
 impl IntoNetDevice for UserNet {
     fn into_device(self, _nic: NicHandle) -> NetDevice {
-        // SAFETY: a constant of the library's.
-        #[allow(unused_unsafe)] // needed by older compilers
-        let ops = unsafe { std::ptr::addr_of!(sys::hvs_usernet_ops) };
+        // SAFETY: no arguments; a constant.
+        let ops = unsafe { sys::hvs_usernet_ops() };
         NetDevice { ops, raw: self.raw.cast(), keep: Box::new(self) }
     }
 }
