@@ -56,7 +56,7 @@ fn link_build(build: &Path, libraries: &[String]) -> Vec<String> {
         let file = folder.join(format!("lib{library}.a"));
         assert!(file.exists(), "{} is not there", file.display());
         println!("cargo:rerun-if-changed={}", file.display());
-        println!("cargo:rustc-link-lib=static={library}");
+        println!("cargo:rustc-link-lib=static:-whole-archive={library}");
         let pc = build.join(format!("{library}.pc"));
         let text = fs::read_to_string(pc).expect("the build has pkg-config files");
         for line in text.lines() {
