@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 use std::os::raw::{c_char, c_int, c_void};
 use std::os::unix::io::{AsRawFd, RawFd};
+#[cfg(any(feature = "host", feature = "guest"))]
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};

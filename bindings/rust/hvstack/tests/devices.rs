@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Devices of one's own, networks, services; and what all of them share.
+#![deny(unsafe_op_in_unsafe_fn)]
 
 mod common;
 
