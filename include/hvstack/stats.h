@@ -28,7 +28,7 @@ extern "C" {
 enum hvs_channel_state {
 	HVS_CHANNEL_WAITING = 0, /* not offered: the guest is not there, or has no place for it */
 	HVS_CHANNEL_OFFERED = 1,
-	HVS_CHANNEL_OPEN = 2, /* opening and closing included */
+	HVS_CHANNEL_OPEN = 2,    /* opening and closing included */
 	HVS_CHANNEL_REVOKED = 3, /* its device was removed; the guest has not let go of it */
 };
 
@@ -50,7 +50,7 @@ struct hvs_channel_counters {
 	uint32_t size;
 	uint32_t reserved;
 	uint64_t from_packets; /* completions included, like all that follow */
-	uint64_t from_bytes;   /* in the ring: with descriptors and padding, without page contents */
+	uint64_t from_bytes;   /* of the ring: without what the packets refer to */
 	uint64_t to_packets;
 	uint64_t to_bytes;
 	/* Times that the device was called to look, because the guest signalled, a back end was done,

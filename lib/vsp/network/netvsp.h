@@ -248,13 +248,6 @@ struct hvsi_net_counters {
 	_Atomic(uint64_t) to_too_long;
 };
 
-/* Of a counter that one thread alone writes. */
-static inline void hvsi_count(_Atomic(uint64_t) *counter, uint64_t by)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
-			      memory_order_relaxed);
-}
-
 struct hvsi_port_policy;
 
 struct hvsi_queue {

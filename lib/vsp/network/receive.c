@@ -9,6 +9,7 @@
 #include "vsp/network/checksum.h"
 #include "vsp/network/segment.h"
 
+#include <hvstack/stats.h>
 #include <hvstack/vmbus.h>
 
 #include <string.h>
@@ -61,8 +62,21 @@ static void add_ppi(struct header *h, unsigned *n, uint32_t type, uint32_t value
 					     .value = hvsi_le32(value)};
 }
 
+/* For who looks on. */
+static void tap(const struct hvsi_net_chan *c, uint32_t slot, const void *header,
+		uint32_t header_len, const struct plain *f)
+{
+	struct iovec iov[1 + RX_IOV] = {
+		{.iov_base = (void *)(uintptr_t)header, .iov_len = header_len}};
+	unsigned n = f->iovcnt < RX_IOV ? f->iovcnt : RX_IOV;
+
+	memcpy(iov + 1, f->iov, n * sizeof(iov[0]));
+	hvs_channel_tap(c->ch, true, slot, iov, 1 + n, header_len + f->len);
+}
+
 /* Fill a slot. */
-static void fill(const struct rx *rx, uint32_t slot, const struct plain *f)
+static void fill(const struct rx *rx, const struct hvsi_net_chan *c, uint32_t slot,
+		 const struct plain *f)
 {
 	struct header h;
 	uint32_t at = slot * rx->b->slot_bytes;
@@ -92,6 +106,8 @@ static void fill(const struct rx *rx, uint32_t slot, const struct plain *f)
 		.ppi_off = hvsi_le32(sizeof(h.p) - HVSI_RNDIS_OFFSETS_FROM),
 		.ppi_len = hvsi_le32((uint32_t)(n * sizeof(h.ppi[0]))),
 	};
+	if (hvs_channel_tapped(c->ch))
+		tap(c, slot, &h, data, f);
 	hvsi_shared_write(&rx->b->shared, at, &h, data);
 	at += data;
 	for (unsigned i = 0; i < f->iovcnt; i++) {
@@ -149,7 +165,7 @@ static void add_local(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot)
 
 static void deliver(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot, const struct plain *f)
 {
-	fill(rx, slot, f);
+	fill(rx, c, slot, f);
 	if (c->queue == rx->q)
 		add_local(rx, c, slot);
 	else

@@ -6,6 +6,8 @@
 #include "util/list.h"
 #include "vsp/network/segment.h"
 
+#include <hvstack/stats.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -15,6 +17,7 @@
 #define MAX_BYTES (1024u * 1024) /* in one packet */
 #define MAX_PPI_BYTES 256u
 #define SECTION_PIECES 18u /* 64 KiB */
+#define TAP_BYTES 2048u    /* of a message that are shown */
 
 struct hvsi_tx_slab {
 	struct hvsi_tx_slab *next;
@@ -483,6 +486,17 @@ static bool take_message(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 	return true;
 }
 
+/* The beginning of a message, for who looks on: the frame itself is the guest's. */
+static void tap(struct hvsi_net_chan *c, const struct hvsi_net_request *r, const struct stream *s,
+		struct place at, uint32_t len)
+{
+	uint8_t bytes[TAP_BYTES];
+	const struct iovec iov = {.iov_base = bytes, .iov_len = len < TAP_BYTES ? len : TAP_BYTES};
+
+	copy(s, at, bytes, (uint32_t)iov.iov_len);
+	hvs_channel_tap(c->ch, false, r->xid, &iov, 1, len);
+}
+
 /* All of a packet. Returns an NVSP status. */
 static uint32_t take_messages(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 			      const struct stream *s)
@@ -498,6 +512,8 @@ static uint32_t take_messages(struct hvsi_net_chan *c, struct hvsi_net_request *
 
 		copy(s, at, &p, sizeof(p));
 		len = hvsi_get32(p.hdr.len);
+		if (hvs_channel_tapped(c->ch))
+			tap(c, r, s, at, len < left ? len : left);
 		if (hvsi_get32(p.hdr.type) != HVSI_RNDIS_PACKET || len < sizeof(p) || len > left ||
 		    ++n > MAX_MESSAGES || !take_message(c, r, s, at, &p, len))
 			return HVSI_NVSP_INVALID_RNDIS_PACKET;
@@ -521,10 +537,13 @@ static enum hvsi_tx_taken take_control(struct hvsi_net_chan *c, struct hvsi_net_
 				       const struct stream *s, uint32_t *len)
 {
 	struct hvsi_session *n = &c->nic->session;
+	struct iovec iov;
 
 	if (c->index || s->len > sizeof(n->control))
 		return refuse(c, r, HVSI_NVSP_INVALID_RNDIS_PACKET);
 	copy(s, (struct place){0}, n->control, s->len);
+	iov = (struct iovec){.iov_base = n->control, .iov_len = s->len};
+	hvs_channel_tap(c->ch, false, r->xid, &iov, 1, s->len);
 	*len = s->len;
 	return HVSI_TX_CONTROL;
 }
