@@ -147,7 +147,8 @@ struct hvs_tap_event {
 	const struct hvs_guid *class_id;    /* NULL: a message */
 	const struct hvs_guid *instance_id; /* the same */
 	uint64_t xid;                       /* of the packet */
-	/* Private copies. A packet to the guest is without the padding at its end. */
+	/* Private copies; but of HVS_TAP_PAYLOAD maybe the guest's memory, which it can change: move
+	 * the bytes, don't interpret them. A packet to the guest is without the padding at its end. */
 	const struct iovec *iov;
 	unsigned iovcnt;
 	size_t len; /* of the whole; the bytes that are there may be fewer */

@@ -16,7 +16,7 @@
 #define MAX_NAME 64u
 #define TAG_BYTES 4u
 #define ADDRESSES_BYTES 12u
-#define LARGEST_PACKET (64u << 10) /* that is kept of what passes the bus */
+#define LARGEST_PACKET (72u << 10) /* that is kept of what passes the bus */
 
 struct hvs_capture {
 	struct hvsi_pcapng *file;

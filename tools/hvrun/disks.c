@@ -11,6 +11,7 @@
 #include <hvstack/host/filedisk.h>
 #include <hvstack/host/limit.h>
 #include <hvstack/host/reservation.h>
+#include <hvstack/stats.h>
 #include <hvstack/storage.h>
 #include <limits.h>
 #include <stdio.h>

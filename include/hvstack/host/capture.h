@@ -33,7 +33,7 @@ enum hvs_capture_what {
 
 struct hvs_capture_config {
 	uint32_t size;
-	uint32_t max_packet;   /* bytes kept of each frame or packet, at least 64; 0: 64 KiB */
+	uint32_t max_packet;   /* bytes kept of each frame or packet, at least 64; 0: all */
 	const char *path;      /* a file that is made, or emptied; this user's only */
 	const char *name;      /* what the interface is called in it; NULL: nothing */
 	uint64_t max_bytes;    /* of the file: what would exceed it is dropped; 0: no limit */

@@ -486,15 +486,13 @@ static bool take_message(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 	return true;
 }
 
-/* The beginning of a message, for who looks on: the frame itself is the guest's. */
+/* For who looks on. What is in too many pieces is not shown. */
 static void tap(struct hvsi_net_chan *c, const struct hvsi_net_request *r, const struct stream *s,
 		struct place at, uint32_t len)
 {
-	uint8_t bytes[TAP_BYTES];
-	const struct iovec iov = {.iov_base = bytes, .iov_len = len < TAP_BYTES ? len : TAP_BYTES};
+	struct iovec iov[HVSI_TX_IOV];
 
-	copy(s, at, bytes, (uint32_t)iov.iov_len);
-	hvs_channel_tap(c->ch, false, r->xid, &iov, 1, len);
+	hvs_channel_tap(c->ch, false, r->xid, iov, slice(s, at, len, iov, HVSI_TX_IOV), len);
 }
 
 /* All of a packet. Returns an NVSP status. */
