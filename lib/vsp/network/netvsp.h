@@ -24,6 +24,7 @@
 
 #include "mem/guestptr.h"
 #include "util/atomic.h"
+#include "util/probe.h"
 #include "vsp/network/frame.h"
 #include "vsp/network/policy.h"
 #include "vsp/network/proto.h"
@@ -247,6 +248,14 @@ struct hvsi_net_counters {
 	_Atomic(uint64_t) to_no_room;
 	_Atomic(uint64_t) to_too_long;
 };
+
+/* Frames that don't pass. */
+static inline void hvsi_net_drop(const struct hvs_nic *nic, _Atomic(uint64_t) *counter, uint64_t n,
+				 const char *why)
+{
+	hvsi_count(counter, n);
+	HVSI_PROBE3(net_drop, (const void *)nic, why, n);
+}
 
 struct hvsi_port_policy;
 

@@ -244,7 +244,7 @@ void hvsi_tx_take_done(struct hvsi_net_chan *c)
 		struct hvsi_net_request *r = f->req;
 
 		if (f->status != HVS_NET_OK)
-			hvsi_count(&c->queue->counters.from_dropped, 1);
+			hvsi_net_drop(c->nic, &c->queue->counters.from_dropped, 1, "dropped");
 		frame_put(c, f);
 		one_less(c, r);
 		f = next;
@@ -295,7 +295,7 @@ static void cut(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 		struct hvsi_tx_frame *f = frame_get(c);
 
 		if (!f) {
-			hvsi_count(&c->queue->counters.from_dropped, 1);
+			hvsi_net_drop(c->nic, &c->queue->counters.from_dropped, 1, "dropped");
 			return;
 		}
 		f->f.size = sizeof(f->f);
@@ -413,13 +413,13 @@ static bool send_frame(struct hvsi_net_chan *c, struct hvsi_net_request *r, cons
 		bytes = hvsi_frame_pull_tag(&h, bytes);
 	own_mac(nic, bytes + HVSI_MAC_BYTES, mac);
 	if (!hvsi_policy_out(c->policy, &nic->port, &h, mac, c->now_ns)) {
-		hvsi_count(&count->from_refused, 1);
+		hvsi_net_drop(c->nic, &count->from_refused, 1, "refused");
 		return false;
 	}
 	f->iov[0] = (struct iovec){bytes, h.copied};
 	got = hvsi_frame_prepare(&f->f, &h, &w->request, nic->info.offloads, f->iov, f->f.iovcnt);
 	if (got < 0 || hvsi_frame_packet_len(&f->f) > nic->info.mtu) {
-		hvsi_count(&count->from_malformed, 1);
+		hvsi_net_drop(c->nic, &count->from_malformed, 1, "malformed");
 		return false;
 	}
 	hvsi_count(&count->from_frames[kind], 1);
@@ -443,13 +443,13 @@ static void take_frame(struct hvsi_net_chan *c, struct hvsi_net_request *r, cons
 	struct hvsi_tx_frame *f = atomic_load(&c->nic->link_up) ? frame_get(c) : NULL;
 
 	if (!f) {
-		hvsi_count(&c->queue->counters.from_dropped, 1);
+		hvsi_net_drop(c->nic, &c->queue->counters.from_dropped, 1, "dropped");
 		return;
 	}
 	f->f.size = sizeof(f->f);
 	copy(s, at, f->headers + HVSI_TAG_BYTES, copied);
 	if (!take_payload(c, r, s, skip(s, at, copied), len - copied, f)) {
-		hvsi_count(&c->queue->counters.from_dropped, 1);
+		hvsi_net_drop(c->nic, &c->queue->counters.from_dropped, 1, "dropped");
 		frame_put(c, f);
 		return;
 	}
@@ -525,7 +525,7 @@ static uint32_t take_messages(struct hvsi_net_chan *c, struct hvsi_net_request *
 static enum hvsi_tx_taken refuse(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 				 uint32_t status)
 {
-	hvsi_count(&c->queue->counters.from_malformed, 1);
+	hvsi_net_drop(c->nic, &c->queue->counters.from_malformed, 1, "malformed");
 	hvsi_net_request_status(c, r, status);
 	return HVSI_TX_TAKEN;
 }
@@ -554,7 +554,7 @@ static void take_packets(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 	r->status = take_messages(c, r, s);
 	hvsi_nic_policy_done(c->queue);
 	if (r->status != HVSI_NVSP_SUCCESS)
-		hvsi_count(&c->queue->counters.from_malformed, 1);
+		hvsi_net_drop(c->nic, &c->queue->counters.from_malformed, 1, "malformed");
 	one_less(c, r);
 }
 
