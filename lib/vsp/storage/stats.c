@@ -37,34 +37,42 @@ void hvsi_disk_stats_free(struct hvs_disk *disk)
 
 /* ---- on a worker ------------------------------------------------------------------------- */
 
+/* enum hvs_disk_op of opcodes, less 1: what is not here is HVS_DISK_OTHER. */
+#define READS (1 + HVS_DISK_READ)
+#define WRITES (1 + HVS_DISK_WRITE)
+#define FLUSHES (1 + HVS_DISK_FLUSH)
+#define UNMAPS (1 + HVS_DISK_UNMAP)
+
+static const uint8_t kinds[256] = {
+	/* READ(6), (10), (12), (16) */
+	[0x08] = READS,
+	[0x28] = READS,
+	[0xa8] = READS,
+	[0x88] = READS,
+	/* WRITE, WRITE AND VERIFY, COMPARE AND WRITE, WRITE SAME */
+	[0x0a] = WRITES,
+	[0x2a] = WRITES,
+	[0xaa] = WRITES,
+	[0x8a] = WRITES,
+	[0x2e] = WRITES,
+	[0xae] = WRITES,
+	[0x8e] = WRITES,
+	[0x89] = WRITES,
+	[0x41] = WRITES,
+	[0x93] = WRITES,
+	/* SYNCHRONIZE CACHE */
+	[0x35] = FLUSHES,
+	[0x91] = FLUSHES,
+	[0x42] = UNMAPS,
+};
+
 static enum hvs_disk_op kind_of(const uint8_t *cdb)
 {
-	switch (cdb[0]) {
-	case 0x08: /* READ(6), (10), (12), (16) */
-	case 0x28:
-	case 0xa8:
-	case 0x88:
-		return HVS_DISK_READ;
-	case 0x0a: /* WRITE */
-	case 0x2a:
-	case 0xaa:
-	case 0x8a:
-	case 0x2e: /* WRITE AND VERIFY */
-	case 0xae:
-	case 0x8e:
-	case 0x89: /* COMPARE AND WRITE */
-		return HVS_DISK_WRITE;
-	case 0x41: /* WRITE SAME */
-	case 0x93:
-		return cdb[1] & WRITE_SAME_UNMAP ? HVS_DISK_UNMAP : HVS_DISK_WRITE;
-	case 0x35: /* SYNCHRONIZE CACHE */
-	case 0x91:
-		return HVS_DISK_FLUSH;
-	case 0x42:
+	const uint8_t kind = kinds[cdb[0]];
+
+	if ((cdb[0] == 0x41 || cdb[0] == 0x93) && cdb[1] & WRITE_SAME_UNMAP)
 		return HVS_DISK_UNMAP;
-	default:
-		return HVS_DISK_OTHER;
-	}
+	return kind ? (enum hvs_disk_op)(kind - 1) : HVS_DISK_OTHER;
 }
 
 void hvsi_request_begins(struct hvsi_stor_request *r, struct hvs_disk *disk)
@@ -105,8 +113,8 @@ void hvsi_request_ended(const struct hvsi_stor_request *r)
 		hvsi_count(&s->sum_ns, ns);
 		hvsi_count(&s->bucket[bucket_of(ns)], 1);
 	}
-	HVSI_PROBE6(disk_request_done, r, r->target->cfg.lun, r->opcode,
-		    r->result.srb_status << 8 | r->result.scsi_status, r->result.transferred, ns);
+	HVSI_PROBE6(disk_request_done, r, r->target->cfg.lun, r->opcode, r->result.srb_status,
+		    r->result.transferred, ns);
 }
 
 /* ---- public ------------------------------------------------------------------------------- */
