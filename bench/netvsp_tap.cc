@@ -268,7 +268,7 @@ class Machine
 		};
 		net_cfg.arg = this;
 		must(hvs_loopback_create(&lb_cfg, &lb) == 0 &&
-			     hvs_nic_create(hvs_loopback_bus(lb), &nic_cfg, &hvs_tap_ops, tap,
+			     hvs_nic_create(hvs_loopback_bus(lb), &nic_cfg, hvs_tap_ops(), tap,
 					    &nic) == 0 &&
 			     hvs_loopback_start(lb, &guest) == 0 &&
 			     hvs_guest_connect(guest, 0x50003) == 0 &&

@@ -74,7 +74,7 @@ class Disk
 		cfg.base = base;
 		if (hvs_filedisk_open(&cfg, &file, &why) < 0)
 			abort();
-		ops = &hvs_filedisk_ops;
+		ops = hvs_filedisk_ops();
 		disk = file;
 		if (!filter)
 			return;
@@ -85,7 +85,7 @@ class Disk
 		snap_cfg.dir = folder();
 		if (hvs_snapshot_create(&snap_cfg, &snapshot) < 0)
 			abort();
-		ops = &hvs_snapshot_ops;
+		ops = hvs_snapshot_ops();
 		disk = snapshot;
 	}
 

@@ -54,10 +54,13 @@ class Machine
 		ctl_cfg.size = sizeof(ctl_cfg);
 		ctl_cfg.max_subchannels = channel_count - 1;
 		disk_cfg.size = sizeof(disk_cfg);
-		memdisk = {disk.data(), kDiskBytes, 512, 0};
+		memdisk.size = sizeof(memdisk);
+		memdisk.data = disk.data();
+		memdisk.len = kDiskBytes;
+		memdisk.block_size = 512;
 		if (hvs_loopback_create(&cfg, &lb) < 0 ||
 		    hvs_storvsp_create(hvs_loopback_bus(lb), &ctl_cfg, &ctl) < 0 ||
-		    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk, nullptr) < 0 ||
+		    hvs_storvsp_attach(ctl, &disk_cfg, hvs_memdisk_ops(), &memdisk, nullptr) < 0 ||
 		    hvs_loopback_start(lb, &guest) < 0 || hvs_guest_connect(guest, 0x50003) < 0 ||
 		    hvs_guest_request_offers(guest) != 1 ||
 		    hvs_guest_channel_open(guest, hvs_guest_offer_at(guest, 0), kRingBytes, &ch) <
@@ -74,7 +77,7 @@ class Machine
 	}
 
 	std::vector<uint8_t> disk;
-	hvs_memdisk memdisk;
+	hvs_memdisk memdisk{};
 	hvs_loopback *lb;
 	hvs_guest *guest;
 	std::vector<hvs_guest_channel *> channels;

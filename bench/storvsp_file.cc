@@ -99,7 +99,7 @@ void storvsp(benchmark::State &state)
 	}
 	if (hvs_loopback_create(nullptr, &lb) < 0 ||
 	    hvs_storvsp_create(hvs_loopback_bus(lb), &ctl_cfg, &ctl) < 0 ||
-	    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_filedisk_ops, disk, nullptr) < 0 ||
+	    hvs_storvsp_attach(ctl, &disk_cfg, hvs_filedisk_ops(), disk, nullptr) < 0 ||
 	    hvs_loopback_start(lb, &guest) < 0 || hvs_guest_connect(guest, 0x50003) < 0 ||
 	    hvs_guest_request_offers(guest) != 1 ||
 	    hvs_guest_channel_open(guest, hvs_guest_offer_at(guest, 0), kRingBytes, &ch) < 0 ||

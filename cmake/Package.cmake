@@ -30,3 +30,6 @@ install(FILES
 	"${PROJECT_BINARY_DIR}/hvstackConfig.cmake"
 	"${PROJECT_BINARY_DIR}/hvstackConfigVersion.cmake"
 	DESTINATION ${cmake_dir})
+
+install(FILES "${PROJECT_SOURCE_DIR}/tools/wireshark/hvstack.lua"
+	DESTINATION ${CMAKE_INSTALL_DATADIR}/hvstack/wireshark)

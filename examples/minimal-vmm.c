@@ -93,7 +93,7 @@ static int create(struct vmm *vmm, void *ram, struct hvs_memdisk *disk)
 	if (!err)
 		err = hvs_storvsp_create(vmm->bus, &ctl_cfg, &ctl);
 	if (!err)
-		err = hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, disk, NULL);
+		err = hvs_storvsp_attach(ctl, &disk_cfg, hvs_memdisk_ops(), disk, NULL);
 	return err ? err : hvs_vmbus_start(vmm->bus);
 }
 
@@ -127,8 +127,8 @@ int main(void)
 {
 	struct vmm vmm = {0};
 	unsigned char *ram = aligned_alloc(4096, RAM_BYTES);
-	struct hvs_memdisk disk = {
-		.data = calloc(1, DISK_BYTES), .len = DISK_BYTES, .block_size = 512};
+	struct hvs_memdisk disk = {HVS_MEMDISK_INIT, .data = calloc(1, DISK_BYTES),
+				   .len = DISK_BYTES, .block_size = 512};
 	int err = ram && disk.data ? create(&vmm, memset(ram, 0, RAM_BYTES), &disk) : -1;
 
 	if (!err)

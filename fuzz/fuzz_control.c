@@ -76,7 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT};
 	struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT};
 	static uint8_t disk[DISK_BYTES];
-	struct hvs_memdisk memdisk = {.data = disk, .len = DISK_BYTES, .block_size = 512};
+	struct hvs_memdisk memdisk = {HVS_MEMDISK_INIT, .data = disk, .len = DISK_BYTES,
+				      .block_size = 512};
 	struct hvs_storvsp *ctl;
 	struct hvs_loopback *lb;
 	struct hvs_guest *g;
@@ -86,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	race_take(&in);
 	if (hvs_loopback_create(&cfg, &lb) ||
 	    hvs_storvsp_create(hvs_loopback_bus(lb), &ctl_cfg, &ctl) ||
-	    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk, NULL) ||
+	    hvs_storvsp_attach(ctl, &disk_cfg, hvs_memdisk_ops(), &memdisk, NULL) ||
 	    hvs_loopback_start(lb, &g))
 		abort();
 	ram = hvs_loopback_alloc_pages(lb, 1, &gpa);

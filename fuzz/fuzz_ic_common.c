@@ -28,7 +28,7 @@ void fuzz_ic_done(void *arg, int status, uint32_t guest_status)
 
 static void look(struct fuzz_ic *f)
 {
-	struct hvs_ic_status s = {.size = sizeof(s)};
+	struct hvs_ic_status s = {HVS_IC_STATUS_INIT};
 
 	if (!f->ic)
 		return;

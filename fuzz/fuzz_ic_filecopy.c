@@ -44,7 +44,7 @@ static int ask(struct fuzz_ic *f, struct input *in)
 
 static void look(struct fuzz_ic *f)
 {
-	struct hvs_filecopy_progress p = {.size = sizeof(p)};
+	struct hvs_filecopy_progress p = {HVS_FILECOPY_PROGRESS_INIT};
 
 	CHECK(hvs_filecopy_get_progress(f->ic, &p) == 0);
 	CHECK(p.written <= p.bytes);

@@ -21,8 +21,8 @@ static uint32_t answer(struct fuzz_ic *f, struct input *in, uint8_t *body, uint3
 
 static void look(struct fuzz_ic *f)
 {
-	struct hvs_heartbeat_info info = {.size = sizeof(info)};
-	struct hvs_ic_status s = {.size = sizeof(s)};
+	struct hvs_heartbeat_info info = {HVS_HEARTBEAT_INFO_INIT};
+	struct hvs_ic_status s = {HVS_IC_STATUS_INIT};
 
 	CHECK(hvs_heartbeat_get_info(f->ic, &info) == 0);
 	CHECK(hvs_ic_get_status(f->ic, &s) == 0);

@@ -296,7 +296,7 @@ static int transmit(struct input *in, uint64_t xid)
 	unsigned how = (unsigned)input_number(in, 1);
 	uint32_t section = HVS_GUEST_NET_NO_SECTION, in_section = 0;
 	unsigned empty = how & 4 ? 3 + how % 7 : 0, most, n;
-	struct hvs_guest_net_info info;
+	struct hvs_guest_net_info info = {HVS_GUEST_NET_INFO_INIT};
 	int err;
 
 	hvs_guest_net_get_info(m.drv, &info);

@@ -145,7 +145,8 @@ static int dev_restore(void *dev, struct hvs_channel *ch, const struct hvs_open_
 /* ---- the machine ------------------------------------------------------------------------------ */
 
 static uint8_t disk[65536];
-static struct hvs_memdisk memdisk = {.data = disk, .len = sizeof(disk), .block_size = 512};
+static struct hvs_memdisk memdisk = {HVS_MEMDISK_INIT, .data = disk, .len = sizeof(disk),
+				     .block_size = 512};
 
 static void offer_storage(struct hvs_vmbus *bus)
 {
@@ -157,7 +158,7 @@ static void offer_storage(struct hvs_vmbus *bus)
 	for (uint8_t lun = 0; lun < 2; lun++) {
 		const struct hvs_disk_config disk_cfg = {HVS_DISK_CONFIG_INIT, .lun = lun};
 
-		if (hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk, NULL))
+		if (hvs_storvsp_attach(ctl, &disk_cfg, hvs_memdisk_ops(), &memdisk, NULL))
 			abort();
 	}
 }

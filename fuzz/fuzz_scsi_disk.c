@@ -490,7 +490,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static uint8_t disk[sizeof(model)];
 	static struct command command;
 	uint8_t flags = (uint8_t)input_number(&in, 1);
-	struct hvs_memdisk memdisk = {.data = disk};
+	struct hvs_memdisk memdisk = {HVS_MEMDISK_INIT, .data = disk};
 	struct hvs_guest_channel *ch;
 	struct hvs_storvsp *ctl;
 	struct hvs_loopback *lb;
@@ -509,7 +509,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memdisk.flags = read_only ? HVS_BLK_INFO_READ_ONLY : 0;
 	if (hvs_loopback_create(&cfg, &lb) ||
 	    hvs_storvsp_create(hvs_loopback_bus(lb), &ctl_cfg, &ctl) ||
-	    hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk, NULL) ||
+	    hvs_storvsp_attach(ctl, &disk_cfg, hvs_memdisk_ops(), &memdisk, NULL) ||
 	    hvs_loopback_start(lb, &g) || hvs_guest_connect(g, 0x50003) ||
 	    hvs_guest_request_offers(g) != 1 ||
 	    hvs_guest_channel_open(g, hvs_guest_offer_at(g, 0), 8192, &ch) ||

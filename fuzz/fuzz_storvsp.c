@@ -326,7 +326,7 @@ static void attach_memdisk(struct machine *m, struct hvs_memdisk *memdisk)
 {
 	const struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT, .serial = "fuzz"};
 
-	if (hvs_storvsp_attach(m->ctl, &cfg, &hvs_memdisk_ops, memdisk, NULL))
+	if (hvs_storvsp_attach(m->ctl, &cfg, hvs_memdisk_ops(), memdisk, NULL))
 		abort();
 }
 
@@ -335,7 +335,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct machine m;
 	struct input in = {data, size};
 	const struct hvs_loopback_config cfg = {HVS_LOOPBACK_CONFIG_INIT, .ram_bytes = RAM_BYTES};
-	struct hvs_memdisk memdisk = {.data = medium, .len = DISK_BYTES, .block_size = 512};
+	struct hvs_memdisk memdisk = {HVS_MEMDISK_INIT, .data = medium, .len = DISK_BYTES,
+				      .block_size = 512};
 	uint8_t flags;
 	uint8_t *ram;
 

@@ -106,8 +106,8 @@ static inline void look(struct hvs_nic *nic, bool monitor)
 {
 	static const struct hvs_net_monitor_ops ops = {HVS_NET_MONITOR_OPS_INIT, .frame = watch};
 	static uint32_t queues = 64;
-	struct hvs_nic_counters counters = {.size = sizeof(counters)};
-	struct hvs_nic_status status = {.size = sizeof(status)};
+	struct hvs_nic_counters counters = {HVS_NIC_COUNTERS_INIT};
+	struct hvs_nic_status status = {HVS_NIC_STATUS_INIT};
 
 	CHECK(!hvs_nic_get_counters(nic, &counters) && !hvs_nic_get_status(nic, &status));
 	CHECK(!status.filter || status.version);

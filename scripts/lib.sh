@@ -11,8 +11,10 @@ HVS_PACKAGES_TEST=(libcriterion-dev libbenchmark-dev binutils fio qemu-utils nbd
 	iproute2 tcpdump)
 HVS_PACKAGES_CLANG=(clang libclang-rt-14-dev llvm)
 HVS_PACKAGES_LINT=(clang clang-tidy clang-format shellcheck)
+HVS_PACKAGES_ABI=(abigail-tools)
+HVS_PACKAGES_OBSERVE=(tshark systemtap-sdt-dev)
 HVS_PACKAGES_E2E=(qemu-system-x86 qemu-utils busybox-static mmdebstrap e2fsprogs genisoimage kmod zstd
-	util-linux ca-certificates)
+	util-linux ca-certificates tshark)
 
 say() {
 	printf '[%4ds] %s\n' "$SECONDS" "$*"

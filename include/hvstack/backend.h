@@ -76,7 +76,7 @@ struct hvs_record {
 	size_t len;
 };
 
-/* A SynIC message to put into a guest's message slot. */
+/* A SynIC message to put into a guest's message slot. Layout fixed. */
 struct hvs_synic_msg {
 	uint32_t type;       /* HvMessageType; VMBus: 1 */
 	uint8_t payload_len; /* bytes, 0..240 */

@@ -47,12 +47,15 @@ enum hvs_blk_status {
 #define HVS_BLK_FUA 0x1u /* WRITE, WRITE_ZEROES: durable before completion; with HVS_BLK_INFO_FUA */
 #define HVS_BLK_MAY_UNMAP 0x2u /* WRITE_ZEROES: the range may be unmapped if it reads as zeros */
 
-/* One request. Whoever submits it owns it; may grow at the end. */
+/* One request. Whoever submits it owns it and sets size; always passed by pointer. */
 struct hvs_blk_req {
+	uint32_t size;
 	enum hvs_blk_op op;
 	uint32_t flags;          /* HVS_BLK_FUA, HVS_BLK_MAY_UNMAP */
 	uint32_t queue;          /* which of the device's workers it comes from, 0.. */
 	unsigned iovcnt;         /* of iov; 0 but for READ and WRITE */
+	bool extent_unmapped;    /* LBA_STATUS, set by the back end: see extent_len */
+	uint8_t reserved[3];     /* 0 */
 	uint64_t offset;         /* bytes, a multiple of block_size; offset + len <= INT64_MAX */
 	uint64_t len;            /* bytes, a multiple of block_size; sum of iov; 0 for FLUSH */
 	const struct iovec *iov; /* guest memory mostly: it changes under you */
@@ -62,8 +65,8 @@ struct hvs_blk_req {
 	/* LBA_STATUS, set by the back end: bytes from `offset` on that are alike, not 0, a
 	 * multiple of block_size, at most len; and whether they are unmapped. */
 	uint64_t extent_len;
-	bool extent_unmapped;
 };
+#define HVS_BLK_REQ_INIT .size = (uint32_t)sizeof(struct hvs_blk_req)
 
 #define HVS_BLK_INFO_READ_ONLY 0x01u
 #define HVS_BLK_INFO_FUA 0x02u        /* HVS_BLK_FUA is honoured */
@@ -87,6 +90,7 @@ struct hvs_blk_info {
 	 * HVS_BLK_ANY_QUEUE: from any number. 0: 1. */
 	uint32_t max_queues;
 };
+#define HVS_BLK_INFO_INIT .size = (uint32_t)sizeof(struct hvs_blk_info)
 
 struct hvs_blk_ops {
 	uint32_t size;
@@ -126,16 +130,19 @@ HVS_API void hvs_blk_complete(struct hvs_blk_req *req, enum hvs_blk_status statu
 
 /* ---- memory disk ----------------------------------------------------------------------- */
 
-extern HVS_API const struct hvs_blk_ops hvs_memdisk_ops;
+HVS_API const struct hvs_blk_ops *hvs_memdisk_ops(void);
 
 /* A disk in memory the embedder owns; give it with hvs_memdisk_ops to hvs_storvsp_attach(). It
  * unmaps by writing zeros, and blocks of zeros count as unmapped. */
 struct hvs_memdisk {
+	uint32_t size;
+	uint32_t flags; /* HVS_BLK_INFO_READ_ONLY */
 	void *data;
 	uint64_t len;        /* bytes, a multiple of block_size */
 	uint32_t block_size; /* 512 or 4096 */
-	uint32_t flags;      /* HVS_BLK_INFO_READ_ONLY */
+	uint32_t reserved;   /* 0 */
 };
+#define HVS_MEMDISK_INIT .size = (uint32_t)sizeof(struct hvs_memdisk)
 
 #ifdef __cplusplus
 }

@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-/* What the guest asked for when it opened the channel. Library-owned; may grow at the end. */
+/* What the guest asked for when it opened the channel. Library-owned. */
 struct hvs_open_params {
 	uint16_t subchannel;      /* 0: primary */
 	uint32_t target_vp;       /* VP the guest wants interrupted; UINT32_MAX: none, it polls */
@@ -159,7 +159,7 @@ enum hvs_packet_type {
 	HVS_PACKET_COMPLETION = 0xb,
 };
 
-/* One packet; a private copy of the guest's bytes. Library-owned; may grow at the end. */
+/* One packet; a private copy of the guest's bytes. Library-owned. */
 struct hvs_packet {
 	enum hvs_packet_type type;
 	bool wants_completion;

@@ -35,6 +35,7 @@ struct hvs_filecopy_request {
 	const char *directory; /* in the guest; UTF-8, absolute */
 	const char *name;      /* of the file in it; UTF-8, without a separator */
 	uint32_t timeout_ms;   /* for each answer of the guest; 0: 60,000 */
+	uint32_t reserved;     /* 0 */
 };
 #define HVS_FILECOPY_REQUEST_INIT .size = (uint32_t)sizeof(struct hvs_filecopy_request)
 
@@ -73,13 +74,14 @@ HVS_API HVS_NODISCARD int hvs_filecopy_finish(struct hvs_ic *ic, hvs_ic_done_fn 
  */
 HVS_API int hvs_filecopy_cancel(struct hvs_ic *ic, hvs_ic_done_fn done, void *arg);
 
-/* How far it is; all 0: no copy is under way. Library-owned; may grow at the end. */
+/* How far it is; all 0: no copy is under way. */
 struct hvs_filecopy_progress {
 	uint32_t size;
 	uint32_t reserved;
 	uint64_t bytes;   /* of the file */
 	uint64_t written; /* that the guest has acknowledged */
 };
+#define HVS_FILECOPY_PROGRESS_INIT .size = (uint32_t)sizeof(struct hvs_filecopy_progress)
 
 /* 0, -EINVAL. */
 HVS_API HVS_NODISCARD int hvs_filecopy_get_progress(const struct hvs_ic *ic,

@@ -26,6 +26,7 @@ struct hvs_guest_os {
 	uint16_t build;   /* build number, or what the distribution has put there */
 	const char *name; /* static: "Linux", "Windows NT", "unknown" */
 };
+#define HVS_GUEST_OS_INIT .size = (uint32_t)sizeof(struct hvs_guest_os)
 
 /* 0, -EINVAL (NULL, or size is too small to be one). [any] */
 HVS_API int hvs_guest_os_decode(uint64_t id, struct hvs_guest_os *os);

@@ -40,7 +40,7 @@ enum hvs_hv_status {
 #define HVS_HV_CPUID_FIRST 0x40000000u
 #define HVS_HV_CPUID_LAST 0x40000006u
 
-/* What a guest wrote to the crash MSRs: parameters P0..P4 and the control word. */
+/* What a guest wrote to the crash MSRs: parameters P0..P4 and the control word. Library-owned. */
 struct hvs_hv_crash {
 	uint64_t param[5];
 	uint64_t control;

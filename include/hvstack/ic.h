@@ -84,7 +84,7 @@ enum hvs_ic_secondary {
 	HVS_IC_DETAIL_FAILED = 32784,
 };
 
-/* What is known of a service. Library-owned; may grow at the end. */
+/* What is known of a service. */
 struct hvs_ic_status {
 	uint32_t size;
 	enum hvs_ic_kind kind;
@@ -99,7 +99,9 @@ struct hvs_ic_status {
 	uint64_t timeouts;  /* it did not answer in time */
 	uint64_t malformed; /* answers that made no sense, or came too late */
 	uint32_t waiting;   /* requests, the one that the guest has included */
+	uint32_t reserved;
 };
+#define HVS_IC_STATUS_INIT .size = (uint32_t)sizeof(struct hvs_ic_status)
 
 enum hvs_ic_event {
 	HVS_IC_EVENT_STATUS = 1,      /* a member from primary to service_version has changed */
@@ -138,6 +140,7 @@ struct hvs_ic_config {
 	uint32_t latency_ms;      /* heartbeat: how late an answer may be; 0: 1,000; others: 0 */
 	uint32_t error_threshold; /* heartbeat: missed beats until communication is lost; 0: 2 */
 	bool reference_time; /* time synchronization: sample_time() has it; without, no 4.0 is offered */
+	uint8_t reserved[3]; /* 0 */
 };
 #define HVS_IC_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_ic_config)
 
@@ -187,7 +190,6 @@ enum hvs_heartbeat_application {
 	HVS_HEARTBEAT_STOPPED = 3,
 };
 
-/* Library-owned; may grow at the end. */
 struct hvs_heartbeat_info {
 	uint32_t size;
 	enum hvs_heartbeat_application application;
@@ -196,6 +198,7 @@ struct hvs_heartbeat_info {
 	uint64_t last_beat_ns; /* when, by hvs_backend_ops.now_ns; 0: never */
 	uint64_t up_ns; /* since the first beat after the guest's driver came; 0: it is not there */
 };
+#define HVS_HEARTBEAT_INFO_INIT .size = (uint32_t)sizeof(struct hvs_heartbeat_info)
 
 /* 0, -EINVAL (NULL, size, another kind). [main worker] */
 HVS_API HVS_NODISCARD int hvs_heartbeat_get_info(const struct hvs_ic *ic,

@@ -75,6 +75,7 @@ enum hvs_kvp_origin {
 	HVS_KVP_ORIGIN_STATIC = 2,
 };
 
+/* Layout fixed. */
 struct hvs_kvp_address {
 	bool ipv6;
 	uint8_t prefix;    /* bits of the network; 0: not known; gateways and DNS servers: 0 */

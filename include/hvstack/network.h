@@ -76,7 +76,9 @@ struct hvs_net_info {
 	uint32_t max_queues;      /* it serves so many; 0: 1 */
 	uint64_t bits_per_second; /* speed of the link; 0: 10 Gbit/s */
 	bool link_down;           /* at the beginning; hvs_nic_set_link() later */
+	uint8_t reserved[7];      /* 0 */
 };
+#define HVS_NET_INFO_INIT .size = (uint32_t)sizeof(struct hvs_net_info)
 
 struct hvs_net_ops {
 	uint32_t size;
@@ -262,12 +264,13 @@ struct hvs_nic_counters {
 	uint64_t to_too_long;
 	struct hvs_port_counters port; /* dropped by policy */
 };
+#define HVS_NIC_COUNTERS_INIT .size = (uint32_t)sizeof(struct hvs_nic_counters)
 
 /* 0, -EINVAL (NULL, or size is too small to be one). [any] */
 HVS_API HVS_NODISCARD int hvs_nic_get_counters(const struct hvs_nic *nic,
 					       struct hvs_nic_counters *counters);
 
-/* What the guest's driver has made of the NIC. Library-owned; may grow at the end. */
+/* What the guest's driver has made of the NIC. */
 struct hvs_nic_status {
 	uint32_t size;
 	uint32_t version;  /* NVSP; 0: there is no driver */
@@ -278,6 +281,7 @@ struct hvs_nic_status {
 	bool link_up;
 	bool vf; /* its traffic goes through a virtual function */
 };
+#define HVS_NIC_STATUS_INIT .size = (uint32_t)sizeof(struct hvs_nic_status)
 
 /* 0, -EINVAL (NULL, or size is too small to be one). [any] */
 HVS_API HVS_NODISCARD int hvs_nic_get_status(const struct hvs_nic *nic,

@@ -57,7 +57,7 @@ enum hvs_port_address_kind {
 	HVS_PORT_IP6 = 3,
 };
 
-/* MAC: all 48 bits count. */
+/* MAC: all 48 bits count. Layout fixed. */
 struct hvs_port_address {
 	uint8_t kind;        /* enum hvs_port_address_kind */
 	uint8_t prefix;      /* bits that count: IPv4 0..32, IPv6 0..128; else 0 */
@@ -72,6 +72,8 @@ struct hvs_port_address {
  *
  * So what denies every frame can only be overcome by both lists: to deny all IP addresses but some,
  * deny IP4 and IP6 with a prefix of 0.
+ *
+ * Layout fixed.
  */
 struct hvs_port_rule {
 	uint8_t action;                 /* enum hvs_port_action */
@@ -105,7 +107,7 @@ struct hvs_port_policy {
 };
 #define HVS_PORT_POLICY_INIT .size = (uint32_t)sizeof(struct hvs_port_policy)
 
-/* Frames that were dropped, by what; and what HVS_PORT_METER counted. */
+/* Frames that were dropped, by what; and what HVS_PORT_METER counted. Layout fixed. */
 struct hvs_port_counters {
 	uint64_t quarantine;
 	uint64_t mac_spoofing;

@@ -69,11 +69,11 @@ struct hvs_channel_counters {
 typedef void (*hvs_channel_visit_fn)(void *arg, struct hvs_channel *ch);
 HVS_API void hvs_vmbus_visit_channels(struct hvs_vmbus *bus, hvs_channel_visit_fn fn, void *arg);
 
-/* 0, -EINVAL (NULL, or size is too small to be one). [main worker] */
+/* 0, -EINVAL (NULL, or no size). [main worker] */
 HVS_API HVS_NODISCARD int hvs_channel_get_info(const struct hvs_channel *ch,
 					       struct hvs_channel_info *out);
 
-/* 0, -EINVAL (NULL, or size is too small to be one). [any] */
+/* 0, -EINVAL (NULL, or no size). [any] */
 HVS_API HVS_NODISCARD int hvs_channel_get_counters(const struct hvs_channel *ch,
 						   struct hvs_channel_counters *out);
 
@@ -98,7 +98,7 @@ struct hvs_disk_counters {
 	uint64_t errors; /* that did not end well, among `requests`; unit attentions included */
 };
 
-/* 0, -EINVAL (NULL, op out of range, or size is too small). [any] */
+/* 0, -EINVAL (NULL, op out of range, or no size). [any] */
 HVS_API HVS_NODISCARD int hvs_disk_get_counters(const struct hvs_disk *disk, enum hvs_disk_op op,
 						struct hvs_disk_counters *out);
 
@@ -124,7 +124,7 @@ HVS_API uint64_t hvs_latency_bound(unsigned bucket);
  */
 HVS_API HVS_NODISCARD int hvs_disk_measure_latency(struct hvs_disk *disk, bool on);
 
-/* 0, -EINVAL (NULL, op out of range, or size is too small). [any] */
+/* 0, -EINVAL (NULL, op out of range, or no size). [any] */
 HVS_API HVS_NODISCARD int hvs_disk_get_latency(const struct hvs_disk *disk, enum hvs_disk_op op,
 					       struct hvs_latency *out);
 

@@ -52,7 +52,7 @@ typedef void (*hvs_vss_check_fn)(void *arg, int status, uint32_t guest_status, u
 HVS_API HVS_NODISCARD int hvs_vss_check(struct hvs_ic *ic, uint32_t timeout_ms,
 					hvs_vss_check_fn done, void *arg);
 
-/* A disk of the guest, by its place. */
+/* A disk of the guest, by its place. Layout fixed. */
 struct hvs_vss_lun {
 	struct hvs_guid controller; /* instance GUID of the SCSI controller */
 	uint8_t port;

@@ -103,7 +103,7 @@ __attribute__((format(printf, 3, 4))) static void fail(struct hvs_backup *b, int
 
 static void enter(struct hvs_backup *b, enum hvs_backup_phase phase)
 {
-	struct hvs_backup_progress progress = {.size = sizeof(progress)};
+	struct hvs_backup_progress progress = {HVS_BACKUP_PROGRESS_INIT};
 
 	b->phase = phase;
 	if (b->cfg.progress && hvs_backup_get_progress(b, &progress) == 0)
@@ -465,7 +465,7 @@ static int check_config(const struct hvs_backup_config *cfg)
 	    cfg->max_bytes_per_s > 1ull << 40)
 		return -EINVAL;
 	for (uint32_t i = 0; i < cfg->disk_count; i++)
-		if (!cfg->disks[i].id || !cfg->disks[i].snapshot)
+		if (!cfg->disks[i].id || !cfg->disks[i].snapshot || cfg->disks[i].reserved)
 			return -EINVAL;
 	return 0;
 }
@@ -488,7 +488,7 @@ int hvs_backup_start(const struct hvs_backup_config *cfg_in, struct hvs_backup *
 {
 	struct hvs_backup_config cfg;
 	struct hvs_backup *b;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, arg);
 
 	if (!err)
 		err = out ? check_config(&cfg) : -EINVAL;
@@ -520,19 +520,13 @@ const struct hvs_guid *hvs_backup_id(const struct hvs_backup *b)
 int hvs_backup_get_progress(const struct hvs_backup *b, struct hvs_backup_progress *out)
 {
 	struct hvs_backup_progress progress = {.phase = b->phase};
-	uint32_t size;
 
-	if (!out || out->size < sizeof(size))
-		return -EINVAL;
 	if (b->phase >= HVS_BACKUP_COPYING) {
 		progress.disk = atomic_load(&b->copy.disk);
 		progress.done_bytes = atomic_load(&b->copy.done);
 		progress.total_bytes = atomic_load(&b->copy.total);
 	}
-	size = out->size < sizeof(progress) ? out->size : (uint32_t)sizeof(progress);
-	progress.size = size;
-	memcpy(out, &progress, size);
-	return 0;
+	return hvsi_host_fill_sized(out, &progress, sizeof(progress));
 }
 
 void hvs_backup_cancel(struct hvs_backup *b)

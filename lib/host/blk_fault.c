@@ -52,7 +52,7 @@ struct queue {
 };
 
 struct hvs_fault {
-	const struct hvs_blk_ops *ops;
+	struct hvs_blk_ops ops;
 	void *disk;
 	uint32_t queue_count;
 	struct queue *queues;
@@ -158,14 +158,9 @@ static struct torn *make_torn(struct hvs_fault *fault, struct hvs_blk_req *whole
 		left -= torn->iov[count].iov_len;
 	}
 	torn->req = (struct hvs_blk_req){
-		.op = whole->op,
-		.flags = whole->flags,
-		.queue = whole->queue,
-		.iovcnt = count,
-		.iov = torn->iov,
-		.offset = whole->offset,
-		.len = len - left,
-		.done = torn_done,
+		HVS_BLK_REQ_INIT,        .op = whole->op,   .flags = whole->flags,
+		.queue = whole->queue,   .iovcnt = count,   .iov = torn->iov,
+		.offset = whole->offset, .len = len - left, .done = torn_done,
 	};
 	torn->fault = fault;
 	torn->whole = whole;
@@ -176,13 +171,13 @@ static void tear(struct hvs_fault *fault, struct hvs_blk_req *req,
 		 const struct hvs_fault_rule *what)
 {
 	const bool transfer = req->op == HVS_BLK_READ || req->op == HVS_BLK_WRITE;
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 	uint64_t len = what->bytes;
 	struct torn *torn;
 
 	if (len > req->len)
 		len = req->len;
-	if (transfer && fault->ops->get_info(fault->disk, &info) == 0)
+	if (transfer && fault->ops.get_info(fault->disk, &info) == 0)
 		len -= len % info.block_size;
 	else
 		len = 0;
@@ -200,7 +195,7 @@ static void tear(struct hvs_fault *fault, struct hvs_blk_req *req,
 	torn->next = fault->torn;
 	fault->torn = torn;
 	pthread_mutex_unlock(&fault->mutex);
-	fault->ops->submit(fault->disk, &torn->req);
+	fault->ops.submit(fault->disk, &torn->req);
 }
 
 static bool is_torn(struct hvs_fault *fault, const struct hvs_blk_req *req)
@@ -227,7 +222,7 @@ static void act(struct hvs_fault *fault, struct hvs_blk_req *req, const struct h
 		break;
 	case HVS_FAULT_PASS:
 	case HVS_FAULT_HANG: /* not any more */
-		fault->ops->submit(fault->disk, req);
+		fault->ops.submit(fault->disk, req);
 		break;
 	}
 }
@@ -308,7 +303,7 @@ static void run_queue(void *arg)
 		act(q->fault, held->req, &held->then);
 		free(held);
 	}
-	hvsi_filter_commit(q->fault->ops, q->fault->disk, q->index);
+	hvsi_filter_commit(&q->fault->ops, q->fault->disk, q->index);
 	arm(q);
 }
 
@@ -318,7 +313,7 @@ static int fault_get_info(void *opaque, struct hvs_blk_info *info)
 {
 	struct hvs_fault *fault = opaque;
 
-	return hvsi_filter_info(fault->ops, fault->disk, fault->queue_count, info);
+	return hvsi_filter_info(&fault->ops, fault->disk, fault->queue_count, info);
 }
 
 static void fault_submit(void *opaque, struct hvs_blk_req *req)
@@ -327,7 +322,7 @@ static void fault_submit(void *opaque, struct hvs_blk_req *req)
 	struct hvs_fault_rule what;
 
 	if (!decide(fault, req, &what))
-		fault->ops->submit(fault->disk, req);
+		fault->ops.submit(fault->disk, req);
 	else if (what.delay_ms || what.action == HVS_FAULT_HANG)
 		hold(&fault->queues[req->queue], req, &what);
 	else
@@ -338,7 +333,7 @@ static void fault_commit(void *opaque, uint32_t queue)
 {
 	struct hvs_fault *fault = opaque;
 
-	hvsi_filter_commit(fault->ops, fault->disk, queue);
+	hvsi_filter_commit(&fault->ops, fault->disk, queue);
 }
 
 static void fault_cancel(void *opaque, struct hvs_blk_req *req)
@@ -358,13 +353,18 @@ static void fault_cancel(void *opaque, struct hvs_blk_req *req)
 		}
 	/* The back end below does not know a request that is done in part: it will end. */
 	if (!is_torn(fault, req))
-		hvsi_filter_cancel(fault->ops, fault->disk, req);
+		hvsi_filter_cancel(&fault->ops, fault->disk, req);
 }
 
-const struct hvs_blk_ops hvs_fault_ops = {
-	HVS_BLK_OPS_INIT,       .get_info = fault_get_info, .submit = fault_submit,
-	.commit = fault_commit, .cancel = fault_cancel,
-};
+const struct hvs_blk_ops *hvs_fault_ops(void)
+{
+	static const struct hvs_blk_ops ops = {
+		HVS_BLK_OPS_INIT,       .get_info = fault_get_info, .submit = fault_submit,
+		.commit = fault_commit, .cancel = fault_cancel,
+	};
+
+	return &ops;
+}
 
 /* ---- rules ------------------------------------------------------------------------------ */
 
@@ -385,7 +385,7 @@ int hvsi_fault_add_all(struct hvs_fault *fault, const struct hvs_fault_rule *rul
 int hvs_fault_add(struct hvs_fault *fault, const struct hvs_fault_rule *rule_in)
 {
 	struct hvs_fault_rule rule;
-	int err = hvsi_host_copy_sized(&rule, sizeof(rule), rule_in, sizeof(rule));
+	int err = HVSI_HOST_TAKE(&rule, rule_in, bytes);
 
 	if (err)
 		return err;
@@ -432,18 +432,20 @@ int hvs_fault_create(const struct hvs_fault_config *cfg_in, struct hvs_fault **o
 {
 	struct hvs_fault_config cfg;
 	struct hvs_fault *fault;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	struct hvs_blk_ops ops;
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, seed);
 
+	if (!err)
+		err = hvsi_filter_take_ops(&ops, cfg.ops);
 	if (err)
 		return err;
-	if (!out || !hvsi_filter_ops_ok(cfg.ops) ||
-	    hvsi_filter_bases(&cfg.base, &cfg.bases, &cfg.base_count))
+	if (!out || hvsi_filter_bases(&cfg.base, &cfg.bases, &cfg.base_count))
 		return -EINVAL;
 	fault = calloc(1, sizeof(*fault));
 	if (!fault)
 		return -ENOMEM;
 	pthread_mutex_init(&fault->mutex, NULL);
-	fault->ops = cfg.ops;
+	fault->ops = ops;
 	fault->disk = cfg.disk;
 	fault->random = cfg.seed;
 	fault->queue_count = cfg.base_count;

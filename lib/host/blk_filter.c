@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/blk_filter.h"
 
+#include "host/sized.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <hvstack/host/loop.h>
-#include <stddef.h>
 
 #define MAX_QUEUES 1024u
 
@@ -98,14 +99,11 @@ int hvsi_filter_bases(struct event_base *const *base, struct event_base *const *
 	return 0;
 }
 
-/* Is `member` in what the embedder was compiled with? */
-#define HAS(ops, member)                                                                           \
-	((ops)->size >= offsetof(struct hvs_blk_ops, member) + sizeof((ops)->member) &&            \
-	 (ops)->member)
-
-bool hvsi_filter_ops_ok(const struct hvs_blk_ops *ops)
+int hvsi_filter_take_ops(struct hvs_blk_ops *to, const struct hvs_blk_ops *from)
 {
-	return ops && HAS(ops, get_info) && HAS(ops, submit);
+	int err = HVSI_HOST_TAKE(to, from, cancel);
+
+	return !err && (to->reserved || !to->get_info || !to->submit) ? -EINVAL : err;
 }
 
 int hvsi_filter_info(const struct hvs_blk_ops *ops, void *disk, uint32_t queues,
@@ -124,12 +122,12 @@ int hvsi_filter_info(const struct hvs_blk_ops *ops, void *disk, uint32_t queues,
 
 void hvsi_filter_commit(const struct hvs_blk_ops *ops, void *disk, uint32_t queue)
 {
-	if (HAS(ops, commit))
+	if (ops->commit)
 		ops->commit(disk, queue);
 }
 
 void hvsi_filter_cancel(const struct hvs_blk_ops *ops, void *disk, struct hvs_blk_req *req)
 {
-	if (HAS(ops, cancel))
+	if (ops->cancel)
 		ops->cancel(disk, req);
 }

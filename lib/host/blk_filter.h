@@ -42,7 +42,7 @@ int hvsi_filter_info(const struct hvs_blk_ops *ops, void *disk, uint32_t queues,
 void hvsi_filter_commit(const struct hvs_blk_ops *ops, void *disk, uint32_t queue);
 void hvsi_filter_cancel(const struct hvs_blk_ops *ops, void *disk, struct hvs_blk_req *req);
 
-/* Is it a back end that a filter can use? */
-bool hvsi_filter_ops_ok(const struct hvs_blk_ops *ops);
+/* Copy the back end below. 0, -EINVAL (not one that a filter can use), -ENOTSUP. */
+int hvsi_filter_take_ops(struct hvs_blk_ops *to, const struct hvs_blk_ops *from);
 
 #endif

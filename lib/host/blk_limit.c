@@ -32,7 +32,7 @@ struct queue {
 };
 
 struct hvs_limit {
-	const struct hvs_blk_ops *ops;
+	struct hvs_blk_ops ops;
 	void *disk;
 	uint32_t queue_count;
 	struct queue *queues;
@@ -132,11 +132,11 @@ static void run_queue(void *arg)
 		if (q->due_ns > now_ns)
 			break;
 		next_turn(q);
-		limit->ops->submit(limit->disk, req);
+		limit->ops.submit(limit->disk, req);
 		any = true;
 	}
 	if (any)
-		hvsi_filter_commit(limit->ops, limit->disk, q->index);
+		hvsi_filter_commit(&limit->ops, limit->disk, q->index);
 	hvsi_filter_timer_arm(&q->timer, q->first ? q->due_ns : UINT64_MAX);
 }
 
@@ -144,7 +144,7 @@ static int limit_get_info(void *opaque, struct hvs_blk_info *info)
 {
 	struct hvs_limit *limit = opaque;
 
-	return hvsi_filter_info(limit->ops, limit->disk, limit->queue_count, info);
+	return hvsi_filter_info(&limit->ops, limit->disk, limit->queue_count, info);
 }
 
 static void limit_submit(void *opaque, struct hvs_blk_req *req)
@@ -158,7 +158,7 @@ static void limit_submit(void *opaque, struct hvs_blk_req *req)
 		take(q, req, now_ns);
 		if (q->due_ns <= now_ns) {
 			q->generation = 0;
-			limit->ops->submit(limit->disk, req);
+			limit->ops.submit(limit->disk, req);
 			return;
 		}
 		hvsi_filter_timer_arm(&q->timer, q->due_ns);
@@ -174,7 +174,7 @@ static void limit_commit(void *opaque, uint32_t queue)
 {
 	struct hvs_limit *limit = opaque;
 
-	hvsi_filter_commit(limit->ops, limit->disk, queue);
+	hvsi_filter_commit(&limit->ops, limit->disk, queue);
 }
 
 /* The first has taken its share, which the others may have now. */
@@ -218,13 +218,18 @@ static void limit_cancel(void *opaque, struct hvs_blk_req *req)
 	if (stop_waiting(&limit->queues[req->queue], req))
 		hvs_blk_complete(req, HVS_BLK_ABORTED);
 	else
-		hvsi_filter_cancel(limit->ops, limit->disk, req);
+		hvsi_filter_cancel(&limit->ops, limit->disk, req);
 }
 
-const struct hvs_blk_ops hvs_limit_ops = {
-	HVS_BLK_OPS_INIT,       .get_info = limit_get_info, .submit = limit_submit,
-	.commit = limit_commit, .cancel = limit_cancel,
-};
+const struct hvs_blk_ops *hvs_limit_ops(void)
+{
+	static const struct hvs_blk_ops ops = {
+		HVS_BLK_OPS_INIT,       .get_info = limit_get_info, .submit = limit_submit,
+		.commit = limit_commit, .cancel = limit_cancel,
+	};
+
+	return &ops;
+}
 
 /* ---- set-up ----------------------------------------------------------------------------- */
 
@@ -268,18 +273,21 @@ int hvs_limit_create(const struct hvs_limit_config *cfg_in, struct hvs_limit **o
 {
 	struct hvs_limit_config cfg;
 	struct hvs_limit *limit;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	struct hvs_blk_ops ops;
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, rates);
 
+	if (!err)
+		err = hvsi_filter_take_ops(&ops, cfg.ops);
 	if (err)
 		return err;
-	if (!out || !hvsi_filter_ops_ok(cfg.ops) || !rates_ok(&cfg.rates) ||
+	if (!out || !rates_ok(&cfg.rates) ||
 	    hvsi_filter_bases(&cfg.base, &cfg.bases, &cfg.base_count))
 		return -EINVAL;
 	limit = calloc(1, sizeof(*limit));
 	if (!limit)
 		return -ENOMEM;
 	pthread_mutex_init(&limit->mutex, NULL);
-	limit->ops = cfg.ops;
+	limit->ops = ops;
 	limit->disk = cfg.disk;
 	limit->queue_count = cfg.base_count;
 	limit->queues = calloc(cfg.base_count, sizeof(*limit->queues));

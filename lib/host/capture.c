@@ -58,10 +58,15 @@ static void capture_frame(void *arg, uint32_t queue, bool to_guest,
 	hvsi_pcapng_add(c->file, &packet);
 }
 
-const struct hvs_net_monitor_ops hvs_capture_ops = {
-	HVS_NET_MONITOR_OPS_INIT,
-	.frame = capture_frame,
-};
+const struct hvs_net_monitor_ops *hvs_capture_ops(void)
+{
+	static const struct hvs_net_monitor_ops ops = {
+		HVS_NET_MONITOR_OPS_INIT,
+		.frame = capture_frame,
+	};
+
+	return &ops;
+}
 
 /* ---- the bus ---------------------------------------------------------------------------- */
 
@@ -126,10 +131,15 @@ static void capture_event(void *arg, const struct hvs_tap_event *event)
 	hvsi_pcapng_add(c->file, &packet);
 }
 
-const struct hvs_tap_ops hvs_capture_tap_ops = {
-	HVS_TAP_OPS_INIT,
-	.event = capture_event,
-};
+const struct hvs_tap_ops *hvs_capture_tap_ops(void)
+{
+	static const struct hvs_tap_ops ops = {
+		HVS_TAP_OPS_INIT,
+		.event = capture_event,
+	};
+
+	return &ops;
+}
 
 /* ---- life ------------------------------------------------------------------------------- */
 
@@ -148,8 +158,7 @@ int hvs_capture_open(const struct hvs_capture_config *cfg_in, struct hvs_capture
 	struct hvsi_pcapng_config file;
 	struct hvs_capture *c;
 	uint32_t most;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in,
-				       offsetof(struct hvs_capture_config, instance_id));
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, what);
 
 	if (err || !out)
 		return err ? err : -EINVAL;
@@ -181,15 +190,12 @@ int hvs_capture_open(const struct hvs_capture_config *cfg_in, struct hvs_capture
 
 int hvs_capture_get_counters(struct hvs_capture *capture, struct hvs_capture_counters *counters)
 {
-	const uint32_t size = counters ? counters->size : 0;
 	struct hvs_capture_counters now;
 
-	if (!capture || size < sizeof(now))
+	if (!capture)
 		return -EINVAL;
 	hvsi_pcapng_counters(capture->file, &now);
-	now.size = size;
-	memcpy(counters, &now, sizeof(now));
-	return 0;
+	return hvsi_host_fill_sized(counters, &now, sizeof(now));
 }
 
 void hvs_capture_close(struct hvs_capture *capture)

@@ -287,7 +287,12 @@ int hvs_filedisk_set_read_only(struct hvs_filedisk *disk, bool read_only)
 	return 0;
 }
 
-const struct hvs_blk_ops hvs_filedisk_ops = {
-	HVS_BLK_OPS_INIT,          .get_info = filedisk_get_info, .submit = filedisk_submit,
-	.commit = filedisk_commit, .cancel = filedisk_cancel,
-};
+const struct hvs_blk_ops *hvs_filedisk_ops(void)
+{
+	static const struct hvs_blk_ops ops = {
+		HVS_BLK_OPS_INIT,          .get_info = filedisk_get_info, .submit = filedisk_submit,
+		.commit = filedisk_commit, .cancel = filedisk_cancel,
+	};
+
+	return &ops;
+}

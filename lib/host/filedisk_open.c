@@ -373,7 +373,7 @@ int hvs_filedisk_open(const struct hvs_filedisk_config *cfg_in, struct hvs_filed
 
 	if (!why)
 		why = &ignored;
-	err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	err = HVSI_HOST_TAKE(&cfg, cfg_in, bases);
 	if (err || !out)
 		return fail(why, "the configuration is not one that this library knows",
 			    err ? -err : EINVAL);

@@ -87,10 +87,10 @@ int hvs_guestinfo_create(const struct hvs_guestinfo_config *cfg_in,
 	struct hvs_guestinfo_config cfg;
 	struct hvs_guestinfo_ops ops = {HVS_GUESTINFO_OPS_INIT};
 	struct hvs_guestinfo *g;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, uuid);
 
 	if (!err && ops_in)
-		err = hvsi_host_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
+		err = HVSI_HOST_TAKE(&ops, ops_in, changes_end);
 	if (!err && (!out || !cfg.base || ops.reserved))
 		err = -EINVAL;
 	if (err)

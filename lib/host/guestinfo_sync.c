@@ -352,7 +352,7 @@ static void enter(struct hvs_guestinfo *g)
 
 static void ask_status(struct hvs_guestinfo *g)
 {
-	struct hvs_ic_status status = {.size = sizeof(status)};
+	struct hvs_ic_status status = {HVS_IC_STATUS_INIT};
 	bool ready = g->ic && !hvs_ic_get_status(g->ic, &status) && status.ready;
 
 	if (ready && !g->ready)

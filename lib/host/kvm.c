@@ -176,7 +176,7 @@ static int make_bus(struct hvs_kvm *kvm)
 	int err = 0;
 
 	if (kvm->cfg.bus)
-		err = hvsi_host_copy_sized(&cfg, sizeof(cfg), kvm->cfg.bus, sizeof(cfg));
+		err = HVSI_HOST_TAKE(&cfg, kvm->cfg.bus, alloc);
 	cfg.size = (uint32_t)sizeof(cfg);
 	cfg.vp_count = kvm->cfg.vcpu_count;
 	cfg.log_level = kvm->cfg.log_level;
@@ -217,7 +217,7 @@ int hvs_kvm_create(const struct hvs_kvm_config *cfg_in, struct hvs_kvm **out)
 	struct hvs_kvm *kvm;
 	int err;
 
-	err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	err = HVSI_HOST_TAKE(&cfg, cfg_in, bus);
 	if (!err)
 		err = out ? check_config(&cfg) : -EINVAL;
 	if (err)

@@ -302,7 +302,7 @@ int hvsi_manager_new(const struct hvs_manager_config *given, struct hvs_manager 
 {
 	struct hvs_manager_config cfg;
 	struct hvs_manager *m;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), given, sizeof(cfg));
+	int err = HVSI_HOST_TAKE(&cfg, given, arg);
 
 	if (!err)
 		err = check(&cfg);

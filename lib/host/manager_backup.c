@@ -322,7 +322,7 @@ static const char *const no_params[] = {NULL};
 static void backup_status(void *arg, struct hvs_call *call)
 {
 	const struct hvs_manager_backup *mb = arg;
-	struct hvs_backup_progress progress = {.size = sizeof(progress)};
+	struct hvs_backup_progress progress = {HVS_BACKUP_PROGRESS_INIT};
 	struct json_object *result;
 
 	if (!hvs_call_only(call, no_params))
@@ -375,13 +375,13 @@ int hvs_manager_backup_create(const struct hvs_manager_backup_config *cfg_in,
 	struct hvs_manager_backup_config cfg;
 	struct hvs_manager_backup_ops ops;
 	struct hvs_manager_backup *mb;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, arg);
 
 	if (err)
 		return err;
 	if (cfg.flags & ~HVS_POINT_NO_CLONE)
 		return -ENOTSUP;
-	err = hvsi_host_copy_sized(&ops, sizeof(ops), cfg.ops, sizeof(ops));
+	err = HVSI_HOST_TAKE(&ops, cfg.ops, guest_os);
 	if (err)
 		return err;
 	if (!out || !cfg.manager || !cfg.base || !ops.find_disk)

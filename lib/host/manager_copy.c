@@ -149,7 +149,7 @@ static void run_start(void *arg, struct hvs_call *call)
 
 static void on_written(void *arg, int status, uint32_t guest_status)
 {
-	struct hvs_filecopy_progress progress = {.size = sizeof(progress)};
+	struct hvs_filecopy_progress progress = {HVS_FILECOPY_PROGRESS_INIT};
 	struct hvs_call *call = arg;
 	const struct hvs_ic *ic = call->m->ic[HVS_IC_FILECOPY];
 

@@ -216,7 +216,7 @@ static void add_version(struct json_object *to, const char *name, uint32_t versi
 struct json_object *hvsi_ic_status(const struct hvs_manager *m, enum hvs_ic_kind kind)
 {
 	struct json_object *object = json_object_new_object();
-	struct hvs_ic_status s = {.size = sizeof(s)};
+	struct hvs_ic_status s = {HVS_IC_STATUS_INIT};
 	const bool enabled = m->ic[kind] && hvs_ic_get_status(m->ic[kind], &s) == 0;
 
 	hvsi_json_string(object, "service", hvsi_ic_word(kind));
@@ -246,7 +246,7 @@ static bool is_kind(enum hvs_ic_kind kind)
 
 int hvs_manager_add_ic(struct hvs_manager *m, struct hvs_ic *ic)
 {
-	struct hvs_ic_status s = {.size = sizeof(s)};
+	struct hvs_ic_status s = {HVS_IC_STATUS_INIT};
 
 	if (!m || !ic || hvs_ic_get_status(ic, &s) || !is_kind(s.kind))
 		return -EINVAL;
@@ -274,7 +274,7 @@ void hvs_manager_remove_ic(struct hvs_manager *m, enum hvs_ic_kind kind)
 
 static void missed_event(struct hvs_manager *m, struct hvs_ic *ic)
 {
-	struct hvs_heartbeat_info info = {.size = sizeof(info)};
+	struct hvs_heartbeat_info info = {HVS_HEARTBEAT_INFO_INIT};
 	struct json_object *params = json_object_new_object();
 
 	if (hvs_heartbeat_get_info(ic, &info) == 0)
@@ -284,7 +284,7 @@ static void missed_event(struct hvs_manager *m, struct hvs_ic *ic)
 
 void hvs_manager_ic_event(struct hvs_manager *m, struct hvs_ic *ic, enum hvs_ic_event event)
 {
-	struct hvs_ic_status s = {.size = sizeof(s)};
+	struct hvs_ic_status s = {HVS_IC_STATUS_INIT};
 
 	if (!m || hvs_ic_get_status(ic, &s) || !is_kind(s.kind))
 		return;
@@ -361,7 +361,7 @@ static void run_heartbeat(void *arg, struct hvs_call *call)
 {
 	static const char *const applications[] = {"unknown", "healthy", "critical", "stopped"};
 	static const char *const names[] = {NULL};
-	struct hvs_heartbeat_info info = {.size = sizeof(info)};
+	struct hvs_heartbeat_info info = {HVS_HEARTBEAT_INFO_INIT};
 	struct json_object *result;
 	struct hvs_ic *ic;
 	uint64_t now;
@@ -372,7 +372,7 @@ static void run_heartbeat(void *arg, struct hvs_call *call)
 	if (!ic)
 		return;
 	if (hvs_heartbeat_get_info(ic, &info) != 0)
-		info = (struct hvs_heartbeat_info){.size = sizeof(info)};
+		info = (struct hvs_heartbeat_info){HVS_HEARTBEAT_INFO_INIT};
 	now = hvs_loop_now_ns();
 	result = hvsi_ic_status(arg, HVS_IC_HEARTBEAT);
 	hvsi_json_string(

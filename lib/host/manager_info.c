@@ -20,7 +20,7 @@ int hvs_manager_set_machine(struct hvs_manager *m, const struct hvs_manager_mach
 
 	if (!m)
 		return -EINVAL;
-	err = hvsi_host_copy_sized(&copy, sizeof(copy), ops, sizeof(copy));
+	err = HVSI_HOST_TAKE(&copy, ops, metrics);
 	if (!err && copy.reserved)
 		err = -EINVAL;
 	if (err)
@@ -53,7 +53,7 @@ static void run_devices(void *arg, struct hvs_call *call)
 
 static struct json_object *guest_os(const struct hvs_manager *m)
 {
-	struct hvs_guest_os os = {.size = sizeof(os)};
+	struct hvs_guest_os os = {HVS_GUEST_OS_INIT};
 	struct json_object *object;
 	uint64_t id = m->machine.guest_os_id ? m->machine.guest_os_id(m->machine_arg) : 0;
 	char text[40];
@@ -131,8 +131,8 @@ static struct json_object *addresses(const struct hvs_guestinfo *g)
 static struct json_object *heartbeat(const struct hvs_manager *m)
 {
 	const struct hvs_ic *ic = m->ic[HVS_IC_HEARTBEAT];
-	struct hvs_heartbeat_info info = {.size = sizeof(info)};
-	struct hvs_ic_status status = {.size = sizeof(status)};
+	struct hvs_heartbeat_info info = {HVS_HEARTBEAT_INFO_INIT};
+	struct hvs_ic_status status = {HVS_IC_STATUS_INIT};
 	struct json_object *object;
 
 	if (!ic || hvs_ic_get_status(ic, &status) != 0 || hvs_heartbeat_get_info(ic, &info) != 0)

@@ -112,7 +112,7 @@ static void put_services(struct evbuffer *out, const struct hvs_manager *m)
 		(void)evbuffer_add_printf(out, "# TYPE %s %s\n# HELP %s %s\n", families[f].name,
 					  families[f].type, families[f].name, families[f].help);
 		for (const enum hvs_ic_kind *k = hvsi_ic_kinds; *k; k++) {
-			struct hvs_ic_status s = {.size = sizeof(s)};
+			struct hvs_ic_status s = {HVS_IC_STATUS_INIT};
 
 			if (m->ic[*k] && hvs_ic_get_status(m->ic[*k], &s) == 0)
 				(void)evbuffer_add_printf(out, "%s%s{service=\"%s\"} %llu\n",
@@ -125,7 +125,7 @@ static void put_services(struct evbuffer *out, const struct hvs_manager *m)
 
 static void put_heartbeat(struct evbuffer *out, const struct hvs_manager *m)
 {
-	struct hvs_heartbeat_info info = {.size = sizeof(info)};
+	struct hvs_heartbeat_info info = {HVS_HEARTBEAT_INFO_INIT};
 
 	if (!m->ic[HVS_IC_HEARTBEAT] || hvs_heartbeat_get_info(m->ic[HVS_IC_HEARTBEAT], &info) != 0)
 		return;

@@ -110,10 +110,15 @@ static void mirror_frame(void *arg, uint32_t queue, bool to_guest,
 		hvsi_notify_signal(&m->notify);
 }
 
-const struct hvs_net_monitor_ops hvs_mirror_ops = {
-	HVS_NET_MONITOR_OPS_INIT,
-	.frame = mirror_frame,
-};
+const struct hvs_net_monitor_ops *hvs_mirror_ops(void)
+{
+	static const struct hvs_net_monitor_ops ops = {
+		HVS_NET_MONITOR_OPS_INIT,
+		.frame = mirror_frame,
+	};
+
+	return &ops;
+}
 
 int hvs_mirror_create(struct hvs_nic *to, struct event_base *base, struct hvs_mirror **out)
 {

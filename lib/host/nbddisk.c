@@ -525,9 +525,14 @@ static void nbddisk_cancel(void *opaque, struct hvs_blk_req *req)
 		hvs_blk_complete(found, HVS_BLK_ABORTED);
 }
 
-const struct hvs_blk_ops hvs_nbddisk_ops = {
-	HVS_BLK_OPS_INIT,         .get_info = nbddisk_get_info, .submit = nbddisk_submit,
-	.commit = nbddisk_commit, .cancel = nbddisk_cancel,
-};
+const struct hvs_blk_ops *hvs_nbddisk_ops(void)
+{
+	static const struct hvs_blk_ops ops = {
+		HVS_BLK_OPS_INIT,         .get_info = nbddisk_get_info, .submit = nbddisk_submit,
+		.commit = nbddisk_commit, .cancel = nbddisk_cancel,
+	};
+
+	return &ops;
+}
 
 #endif

@@ -21,6 +21,7 @@ const char *hvs_nbddisk_format(const char *path)
 #if HVSI_WITH_LIBNBD
 
 #include "host/nbddisk_impl.h"
+#include "host/sized.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -315,7 +316,7 @@ int hvs_nbddisk_open(const struct hvs_nbddisk_config *cfg_in, struct hvs_nbddisk
 	bool read_only;
 	int err;
 
-	err = hvsi_take_config(&why, &cfg, sizeof(cfg), cfg_in, out);
+	err = hvsi_took_config(&why, HVSI_HOST_TAKE(&cfg, cfg_in, arg), out);
 	if (!err)
 		err = check_config(&cfg, &why);
 	if (err)
@@ -378,6 +379,11 @@ void hvs_nbddisk_close(struct hvs_nbddisk *disk)
 	(void)disk;
 }
 
-const struct hvs_blk_ops hvs_nbddisk_ops = {HVS_BLK_OPS_INIT};
+const struct hvs_blk_ops *hvs_nbddisk_ops(void)
+{
+	static const struct hvs_blk_ops ops = {HVS_BLK_OPS_INIT};
+
+	return &ops;
+}
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "host/net_io.h"
 #include "host/notify.h"
+#include "host/sized.h"
 #include "host/why.h"
 
 #include <errno.h>
@@ -245,10 +246,15 @@ static void pipe_detach(void *net)
 	hvsi_net_in_detach(&p->in);
 }
 
-const struct hvs_net_ops hvs_pipe_ops = {
-	HVS_NET_OPS_INIT,        .get_info = pipe_get_info, .tx = pipe_tx,
-	.rx_room = pipe_rx_room, .attach = pipe_attach,     .detach = pipe_detach,
-};
+const struct hvs_net_ops *hvs_pipe_ops(void)
+{
+	static const struct hvs_net_ops ops = {
+		HVS_NET_OPS_INIT,        .get_info = pipe_get_info, .tx = pipe_tx,
+		.rx_room = pipe_rx_room, .attach = pipe_attach,     .detach = pipe_detach,
+	};
+
+	return &ops;
+}
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
@@ -375,7 +381,7 @@ int hvs_pipe_open(const struct hvs_pipe_config *cfg_in, struct hvs_pipe **out, c
 	struct hvs_pipe *p;
 	int err;
 
-	err = hvsi_take_config(&why, &cfg, sizeof(cfg), cfg_in, out);
+	err = hvsi_took_config(&why, HVSI_HOST_TAKE(&cfg, cfg_in, arg), out);
 	if (!err)
 		err = check_config(&cfg, &why);
 	if (err)

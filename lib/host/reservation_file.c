@@ -219,12 +219,17 @@ static int file_update(void *store, int (*change)(void *arg, void *state), void 
 	return err;
 }
 
-const struct hvs_reservation_ops hvs_reservation_file_ops = {
-	HVS_RESERVATION_OPS_INIT,
-	.generation = file_generation,
-	.read = file_read,
-	.update = file_update,
-};
+const struct hvs_reservation_ops *hvs_reservation_file_ops(void)
+{
+	static const struct hvs_reservation_ops ops = {
+		HVS_RESERVATION_OPS_INIT,
+		.generation = file_generation,
+		.read = file_read,
+		.update = file_update,
+	};
+
+	return &ops;
+}
 
 /* ---- opening --------------------------------------------------------------------------------- */
 

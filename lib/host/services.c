@@ -197,7 +197,7 @@ int hvs_services_create(const struct hvs_services_config *cfg, char *why, size_t
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	err = hvsi_host_copy_sized(&s->cfg, sizeof(s->cfg), cfg, sizeof(s->cfg));
+	err = HVSI_HOST_TAKE(&s->cfg, cfg, uuid);
 	if (!err && (!s->cfg.base || !s->cfg.bus || s->cfg.services & ~HVS_SERVICES_ALL))
 		err = -EINVAL;
 	if (!err)

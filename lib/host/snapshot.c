@@ -156,7 +156,7 @@ static void go_on(struct hvsi_snap_write *w)
 		return;
 	}
 	atomic_store_explicit(&w->below, true, memory_order_relaxed);
-	s->ops->submit(s->disk, &w->req);
+	s->ops.submit(s->disk, &w->req);
 }
 
 static void begin(struct hvsi_snap_queue *q, struct hvs_blk_req *orig)
@@ -178,14 +178,9 @@ static void begin(struct hvsi_snap_queue *q, struct hvs_blk_req *orig)
 	w->orig = orig;
 	w->again = false;
 	w->req = (struct hvs_blk_req){
-		.op = orig->op,
-		.flags = orig->flags,
-		.queue = orig->queue,
-		.iovcnt = orig->iovcnt,
-		.iov = orig->iov,
-		.offset = orig->offset,
-		.len = orig->len,
-		.done = write_done,
+		HVS_BLK_REQ_INIT,       .op = orig->op,         .flags = orig->flags,
+		.queue = orig->queue,   .iovcnt = orig->iovcnt, .iov = orig->iov,
+		.offset = orig->offset, .len = orig->len,       .done = write_done,
 	};
 	orig->backend_priv[0] = w;
 	note_change(s, orig);
@@ -219,7 +214,7 @@ static void run_queue(void *arg)
 		q->held = req->backend_priv[0];
 		begin(q, req);
 	}
-	hvsi_filter_commit(q->snapshot->ops, q->snapshot->disk, q->index);
+	hvsi_filter_commit(&q->snapshot->ops, q->snapshot->disk, q->index);
 }
 
 void hvsi_snapshot_wake(struct hvs_snapshot *s)
@@ -233,7 +228,7 @@ void hvsi_snapshot_wake(struct hvs_snapshot *s)
 static int snapshot_get_info(void *opaque, struct hvs_blk_info *info)
 {
 	struct hvs_snapshot *s = opaque;
-	int err = hvsi_filter_info(s->ops, s->disk, s->queue_count, info);
+	int err = hvsi_filter_info(&s->ops, s->disk, s->queue_count, info);
 	uint64_t bytes;
 
 	if (err)
@@ -252,7 +247,7 @@ static void snapshot_submit(void *opaque, struct hvs_blk_req *req)
 	struct hvsi_snap_queue *q;
 
 	if (!hvsi_snapshot_is_write(req)) {
-		s->ops->submit(s->disk, req);
+		s->ops.submit(s->disk, req);
 		return;
 	}
 	q = &s->queues[req->queue];
@@ -266,7 +261,7 @@ static void snapshot_commit(void *opaque, uint32_t queue)
 {
 	struct hvs_snapshot *s = opaque;
 
-	hvsi_filter_commit(s->ops, s->disk, queue);
+	hvsi_filter_commit(&s->ops, s->disk, queue);
 }
 
 static bool stop_holding(struct hvsi_snap_queue *q, const struct hvs_blk_req *req)
@@ -319,7 +314,7 @@ static void snapshot_cancel(void *opaque, struct hvs_blk_req *req)
 	struct hvsi_snap_write *w;
 
 	if (!hvsi_snapshot_is_write(req)) {
-		hvsi_filter_cancel(s->ops, s->disk, req);
+		hvsi_filter_cancel(&s->ops, s->disk, req);
 		return;
 	}
 	take_failed(q);
@@ -329,13 +324,18 @@ static void snapshot_cancel(void *opaque, struct hvs_blk_req *req)
 	}
 	w = req->backend_priv[0];
 	if (atomic_load_explicit(&w->below, memory_order_relaxed))
-		hvsi_filter_cancel(s->ops, s->disk, &w->req);
+		hvsi_filter_cancel(&s->ops, s->disk, &w->req);
 }
 
-const struct hvs_blk_ops hvs_snapshot_ops = {
-	HVS_BLK_OPS_INIT,          .get_info = snapshot_get_info, .submit = snapshot_submit,
-	.commit = snapshot_commit, .cancel = snapshot_cancel,
-};
+const struct hvs_blk_ops *hvs_snapshot_ops(void)
+{
+	static const struct hvs_blk_ops ops = {
+		HVS_BLK_OPS_INIT,          .get_info = snapshot_get_info, .submit = snapshot_submit,
+		.commit = snapshot_commit, .cancel = snapshot_cancel,
+	};
+
+	return &ops;
+}
 
 /* ---- set-up ----------------------------------------------------------------------------- */
 
@@ -365,14 +365,15 @@ static void free_snapshot(struct hvs_snapshot *s, uint32_t queues)
 	free(s);
 }
 
-static struct hvs_snapshot *new_snapshot(const struct hvs_snapshot_config *cfg)
+static struct hvs_snapshot *new_snapshot(const struct hvs_snapshot_config *cfg,
+					 const struct hvs_blk_ops *ops)
 {
 	struct hvs_snapshot *s = calloc(1, sizeof(*s));
 	pthread_condattr_t attr;
 
 	if (!s)
 		return NULL;
-	s->ops = cfg->ops;
+	s->ops = *ops;
 	s->disk = cfg->disk;
 	s->queue_count = cfg->base_count;
 	s->fd = -1;
@@ -413,9 +414,9 @@ static int open_queues(struct hvs_snapshot *s, struct event_base *const *bases, 
 /* What is below, and what is known about it. */
 static int open_disk(struct hvs_snapshot *s)
 {
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 	struct hvsi_changes changes = {0};
-	int err = s->ops->get_info(s->disk, &info);
+	int err = s->ops.get_info(s->disk, &info);
 
 	if (err)
 		return err;
@@ -441,14 +442,16 @@ int hvs_snapshot_create(const struct hvs_snapshot_config *cfg_in, struct hvs_sna
 	struct hvs_snapshot_config cfg;
 	struct hvs_snapshot *s;
 	uint32_t opened = 0;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	struct hvs_blk_ops ops;
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, changes_path);
 
+	if (!err)
+		err = hvsi_filter_take_ops(&ops, cfg.ops);
 	if (err)
 		return err;
-	if (!out || !cfg.dir || !hvsi_filter_ops_ok(cfg.ops) ||
-	    hvsi_filter_bases(&cfg.base, &cfg.bases, &cfg.base_count))
+	if (!out || !cfg.dir || hvsi_filter_bases(&cfg.base, &cfg.bases, &cfg.base_count))
 		return -EINVAL;
-	s = new_snapshot(&cfg);
+	s = new_snapshot(&cfg, &ops);
 	if (!s)
 		return -ENOMEM;
 	err = open_queues(s, cfg.bases, &opened);

@@ -63,7 +63,7 @@ struct hvsi_snap_queue {
 };
 
 struct hvs_snapshot {
-	const struct hvs_blk_ops *ops;
+	struct hvs_blk_ops ops;
 	void *disk;
 	uint32_t queue_count;
 	uint32_t info_flags;

@@ -348,7 +348,7 @@ int hvs_point_create(const struct hvs_point_config *cfg_in, struct hvs_point **o
 {
 	struct hvs_point_config cfg;
 	struct hvs_point *p;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, arg);
 
 	if (err)
 		return err;

@@ -125,7 +125,7 @@ int hvsi_snapshot_open_source(struct hvs_snapshot *s, uint32_t max_queues)
 {
 	struct stat st;
 
-	if (s->ops != &hvs_filedisk_ops)
+	if (s->ops.submit != hvs_filedisk_ops()->submit)
 		return max_queues == HVS_BLK_ANY_QUEUE ? 0 : -ENOTSUP;
 	s->fd = open_again(((const struct hvs_filedisk *)s->disk)->fd);
 	if (s->fd < 0)
@@ -176,8 +176,8 @@ static int run_own(struct hvs_snapshot *s, struct own *own, const atomic_bool *a
 
 	pthread_mutex_init(&own->mutex, NULL);
 	pthread_cond_init(&own->cond, NULL);
-	s->ops->submit(s->disk, &own->req);
-	hvsi_filter_commit(s->ops, s->disk, 0);
+	s->ops.submit(s->disk, &own->req);
+	hvsi_filter_commit(&s->ops, s->disk, 0);
 	pthread_mutex_lock(&own->mutex);
 	while (!own->finished) {
 		wait_a_moment(own);
@@ -185,7 +185,7 @@ static int run_own(struct hvs_snapshot *s, struct own *own, const atomic_bool *a
 			continue;
 		cancelled = true;
 		pthread_mutex_unlock(&own->mutex);
-		hvsi_filter_cancel(s->ops, s->disk, &own->req);
+		hvsi_filter_cancel(&s->ops, s->disk, &own->req);
 		pthread_mutex_lock(&own->mutex);
 	}
 	pthread_mutex_unlock(&own->mutex);
@@ -200,12 +200,8 @@ int hvsi_snapshot_source_read(struct hvs_snapshot *s, uint64_t offset, void *buf
 			      const atomic_bool *aborted)
 {
 	const struct iovec iov = {buf, len};
-	struct own own = {.req = {.op = HVS_BLK_READ,
-				  .iov = &iov,
-				  .iovcnt = 1,
-				  .offset = offset,
-				  .len = len,
-				  .done = own_done}};
+	struct own own = {.req = {HVS_BLK_REQ_INIT, .op = HVS_BLK_READ, .iov = &iov, .iovcnt = 1,
+				  .offset = offset, .len = len, .done = own_done}};
 
 	if (s->fd >= 0)
 		return hvsi_file_read(s->fd, offset, buf, len);
@@ -216,8 +212,8 @@ int hvsi_snapshot_source_extent(struct hvs_snapshot *s, uint64_t offset, uint64_
 				uint64_t *extent_len, bool *zeros, const atomic_bool *aborted)
 {
 	const uint32_t wanted = HVS_BLK_INFO_LBA_STATUS | HVS_BLK_INFO_UNMAP_ZEROES;
-	struct own own = {
-		.req = {.op = HVS_BLK_LBA_STATUS, .offset = offset, .len = len, .done = own_done}};
+	struct own own = {.req = {HVS_BLK_REQ_INIT, .op = HVS_BLK_LBA_STATUS, .offset = offset,
+				  .len = len, .done = own_done}};
 	int err = 0;
 
 	*extent_len = len;

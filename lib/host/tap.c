@@ -288,7 +288,12 @@ static void tap_detach(void *net)
 	}
 }
 
-const struct hvs_net_ops hvs_tap_ops = {
-	HVS_NET_OPS_INIT,       .get_info = tap_get_info, .tx = tap_tx,
-	.rx_room = tap_rx_room, .attach = tap_attach,     .detach = tap_detach,
-};
+const struct hvs_net_ops *hvs_tap_ops(void)
+{
+	static const struct hvs_net_ops ops = {
+		HVS_NET_OPS_INIT,       .get_info = tap_get_info, .tx = tap_tx,
+		.rx_room = tap_rx_room, .attach = tap_attach,     .detach = tap_detach,
+	};
+
+	return &ops;
+}

@@ -5,6 +5,7 @@
  * descriptors stay the same as long as the hvs_tap.
  */
 #include "host/notify.h"
+#include "host/sized.h"
 #include "host/tap_impl.h"
 #include "host/why.h"
 
@@ -350,7 +351,7 @@ int hvs_tap_open(const struct hvs_tap_config *cfg_in, struct hvs_tap **out, char
 	struct hvs_tap *tap;
 	int err;
 
-	err = hvsi_take_config(&why, &cfg, sizeof(cfg), cfg_in, out);
+	err = hvsi_took_config(&why, HVSI_HOST_TAKE(&cfg, cfg_in, arg), out);
 	if (!err)
 		err = check_config(&cfg, &why);
 	if (err)

@@ -272,13 +272,23 @@ static void usernet_detach(void *opaque)
 	hvsi_frames_done(&list, net->nic, HVS_NET_DROPPED);
 }
 
-const struct hvs_net_ops hvs_usernet_ops = {
-	HVS_NET_OPS_INIT,           .get_info = usernet_get_info, .tx = usernet_tx,
-	.rx_room = usernet_rx_room, .attach = usernet_attach,     .detach = usernet_detach,
-};
+const struct hvs_net_ops *hvs_usernet_ops(void)
+{
+	static const struct hvs_net_ops ops = {
+		HVS_NET_OPS_INIT,           .get_info = usernet_get_info, .tx = usernet_tx,
+		.rx_room = usernet_rx_room, .attach = usernet_attach,     .detach = usernet_detach,
+	};
+
+	return &ops;
+}
 
 #else
 
-const struct hvs_net_ops hvs_usernet_ops = {HVS_NET_OPS_INIT};
+const struct hvs_net_ops *hvs_usernet_ops(void)
+{
+	static const struct hvs_net_ops ops = {HVS_NET_OPS_INIT};
+
+	return &ops;
+}
 
 #endif

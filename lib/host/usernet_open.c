@@ -227,7 +227,7 @@ int hvs_usernet_create(const struct hvs_usernet_config *cfg_in, struct hvs_usern
 		HVS_USERNET_RESTRICTED | HVS_USERNET_NO_LOOPBACK | HVS_USERNET_NO_IPV6;
 	struct hvs_usernet_config cfg;
 	struct hvs_usernet *net;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, arg);
 
 	if (err || !out)
 		return err ? err : -EINVAL;
@@ -257,21 +257,25 @@ int hvs_usernet_create(const struct hvs_usernet_config *cfg_in, struct hvs_usern
 	return 0;
 }
 
-static int change_forward(struct hvs_usernet *net, const struct hvs_usernet_forward *f, bool add)
+static int change_forward(struct hvs_usernet *net, const struct hvs_usernet_forward *forward,
+			  bool add)
 {
+	struct hvs_usernet_forward f;
 	struct in_addr host;
 	struct in_addr guest;
-	int err;
+	int err = HVSI_HOST_TAKE(&f, forward, guest_addr);
 
-	if (!net || !f || !f->host_port || !f->guest_port || f->reserved)
+	if (err)
+		return err;
+	if (!net || !f.host_port || !f.guest_port || f.reserved[0] || f.reserved[1] ||
+	    f.reserved[2])
 		return -EINVAL;
-	memcpy(&host, f->host_addr, sizeof(host));
-	memcpy(&guest, f->guest_addr, sizeof(guest));
+	memcpy(&host, f.host_addr, sizeof(host));
+	memcpy(&guest, f.guest_addr, sizeof(guest));
 	if (add)
-		err = slirp_add_hostfwd(net->slirp, f->udp, host, f->host_port, guest,
-					f->guest_port);
+		err = slirp_add_hostfwd(net->slirp, f.udp, host, f.host_port, guest, f.guest_port);
 	else
-		err = slirp_remove_hostfwd(net->slirp, f->udp, host, f->host_port);
+		err = slirp_remove_hostfwd(net->slirp, f.udp, host, f.host_port);
 	if (err < 0)
 		return add ? -EADDRINUSE : -ENOENT;
 	hvsi_usernet_wait(net);

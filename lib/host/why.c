@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/why.h"
 
-#include "host/sized.h"
-
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,11 +17,8 @@ int hvsi_fail(const struct hvsi_why *why, int err, const char *format, ...)
 	return -err;
 }
 
-int hvsi_take_config(const struct hvsi_why *why, void *to, size_t size, const void *from,
-		     const void *out)
+int hvsi_took_config(const struct hvsi_why *why, int err, const void *out)
 {
-	int err = hvsi_host_copy_sized(to, size, from, size);
-
 	if (!err && !out)
 		err = -EINVAL;
 	return err ? hvsi_fail(why, -err, "the configuration is not one that this library knows")

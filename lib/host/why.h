@@ -14,9 +14,8 @@ struct hvsi_why {
 __attribute__((format(printf, 3, 4))) int hvsi_fail(const struct hvsi_why *why, int err,
 						    const char *format, ...);
 
-/* How such a function begins: copy its configuration (sized.h), which must be there, as must be the
+/* How such a function begins: its configuration was copied (sized.h) with this result, and there is a
  * place that the result goes to. 0 or what is wrong. */
-int hvsi_take_config(const struct hvsi_why *why, void *to, size_t size, const void *from,
-		     const void *out);
+int hvsi_took_config(const struct hvsi_why *why, int err, const void *out);
 
 #endif

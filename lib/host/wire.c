@@ -154,10 +154,15 @@ static void wire_detach(void *net)
 	}
 }
 
-const struct hvs_net_ops hvs_wire_ops = {
-	HVS_NET_OPS_INIT,      .get_info = wire_get_info, .tx = wire_tx,
-	.attach = wire_attach, .detach = wire_detach,
-};
+const struct hvs_net_ops *hvs_wire_ops(void)
+{
+	static const struct hvs_net_ops ops = {
+		HVS_NET_OPS_INIT,      .get_info = wire_get_info, .tx = wire_tx,
+		.attach = wire_attach, .detach = wire_detach,
+	};
+
+	return &ops;
+}
 
 /* ---- making and freeing ----------------------------------------------------------------- */
 
@@ -190,7 +195,7 @@ int hvs_wire_create(const struct hvs_wire_config *cfg_in, struct hvs_wire **out)
 {
 	struct hvs_wire_config cfg;
 	struct hvs_wire *wire;
-	int err = hvsi_host_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, end);
 
 	if (err || !out)
 		return err ? err : -EINVAL;

@@ -308,7 +308,9 @@ int hvs_filecopy_start(struct hvs_ic *ic, const struct hvs_filecopy_request *req
 
 	if (!hvsi_ic_is(ic, HVS_IC_FILECOPY))
 		return -EINVAL;
-	err = hvsi_copy_sized(&q, sizeof(q), request, sizeof(q));
+	err = HVSI_TAKE(&q, request, reserved);
+	if (!err && q.reserved)
+		err = -EINVAL;
 	if (!err)
 		err = write_start(&s, &q);
 	if (err)
@@ -395,17 +397,14 @@ int hvs_filecopy_get_progress(const struct hvs_ic *ic, struct hvs_filecopy_progr
 	struct hvs_filecopy_progress p = {0};
 	const struct filecopy *f;
 
-	if (!hvsi_ic_is(ic, HVS_IC_FILECOPY) || !progress ||
-	    progress->size < sizeof(progress->size))
+	if (!hvsi_ic_is(ic, HVS_IC_FILECOPY))
 		return -EINVAL;
 	f = filecopy_of(ic);
 	if (f->phase == BUSY || f->phase == OPEN) {
 		p.bytes = f->bytes;
 		p.written = f->written;
 	}
-	p.size = progress->size < sizeof(p) ? progress->size : (uint32_t)sizeof(p);
-	memcpy(progress, &p, p.size);
-	return 0;
+	return hvsi_fill_sized(progress, &p, sizeof(p));
 }
 
 /* ---- what the framework calls ---------------------------------------------------------------- */

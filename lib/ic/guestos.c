@@ -2,6 +2,8 @@
 /* The number that guests write into HV_X64_MSR_GUEST_OS_ID. */
 #include <hvstack/guestos.h>
 
+#include "util/sized.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -81,13 +83,9 @@ int hvs_guest_os_decode(uint64_t id, struct hvs_guest_os *os)
 {
 	struct hvs_guest_os o = {.present = id != 0, .name = "unknown"};
 
-	if (!os || os->size < sizeof(os->size))
-		return -EINVAL;
 	if (id & OPEN_SOURCE)
 		decode_open_source(id, &o);
 	else
 		decode_vendor(id, &o);
-	o.size = os->size < sizeof(o) ? os->size : (uint32_t)sizeof(o);
-	memcpy(os, &o, o.size);
-	return 0;
+	return hvsi_fill_sized(os, &o, sizeof(o));
 }

@@ -7,6 +7,8 @@
  */
 #include "ic/service.h"
 
+#include "util/sized.h"
+
 #include <hvstack/vmbus.h>
 
 #include <errno.h>
@@ -209,14 +211,12 @@ static bool restore(struct hvs_ic *ic, uint32_t saved)
 
 int hvs_heartbeat_get_info(const struct hvs_ic *ic, struct hvs_heartbeat_info *info)
 {
-	struct hvs_heartbeat_info all = {.size = sizeof(all)};
+	struct hvs_heartbeat_info all = {0};
 	const struct heartbeat *hb;
 
-	if (!hvsi_ic_is(ic, HVS_IC_HEARTBEAT) || !info || info->size < sizeof(info->size))
+	if (!hvsi_ic_is(ic, HVS_IC_HEARTBEAT))
 		return -EINVAL;
 	hb = hvsi_ic_state(ic);
-	if (info->size < all.size)
-		all.size = info->size;
 	all.missed = hb->missed;
 	all.last_beat_ns = hb->last_beat_ns;
 	if (hvsi_ic_ready(ic)) {
@@ -224,8 +224,7 @@ int hvs_heartbeat_get_info(const struct hvs_ic *ic, struct hvs_heartbeat_info *i
 		all.beats = hb->beats;
 		all.up_ns = hb->beats ? hvsi_ic_now(ic) - hb->first_beat_ns : 0;
 	}
-	memcpy(info, &all, all.size);
-	return 0;
+	return hvsi_fill_sized(info, &all, sizeof(all));
 }
 
 static const uint32_t versions[] = {HVSI_IC_VERSION(1, 0), HVSI_IC_VERSION(3, 0)};

@@ -348,7 +348,7 @@ int hvs_kvp_set_ip(struct hvs_ic *ic, const struct hvs_guid *instance_id,
 
 	if (!hvsi_ic_is(ic, HVS_IC_KVP) || !instance_id)
 		return -EINVAL;
-	err = hvsi_copy_sized(&ip, sizeof(ip), ip_in, sizeof(ip));
+	err = HVSI_TAKE(&ip, ip_in, dns);
 	if (err)
 		return err;
 	if (!hvsi_kvp_ip_ok(&ip))

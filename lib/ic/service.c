@@ -125,7 +125,7 @@ static void judge(const struct hvs_ic *ic, struct hvs_ic_status *s)
 static void get_status(const struct hvs_ic *ic, struct hvs_ic_status *s)
 {
 	*s = (struct hvs_ic_status){
-		.size = sizeof(*s),
+		HVS_IC_STATUS_INIT,
 		.kind = ic->class->kind,
 		.open = ic->ch != NULL,
 		.ready = hvsi_ic_ready(ic),
@@ -145,15 +145,11 @@ static void get_status(const struct hvs_ic *ic, struct hvs_ic_status *s)
 int hvs_ic_get_status(const struct hvs_ic *ic, struct hvs_ic_status *status)
 {
 	struct hvs_ic_status s;
-	uint32_t size;
 
-	if (!ic || !status || status->size < sizeof(status->size))
+	if (!ic)
 		return -EINVAL;
-	size = status->size < sizeof(s) ? status->size : (uint32_t)sizeof(s);
 	get_status(ic, &s);
-	s.size = size;
-	memcpy(status, &s, size);
-	return 0;
+	return hvsi_fill_sized(status, &s, sizeof(s));
 }
 
 void hvsi_ic_event(struct hvs_ic *ic, enum hvs_ic_event event)
@@ -183,7 +179,7 @@ static bool config_ok(const struct hvsi_ic_class *class, struct hvs_ic_config *c
 {
 	static const struct hvs_guid none;
 
-	if (ops->reserved)
+	if (ops->reserved || cfg->reserved[0] || cfg->reserved[1] || cfg->reserved[2])
 		return false;
 	if (hvsi_guid_equal(&cfg->instance_id, &none))
 		cfg->instance_id = class->instance_id;
@@ -236,9 +232,9 @@ int hvs_ic_create(struct hvs_vmbus *bus, const struct hvs_ic_config *cfg_in,
 
 	if (!bus || !out)
 		return -EINVAL;
-	err = hvsi_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	err = HVSI_TAKE(&cfg, cfg_in, reserved);
 	if (!err)
-		err = hvsi_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
+		err = HVSI_TAKE(&ops, ops_in, sample_time);
 	if (err)
 		return err;
 	class = class_of(cfg.kind);

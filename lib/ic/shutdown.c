@@ -89,7 +89,7 @@ int hvs_shutdown(struct hvs_ic *ic, const struct hvs_shutdown_request *request, 
 
 	if (!hvsi_ic_is(ic, HVS_IC_SHUTDOWN))
 		return -EINVAL;
-	err = hvsi_copy_sized(&q, sizeof(q), request, sizeof(q));
+	err = HVSI_TAKE(&q, request, reason);
 	if (err)
 		return err;
 	if (!request_ok(&q))

@@ -344,7 +344,7 @@ int hvs_vss_freeze(struct hvs_ic *ic, const struct hvs_vss_freeze_request *reque
 
 	if (!hvsi_ic_is(ic, HVS_IC_VSS))
 		return -EINVAL;
-	err = hvsi_copy_sized(&q, sizeof(q), request, sizeof(q));
+	err = HVSI_TAKE(&q, request, luns);
 	if (!err)
 		err = fill_in(&q) ? may_begin(ic, VERSION_5) : -EINVAL;
 	if (err)

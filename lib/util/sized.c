@@ -23,3 +23,19 @@ int hvsi_copy_sized(void *to, size_t our_size, const void *from, size_t first_si
 	memcpy(to, from, size < our_size ? size : our_size);
 	return 0;
 }
+
+int hvsi_fill_sized(void *to, const void *ours, size_t our_size)
+{
+	uint32_t size;
+
+	if (!to)
+		return -EINVAL;
+	memcpy(&size, to, sizeof(size));
+	if (size < sizeof(size))
+		return -EINVAL;
+	if (size > our_size)
+		size = (uint32_t)our_size;
+	memcpy(to, ours, size);
+	memcpy(to, &size, sizeof(size));
+	return 0;
+}

@@ -167,9 +167,9 @@ int hvs_vmbus_create(const struct hvs_vmbus_config *cfg_in, struct hvs_mem *mem,
 
 	if (!mem || !out)
 		return -EINVAL;
-	err = hvsi_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	err = HVSI_TAKE(&cfg, cfg_in, alloc);
 	if (!err)
-		err = hvsi_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
+		err = HVSI_TAKE(&ops, ops_in, record);
 	if (!err)
 		err = check(&cfg, &ops);
 	if (err)

@@ -103,9 +103,9 @@ int hvs_device_offer(struct hvs_vmbus *bus, const struct hvs_offer *offer_in,
 
 	if (!bus || !out)
 		return -EINVAL;
-	err = hvsi_copy_sized(&offer, sizeof(offer), offer_in, sizeof(offer));
+	err = HVSI_TAKE(&offer, offer_in, reserved);
 	if (!err)
-		err = hvsi_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
+		err = HVSI_TAKE(&ops, ops_in, timer);
 	if (!err)
 		err = check(bus, &offer, &ops);
 	if (err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which channels there are, and what they have counted. */
+#include "util/sized.h"
 #include "vmbus/bus.h"
 
 #include <errno.h>
@@ -31,11 +32,10 @@ static enum hvs_channel_state state_of(const struct hvs_channel *ch)
 
 int hvs_channel_get_info(const struct hvs_channel *ch, struct hvs_channel_info *out)
 {
-	struct hvs_channel_info info = {.size = sizeof(info)};
+	struct hvs_channel_info info = {0};
 
-	if (!ch || !out || out->size < sizeof(info))
+	if (!ch)
 		return -EINVAL;
-	info.size = out->size;
 	info.state = state_of(ch);
 	info.channel_id = info.state == HVS_CHANNEL_WAITING ? 0 : ch->relid;
 	info.flags = ch->dev->offer.flags;
@@ -47,8 +47,7 @@ int hvs_channel_get_info(const struct hvs_channel *ch, struct hvs_channel_info *
 		info.send_ring_bytes = ch->params.send_ring_bytes;
 		info.recv_ring_bytes = ch->params.recv_ring_bytes;
 	}
-	memcpy(out, &info, sizeof(info));
-	return 0;
+	return hvsi_fill_sized(out, &info, sizeof(info));
 }
 
 int hvs_channel_get_counters(const struct hvs_channel *ch, struct hvs_channel_counters *out)
@@ -56,11 +55,10 @@ int hvs_channel_get_counters(const struct hvs_channel *ch, struct hvs_channel_co
 	const struct hvsi_chan_counters *c;
 	struct hvs_channel_counters now;
 
-	if (!ch || !out || out->size < sizeof(now))
+	if (!ch)
 		return -EINVAL;
 	c = &ch->counters;
 	now = (struct hvs_channel_counters){
-		.size = out->size,
 		.from_packets = hvsi_counted(&c->from_packets),
 		.from_bytes = hvsi_counted(&c->from_bytes),
 		.to_packets = hvsi_counted(&c->to_packets),
@@ -71,6 +69,5 @@ int hvs_channel_get_counters(const struct hvs_channel *ch, struct hvs_channel_co
 		.ring_full = hvsi_counted(&c->ring_full),
 		.faults = hvsi_counted(&c->faults),
 	};
-	memcpy(out, &now, sizeof(now));
-	return 0;
+	return hvsi_fill_sized(out, &now, sizeof(now));
 }

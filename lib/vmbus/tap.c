@@ -25,7 +25,7 @@ int hvs_vmbus_set_tap(struct hvs_vmbus *bus, const struct hvs_tap_ops *ops_in, v
 		hvsi_gate_drain(&tap->gate);
 		return 0;
 	}
-	err = hvsi_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
+	err = HVSI_TAKE(&ops, ops_in, event);
 	if (err)
 		return err;
 	if (ops.reserved || !ops.event)

@@ -392,7 +392,7 @@ int hvs_guest_create(const struct hvs_allocator *alloc, const struct hvs_guest_o
 
 	if (!out || hvsi_alloc_setup(alloc, &a) < 0)
 		return -EINVAL;
-	err = hvsi_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
+	err = HVSI_TAKE(&ops, ops_in, wait);
 	if (err)
 		return err;
 	if (ops.reserved || !ops.msr_read || !ops.msr_write || !ops.hypercall || !ops.alloc_pages ||

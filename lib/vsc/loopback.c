@@ -307,7 +307,7 @@ int hvs_loopback_create(const struct hvs_loopback_config *cfg_in, struct hvs_loo
 	if (!out)
 		return -EINVAL;
 	if (cfg_in)
-		err = hvsi_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+		err = HVSI_TAKE(&cfg, cfg_in, arg);
 	if (!err)
 		err = hvsi_alloc_setup(&cfg.alloc, &cfg.alloc);
 	if (!err && (cfg.ram_bytes % PAGE || cfg.flags & ~HVS_LOOPBACK_EXTERNAL_SINTS))

@@ -142,7 +142,7 @@ int hvs_guest_net_open(struct hvs_guest_channel *ch, const struct hvs_guest_net_
 	struct hvs_guest_net_config cfg;
 	struct hvs_guest *g = ch->guest;
 	struct hvs_guest_net *net;
-	int err = hvsi_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	int err = HVSI_TAKE(&cfg, cfg_in, arg);
 
 	if (!err && !config_ok(&cfg))
 		err = -EINVAL;
@@ -279,10 +279,12 @@ int hvs_guest_net_close(struct hvs_guest_net *net, enum hvs_guest_net_end how)
 	return err;
 }
 
-void hvs_guest_net_get_info(const struct hvs_guest_net *net, struct hvs_guest_net_info *info)
+int hvs_guest_net_get_info(const struct hvs_guest_net *net, struct hvs_guest_net_info *info)
 {
-	*info = net->info;
-	info->channels = net->channels;
+	struct hvs_guest_net_info now = net->info;
+
+	now.channels = net->channels;
+	return hvsi_fill_sized(info, &now, sizeof(now));
 }
 
 struct hvs_guest_channel *hvs_guest_net_channel(struct hvs_guest_net *net, unsigned n)

@@ -359,7 +359,7 @@ Test(ic_answers, functions_of_one_service_refuse_another)
 	struct ic_machine *m = ic_up(&opt);
 	struct ic_machine *t;
 	const struct ic_options time = usual();
-	struct hvs_heartbeat_info info = {.size = sizeof(info)};
+	struct hvs_heartbeat_info info = {HVS_HEARTBEAT_INFO_INIT};
 	const struct hvs_shutdown_request q = {HVS_SHUTDOWN_REQUEST_INIT};
 
 	cr_assert_eq(hvs_heartbeat_get_info(m->ic, &info), -EINVAL);

@@ -79,7 +79,7 @@ static void write_some(struct ic_machine *m, const void *data, size_t len)
 
 static struct hvs_filecopy_progress progress(const struct ic_machine *m)
 {
-	struct hvs_filecopy_progress p = {.size = sizeof(p)};
+	struct hvs_filecopy_progress p = {HVS_FILECOPY_PROGRESS_INIT};
 
 	cr_assert_eq(hvs_filecopy_get_progress(m->ic, &p), 0);
 	return p;

@@ -47,7 +47,7 @@ static void beat(struct ic_machine *m)
 
 static struct hvs_heartbeat_info info(const struct ic_machine *m)
 {
-	struct hvs_heartbeat_info i = {.size = sizeof(i)};
+	struct hvs_heartbeat_info i = {HVS_HEARTBEAT_INFO_INIT};
 
 	cr_assert_eq(hvs_heartbeat_get_info(m->ic, &i), 0);
 	return i;

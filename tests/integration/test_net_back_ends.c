@@ -81,7 +81,7 @@ static void join(void)
 	cfg.end[0] = cfg.end[1] = (struct hvs_wire_end_config){.bases = &base, .base_count = 1};
 	cr_assert_eq(hvs_wire_create(&cfg, &wire), 0);
 	for (unsigned i = 0; i < 2; i++)
-		add_machine(i, &hvs_wire_ops, hvs_wire_get_end(wire, i));
+		add_machine(i, hvs_wire_ops(), hvs_wire_get_end(wire, i));
 }
 
 /* A frame of the guest; `to` decides whose address is on it. */
@@ -245,7 +245,7 @@ static void open_tap(void)
 	hvst_own_network();
 	hvst_shell("ip tuntap add dev tap0 mode tap && ip link set tap0 up");
 	cr_assert_eq(hvs_tap_open(&cfg, &tap, why, sizeof(why)), 0, "%s", why);
-	add_machine(0, &hvs_tap_ops, tap);
+	add_machine(0, hvs_tap_ops(), tap);
 }
 
 Test(net_back_ends, a_guest_talks_through_a_tap)
@@ -383,14 +383,14 @@ Test(net_back_ends, a_capture_has_both_directions)
 {
 	char path[] = "/tmp/hvs-capture-XXXXXX";
 	struct hvs_capture_config cfg = {HVS_CAPTURE_CONFIG_INIT, .path = path};
-	struct hvs_capture_counters c = {.size = sizeof(c)};
+	struct hvs_capture_counters c = {HVS_CAPTURE_COUNTERS_INIT};
 	struct hvs_capture *capture;
 
 	cr_assert_geq(mkstemp(path), 0);
 	cr_assert_eq(hvs_capture_open(&cfg, &capture), 0);
 	join();
 	UNTIL(nic_status(machine[0]).link_up);
-	cr_assert_eq(hvs_nic_set_monitor(machine[0]->nic, &hvs_capture_ops, capture), 0);
+	cr_assert_eq(hvs_nic_set_monitor(machine[0]->nic, hvs_capture_ops(), capture), 0);
 	send_frame(0, true, 100, 1);
 	send_frame(1, true, 100, 2);
 	UNTIL(machine[0]->received_count == 1 && machine[1]->received_count == 1);
@@ -412,7 +412,7 @@ Test(net_back_ends, a_mirror_shows_a_guest_what_others_say)
 	add_machine(2, &life_ops, &life);
 	UNTIL(nic_status(machine[0]).link_up);
 	cr_assert_eq(hvs_mirror_create(machine[2]->nic, base, &mirror), 0);
-	cr_assert_eq(hvs_nic_set_monitor(machine[0]->nic, &hvs_mirror_ops, mirror), 0);
+	cr_assert_eq(hvs_nic_set_monitor(machine[0]->nic, hvs_mirror_ops(), mirror), 0);
 	send_frame(0, false, 100, 1);
 	UNTIL(machine[0]->done_count == 1);
 	for (unsigned i = 0; i < 10; i++)
@@ -434,7 +434,7 @@ Test(net_back_ends, a_guest_has_a_router_without_privileges)
 	struct hvs_usernet *net;
 
 	cr_assert_eq(hvs_usernet_create(&cfg, &net), 0);
-	add_machine(0, &hvs_usernet_ops, net);
+	add_machine(0, hvs_usernet_ops(), net);
 	memcpy(arp + 6, nic_mac, 6);
 	memcpy(arp + 22, nic_mac, 6);
 	memcpy(arp + 28, (const uint8_t[4]){10, 0, 2, 15}, 4);

@@ -58,7 +58,7 @@ static struct host host_up(uint8_t n)
 {
 	struct host h = {.file = open_file()};
 
-	h.node = node_up(n, &hvs_reservation_file_ops, h.file);
+	h.node = node_up(n, hvs_reservation_file_ops(), h.file);
 	return h;
 }
 
@@ -336,7 +336,7 @@ Test(reservation_file, each_byte_that_is_damaged_is_noticed_or_does_not_matter)
 
 	fill();
 	f = open_file(); /* somebody switches it on */
-	cr_assert_eq(hvs_reservation_file_ops.read(f, before, &generation), 0);
+	cr_assert_eq(hvs_reservation_file_ops()->read(f, before, &generation), 0);
 	hvs_reservation_file_close(f);
 	good = load(&len);
 	for (size_t i = 0; i < len; i++) {
@@ -351,7 +351,7 @@ Test(reservation_file, each_byte_that_is_damaged_is_noticed_or_does_not_matter)
 			noticed++;
 			continue;
 		}
-		cr_assert_eq(hvs_reservation_file_ops.read(f, after, &generation), 0);
+		cr_assert_eq(hvs_reservation_file_ops()->read(f, after, &generation), 0);
 		/* Switching on counts as a change: what is in front of the entries differs. */
 		cr_assert_arr_eq(before + 24, after + 24, sizeof(before) - 24, "byte %zu", i);
 		hvs_reservation_file_close(f);
@@ -369,7 +369,7 @@ Test(reservation_file, a_damaged_one_is_refused_while_others_use_it_too)
 
 	fill();
 	f = open_file();
-	generation = hvs_reservation_file_ops.generation(f);
+	generation = hvs_reservation_file_ops()->generation(f);
 	fd = open(path, O_WRONLY);
 	cr_assert_eq(pwrite(fd, &byte, 1, 4096 + (off_t)(generation % 2) * 12288 + 200), 1);
 	close(fd);
@@ -440,8 +440,8 @@ Test(reservation_file, does_not_wait_for_ever)
 	int fd = open(path, O_RDWR);
 
 	cr_assert_eq(fcntl(fd, F_OFD_SETLK, &lock), 0);
-	cr_assert_eq(hvs_reservation_file_ops.read(f, state, &generation), 0);
-	cr_assert_eq(hvs_reservation_file_ops.update(f, never, NULL), -ETIMEDOUT);
+	cr_assert_eq(hvs_reservation_file_ops()->read(f, state, &generation), 0);
+	cr_assert_eq(hvs_reservation_file_ops()->update(f, never, NULL), -ETIMEDOUT);
 	refused(-ETIMEDOUT, "locked");
 	close(fd);
 	hvs_reservation_file_close(f);
@@ -455,9 +455,9 @@ Test(reservation_file, a_change_that_is_refused_changes_nothing)
 	int no = -EPERM;
 	int unchanged = 0;
 
-	cr_assert_eq(hvs_reservation_file_ops.update(f, refuse, &no), -EPERM);
-	cr_assert_eq(hvs_reservation_file_ops.update(f, refuse, &unchanged), 0);
-	cr_assert_eq(hvs_reservation_file_ops.read(f, state, &generation), 0);
+	cr_assert_eq(hvs_reservation_file_ops()->update(f, refuse, &no), -EPERM);
+	cr_assert_eq(hvs_reservation_file_ops()->update(f, refuse, &unchanged), 0);
+	cr_assert_eq(hvs_reservation_file_ops()->read(f, state, &generation), 0);
 	cr_assert_eq(generation, 0);
 	for (size_t i = 0; i < sizeof(state); i++)
 		cr_assert_eq(state[i], 0);

@@ -688,25 +688,25 @@ Test(reservations, disks_refuse_stores_that_are_wrong)
 				      .reservation_store = &store};
 
 	store.state[0] = 1;
-	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, &hvs_memdisk_ops, a.m.memdisk, NULL),
+	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, hvs_memdisk_ops(), a.m.memdisk, NULL),
 		     -EBADMSG);
 	memset(store.state, 0, sizeof(store.state));
 	store.error = -EIO;
-	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, &hvs_memdisk_ops, a.m.memdisk, NULL), -EIO);
+	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, hvs_memdisk_ops(), a.m.memdisk, NULL), -EIO);
 	store.error = 0;
 	ops.reserved = 1;
-	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, &hvs_memdisk_ops, a.m.memdisk, NULL),
+	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, hvs_memdisk_ops(), a.m.memdisk, NULL),
 		     -EINVAL);
 	ops = memory_store_ops;
 	ops.update = NULL;
-	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, &hvs_memdisk_ops, a.m.memdisk, NULL),
+	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, hvs_memdisk_ops(), a.m.memdisk, NULL),
 		     -EINVAL);
 	ops = memory_store_ops;
 	ops.size--;
-	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, &hvs_memdisk_ops, a.m.memdisk, NULL),
+	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, hvs_memdisk_ops(), a.m.memdisk, NULL),
 		     -EINVAL);
 	ops = memory_store_ops;
-	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, &hvs_memdisk_ops, a.m.memdisk, NULL), 0);
+	cr_assert_eq(hvs_storvsp_attach(a.m.ctl, &cfg, hvs_memdisk_ops(), a.m.memdisk, NULL), 0);
 }
 
 Test(reservations, a_restarted_machine_is_told_nothing_of_before)
@@ -796,7 +796,7 @@ static int offer_again(void *arg, struct hvs_vmbus *bus)
 	int err = hvs_storvsp_create(bus, &ctl_cfg, ctl);
 
 	cfg.reservations = with_store ? &memory_store_ops : NULL;
-	return err ? err : hvs_storvsp_attach(*ctl, &cfg, &hvs_memdisk_ops, medium, NULL);
+	return err ? err : hvs_storvsp_attach(*ctl, &cfg, hvs_memdisk_ops(), medium, NULL);
 }
 
 static void replace_host(struct node *n)

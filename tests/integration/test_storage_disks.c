@@ -179,16 +179,17 @@ Test(hot_add, fills_a_controller_with_64_disks_anywhere)
 	stor_up(&s, &usual);
 	stor_start(&s, &usual);
 	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++) {
-		mem[i] = (struct hvs_memdisk){.data = data[i], .len = 4096, .block_size = 512};
+		mem[i] = (struct hvs_memdisk){HVS_MEMDISK_INIT, .data = data[i], .len = 4096,
+					      .block_size = 512};
 		memset(data[i], (int)i + 1, 4096);
 		/* LUNs that lie at the same place, and far ones. */
 		stor_attach(&s, (uint8_t)(i % 8), (uint8_t)(i / 8 % 2), (uint8_t)(i / 16 * 64),
-			    &hvs_memdisk_ops, &mem[i]);
+			    hvs_memdisk_ops(), &mem[i]);
 	}
 	cfg.lun = 254;
-	cr_assert_eq(hvs_storvsp_attach(s.ctl, &cfg, &hvs_memdisk_ops, &mem[0], &out), -ENOSPC);
+	cr_assert_eq(hvs_storvsp_attach(s.ctl, &cfg, hvs_memdisk_ops(), &mem[0], &out), -ENOSPC);
 	cfg.lun = 64;
-	cr_assert_eq(hvs_storvsp_attach(s.ctl, &cfg, &hvs_memdisk_ops, &mem[0], &out), -EEXIST);
+	cr_assert_eq(hvs_storvsp_attach(s.ctl, &cfg, hvs_memdisk_ops(), &mem[0], &out), -EEXIST);
 	cr_assert_null(out);
 	stor_run(&s);
 	stor_expect_enumerate(&s, 64);

@@ -196,7 +196,7 @@ static void ask_copy(struct machine *m)
 static void ask_all(struct machine *m)
 {
 	const struct hvs_shutdown_request q = {HVS_SHUTDOWN_REQUEST_INIT, .reason = "test"};
-	struct hvs_heartbeat_info info = {.size = sizeof(info)};
+	struct hvs_heartbeat_info info = {HVS_HEARTBEAT_INFO_INIT};
 
 	hvs_loopback_run(m->lb);
 	note(m, hvs_shutdown(m->ic[1], &q, told, m));

@@ -10,9 +10,7 @@ struct fakekvp fake;
 int hvs_ic_get_status(const struct hvs_ic *ic, struct hvs_ic_status *status)
 {
 	(void)ic;
-	*status = (struct hvs_ic_status){.size = sizeof(*status),
-					 .kind = HVS_IC_KVP,
-					 .open = fake.ready,
+	*status = (struct hvs_ic_status){HVS_IC_STATUS_INIT, .kind = HVS_IC_KVP, .open = fake.ready,
 					 .ready = fake.ready};
 	return 0;
 }

@@ -120,7 +120,7 @@ void io_free(struct io *io)
 void submit(struct io *io)
 {
 	outstanding++;
-	hvs_filedisk_ops.submit(disk, &io->req);
+	hvs_filedisk_ops()->submit(disk, &io->req);
 }
 
 void wait_for(unsigned left)
@@ -133,7 +133,7 @@ void run(struct io *ios, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
 		submit(&ios[i]);
-	hvs_filedisk_ops.commit(disk, 0);
+	hvs_filedisk_ops()->commit(disk, 0);
 	wait_for(0);
 	for (unsigned i = 0; i < count; i++)
 		cr_assert_eq(ios[i].completions, 1);
@@ -310,9 +310,9 @@ void close_disk(void)
 
 struct hvs_blk_info info_of_disk(void)
 {
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 
-	cr_assert_eq(hvs_filedisk_ops.get_info(disk, &info), 0);
+	cr_assert_eq(hvs_filedisk_ops()->get_info(disk, &info), 0);
 	return info;
 }
 

@@ -157,7 +157,7 @@ void ic_send_raw(struct ic_machine *m, const void *bytes, uint32_t len)
 
 struct hvs_ic_status ic_status(const struct ic_machine *m)
 {
-	struct hvs_ic_status s = {.size = sizeof(s)};
+	struct hvs_ic_status s = {HVS_IC_STATUS_INIT};
 
 	cr_assert_eq(hvs_ic_get_status(m->ic, &s), 0);
 	return s;

@@ -56,12 +56,9 @@ const struct hvs_blk_ops lower_ops = {
 };
 
 const struct hvs_blk_ops lower_ops_least = {
-	.size = offsetof(struct hvs_blk_ops, commit),
+	HVS_BLK_OPS_INIT,
 	.get_info = get_info,
 	.submit = submit,
-	/* Behind `size`, so not to be looked at. */
-	.commit = (void (*)(void *, uint32_t))1,
-	.cancel = (void (*)(void *, struct hvs_blk_req *))1,
 };
 
 void lower_complete(enum hvs_blk_status status)
@@ -95,8 +92,8 @@ void io_init(struct io *io, enum hvs_blk_op op, uint64_t offset, uint64_t len)
 {
 	const bool transfer = op == HVS_BLK_READ || op == HVS_BLK_WRITE;
 
-	*io = (struct io){
-		.req = {.op = op, .offset = offset, .len = len, .iov = io->iov, .done = done}};
+	*io = (struct io){.req = {HVS_BLK_REQ_INIT, .op = op, .offset = offset, .len = len,
+				  .iov = io->iov, .done = done}};
 	if (!transfer || len == 0)
 		return;
 	cr_assert_leq(len, sizeof(memory));

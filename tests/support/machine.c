@@ -25,12 +25,12 @@ struct machine machine_up(const struct machine_options *opt)
 	/* On the heap: the back end keeps the pointer, and struct machine is copied. */
 	m.memdisk = malloc(sizeof(*m.memdisk));
 	cr_assert(m.disk && m.memdisk);
-	*m.memdisk = (struct hvs_memdisk){
-		.data = m.disk, .len = DISK_BYTES, .block_size = 512, .flags = opt->disk_flags};
+	*m.memdisk = (struct hvs_memdisk){HVS_MEMDISK_INIT, .data = m.disk, .len = DISK_BYTES,
+					  .block_size = 512, .flags = opt->disk_flags};
 	cr_assert_eq(hvs_loopback_create(&lb_cfg, &m.lb), 0);
 	cr_assert_eq(hvs_storvsp_create(hvs_loopback_bus(m.lb), &ctl_cfg, &m.ctl), 0);
 	cr_assert_eq(hvs_storvsp_attach(m.ctl, &disk_cfg,
-					opt->blk_ops ? opt->blk_ops : &hvs_memdisk_ops,
+					opt->blk_ops ? opt->blk_ops : hvs_memdisk_ops(),
 					opt->blk_ops ? opt->blk_priv : m.memdisk, &m.attached),
 		     0);
 	cr_assert_eq(hvs_loopback_start(m.lb, &m.guest), 0);

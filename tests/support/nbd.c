@@ -99,7 +99,7 @@ void hvst_io_submit(struct hvs_nbddisk *disk, struct hvst_io *io)
 	pthread_mutex_lock(&lock);
 	outstanding++;
 	pthread_mutex_unlock(&lock);
-	hvs_nbddisk_ops.submit(disk, &io->req);
+	hvs_nbddisk_ops()->submit(disk, &io->req);
 }
 
 void hvst_io_wait(unsigned most)
@@ -118,7 +118,7 @@ void hvst_io_wait(unsigned most)
 enum hvs_blk_status hvst_io_run(struct hvs_nbddisk *disk, struct hvst_io *io)
 {
 	hvst_io_submit(disk, io);
-	hvs_nbddisk_ops.commit(disk, 0);
+	hvs_nbddisk_ops()->commit(disk, 0);
 	hvst_io_wait(0);
 	cr_assert_eq(io->completions, 1);
 	return io->status;
@@ -318,25 +318,25 @@ void hvst_compare_with_model(struct hvs_nbddisk *disk, unsigned rounds, unsigned
 {
 	struct hvst_io *ios = calloc(rounds, sizeof(*ios));
 	bool *settled = calloc(rounds, sizeof(*settled));
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 	unsigned batch = 0;
 
 	cr_assert(ios != NULL && settled != NULL);
-	cr_assert_eq(hvs_nbddisk_ops.get_info(disk, &info), 0);
+	cr_assert_eq(hvs_nbddisk_ops()->get_info(disk, &info), 0);
 	for (unsigned i = 0; i < rounds;) {
 		hvst_io_wait(batch + in_flight / 2);
 		settle(ios, settled, i);
 		if (!random_io(&ios[i], info.flags, block_size / HVST_BLOCK)) {
-			hvs_nbddisk_ops.commit(disk, 0); /* everything wanted may be in use */
+			hvs_nbddisk_ops()->commit(disk, 0); /* everything wanted may be in use */
 			continue;
 		}
 		hvst_io_submit(disk, &ios[i++]);
 		if (hvst_number() % 3 == 0 || ++batch >= in_flight / 2) {
-			hvs_nbddisk_ops.commit(disk, 0);
+			hvs_nbddisk_ops()->commit(disk, 0);
 			batch = 0;
 		}
 	}
-	hvs_nbddisk_ops.commit(disk, 0);
+	hvs_nbddisk_ops()->commit(disk, 0);
 	hvst_io_wait(0);
 	settle(ios, settled, rounds);
 	free(settled);

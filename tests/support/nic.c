@@ -187,7 +187,8 @@ void nic_negotiate(struct nic *n)
 	cfg.told = told;
 	cfg.arg = n;
 	cr_assert_eq(hvs_guest_net_open(n->ch, &cfg, &n->drv), 0);
-	hvs_guest_net_get_info(n->drv, &n->info);
+	n->info = (struct hvs_guest_net_info){HVS_GUEST_NET_INFO_INIT};
+	cr_assert_eq(hvs_guest_net_get_info(n->drv, &n->info), 0);
 }
 
 void nic_start(struct nic *n)
@@ -301,7 +302,7 @@ bool nic_give(struct nic *n, uint32_t queue, const void *bytes, uint32_t len)
 
 struct hvs_nic_counters nic_counters(const struct nic *n)
 {
-	struct hvs_nic_counters c = {.size = sizeof(c)};
+	struct hvs_nic_counters c = {HVS_NIC_COUNTERS_INIT};
 
 	cr_assert_eq(hvs_nic_get_counters(n->nic, &c), 0);
 	return c;
@@ -309,7 +310,7 @@ struct hvs_nic_counters nic_counters(const struct nic *n)
 
 struct hvs_nic_status nic_status(const struct nic *n)
 {
-	struct hvs_nic_status s = {.size = sizeof(s)};
+	struct hvs_nic_status s = {HVS_NIC_STATUS_INIT};
 
 	cr_assert_eq(hvs_nic_get_status(n->nic, &s), 0);
 	return s;

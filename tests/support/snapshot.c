@@ -76,15 +76,16 @@ void start(struct io *io, unsigned disk, enum hvs_blk_op op, uint64_t offset, ui
 	memset(io->data, byte, transfer ? len : 0);
 	io->completions = 0;
 	io->iov = (struct iovec){io->data, len};
-	io->req = (struct hvs_blk_req){.op = op,
+	io->req = (struct hvs_blk_req){HVS_BLK_REQ_INIT,
+				       .op = op,
 				       .queue = (uint32_t)(offset / CHUNK % QUEUES),
 				       .iov = &io->iov,
 				       .iovcnt = transfer ? 1 : 0,
 				       .offset = offset,
 				       .len = len,
 				       .done = done};
-	hvs_snapshot_ops.submit(snap[disk], &io->req);
-	hvs_snapshot_ops.commit(snap[disk], io->req.queue);
+	hvs_snapshot_ops()->submit(snap[disk], &io->req);
+	hvs_snapshot_ops()->commit(snap[disk], io->req.queue);
 }
 
 void turn(void)

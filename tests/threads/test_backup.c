@@ -47,7 +47,8 @@ static void write_number(unsigned disk, uint64_t number)
 {
 	uint64_t data[LEN / 8];
 	const struct iovec iov = {data, LEN};
-	struct hvs_blk_req req = {.op = HVS_BLK_WRITE,
+	struct hvs_blk_req req = {HVS_BLK_REQ_INIT,
+				  .op = HVS_BLK_WRITE,
 				  .iov = &iov,
 				  .iovcnt = 1,
 				  .offset = number % NUMBERS * LEN,
@@ -57,8 +58,8 @@ static void write_number(unsigned disk, uint64_t number)
 	for (unsigned i = 0; i < LEN / 8; i++)
 		data[i] = number;
 	finished = false;
-	hvs_snapshot_ops.submit(snap[disk], &req);
-	hvs_snapshot_ops.commit(snap[disk], 0);
+	hvs_snapshot_ops()->submit(snap[disk], &req);
+	hvs_snapshot_ops()->commit(snap[disk], 0);
 	while (!finished)
 		event_base_loop(disk_base, EVLOOP_ONCE);
 }
@@ -169,7 +170,7 @@ static void open_disk(unsigned n)
 {
 	const struct hvs_filedisk_config cfg = {HVS_FILEDISK_CONFIG_INIT, .path = path[n],
 						.base = disk_base};
-	struct hvs_snapshot_config snap_cfg = {HVS_SNAPSHOT_CONFIG_INIT, .ops = &hvs_filedisk_ops,
+	struct hvs_snapshot_config snap_cfg = {HVS_SNAPSHOT_CONFIG_INIT, .ops = hvs_filedisk_ops(),
 					       .base = disk_base, .dir = "."};
 	const char *why;
 	int fd;

@@ -77,6 +77,7 @@ static void batch(struct queue *q, unsigned round)
 		r->iov = (struct iovec){r->data, LEN};
 		r->queue = q;
 		r->req = (struct hvs_blk_req){
+			HVS_BLK_REQ_INIT,
 			.op = op,
 			.flags = op == HVS_BLK_WRITE_ZEROES ? HVS_BLK_MAY_UNMAP : 0,
 			.queue = q->index,
@@ -89,12 +90,12 @@ static void batch(struct queue *q, unsigned round)
 		};
 		atomic_store(&r->finished, false);
 		atomic_fetch_add(&q->outstanding, 1);
-		hvs_filedisk_ops.submit(disk, &r->req);
+		hvs_filedisk_ops()->submit(disk, &r->req);
 	}
-	hvs_filedisk_ops.commit(disk, q->index);
+	hvs_filedisk_ops()->commit(disk, q->index);
 	/* A read, so that it is known what is in the file. */
 	if (round % 16 == 0 && !atomic_load(&q->requests[DEPTH - 1].finished))
-		hvs_filedisk_ops.cancel(disk, &q->requests[DEPTH - 1].req);
+		hvs_filedisk_ops()->cancel(disk, &q->requests[DEPTH - 1].req);
 }
 
 static void tick(evutil_socket_t fd, short what, void *arg)
@@ -126,11 +127,11 @@ static void *change(void *arg)
 
 	(void)arg;
 	while (!atomic_load(&stop)) {
-		struct hvs_blk_info info = {.size = sizeof(info)};
+		struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 		uint64_t bytes = turn++ % 2 ? END : 2 * END;
 
 		assert(hvs_filedisk_resize(disk, bytes) == 0);
-		assert(hvs_filedisk_ops.get_info(disk, &info) == 0);
+		assert(hvs_filedisk_ops()->get_info(disk, &info) == 0);
 		assert(info.num_blocks * 512 == bytes);
 		assert(hvs_filedisk_set_read_only(disk, turn % 3 == 0) == 0);
 		usleep(100);

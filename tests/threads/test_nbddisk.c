@@ -62,6 +62,7 @@ static void run_batch(struct worker *worker, enum hvs_blk_op op, bool cancel)
 		io->worker = worker;
 		io->iov = (struct iovec){io->buf, LEN};
 		io->req = (struct hvs_blk_req){
+			HVS_BLK_REQ_INIT,
 			.op = op,
 			.queue = worker->index,
 			.offset = ((uint64_t)worker->index * BATCH + i) * LEN,
@@ -71,14 +72,14 @@ static void run_batch(struct worker *worker, enum hvs_blk_op op, bool cancel)
 			.done = on_done,
 		};
 		atomic_store(&io->completions, 0);
-		hvs_nbddisk_ops.submit(disk, &io->req);
+		hvs_nbddisk_ops()->submit(disk, &io->req);
 		if (i % 7 == 0)
-			hvs_nbddisk_ops.commit(disk, worker->index);
+			hvs_nbddisk_ops()->commit(disk, worker->index);
 	}
-	hvs_nbddisk_ops.commit(disk, worker->index);
+	hvs_nbddisk_ops()->commit(disk, worker->index);
 	if (cancel)
 		for (unsigned i = 0; i < BATCH; i += 3)
-			hvs_nbddisk_ops.cancel(disk, &worker->ios[i].req);
+			hvs_nbddisk_ops()->cancel(disk, &worker->ios[i].req);
 	pthread_mutex_lock(&worker->lock);
 	while (worker->outstanding > 0)
 		pthread_cond_wait(&worker->none, &worker->lock);

@@ -278,8 +278,8 @@ static void change_something(struct rng *rng)
 	const struct hvs_net_monitor_ops ops = {HVS_NET_MONITOR_OPS_INIT, .frame = see};
 	const struct hvs_port_policy policy = {HVS_PORT_POLICY_INIT, .flags = HVS_PORT_DHCP_GUARD,
 					       .max_storm_frames = 1 + rng_below(rng, 100)};
-	struct hvs_nic_counters counters = {.size = sizeof(counters)};
-	struct hvs_nic_status status = {.size = sizeof(status)};
+	struct hvs_nic_counters counters = {HVS_NIC_COUNTERS_INIT};
+	struct hvs_nic_status status = {HVS_NIC_STATUS_INIT};
 
 	switch (rng_below(rng, 6)) {
 	case 0:

@@ -48,7 +48,7 @@ unsigned hvs_nic_rx(struct hvs_nic *nic, uint32_t queue, const struct hvs_net_fr
 	for (unsigned i = 0; i < n; i++) {
 		assert(frames[i]->len == LEN);
 		assert(memcmp(frames[i]->iov[0].iov_base, "frame", 5) == 0);
-		hvs_capture_ops.frame(capture, queue, true, frames[i]);
+		hvs_capture_ops()->frame(capture, queue, true, frames[i]);
 	}
 	atomic_fetch_add(&nic->came, n);
 	assert(atomic_load(&nic->there));
@@ -221,7 +221,7 @@ static void over_a_wire(void)
 	assert(hvs_wire_create(&cfg, &wire) == 0);
 	for (unsigned i = 0; i < ENDS; i++)
 		back_ends[i] = hvs_wire_get_end(wire, i);
-	ops = &hvs_wire_ops;
+	ops = hvs_wire_ops();
 	traffic();
 	hvs_wire_destroy(wire);
 }
@@ -239,7 +239,7 @@ static void over_a_socket(void)
 		assert(hvs_pipe_open(&cfg, &pipes[i], NULL, 0) == 0);
 		back_ends[i] = pipes[i];
 	}
-	ops = &hvs_pipe_ops;
+	ops = hvs_pipe_ops();
 	traffic();
 	for (unsigned i = 0; i < ENDS; i++)
 		hvs_pipe_close(pipes[i]);

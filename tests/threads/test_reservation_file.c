@@ -30,7 +30,7 @@ static int count(void *arg, void *state)
 static void *write_it(void *arg)
 {
 	for (unsigned i = 0; i < CHANGES; i++)
-		assert(hvs_reservation_file_ops.update(arg, count, NULL) == 0);
+		assert(hvs_reservation_file_ops()->update(arg, count, NULL) == 0);
 	atomic_fetch_sub(&writing, 1);
 	return NULL;
 }
@@ -40,11 +40,11 @@ static void check(struct hvs_reservation_file *f, uint64_t *last)
 	uint8_t state[HVS_RESERVATION_BYTES];
 	uint64_t generation;
 
-	assert(hvs_reservation_file_ops.read(f, state, &generation) == 0);
+	assert(hvs_reservation_file_ops()->read(f, state, &generation) == 0);
 	assert(generation >= *last);
 	assert(state[0] == (uint8_t)generation);
 	assert(memcmp(state, state + 1, sizeof(state) - 1) == 0);
-	assert(hvs_reservation_file_ops.generation(f) >= generation);
+	assert(hvs_reservation_file_ops()->generation(f) >= generation);
 	*last = generation;
 }
 

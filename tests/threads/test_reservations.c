@@ -26,7 +26,8 @@
 enum { REGISTER = 0, RESERVE = 1, RELEASE = 2 };
 
 static uint8_t data[DISK_BYTES];
-static struct hvs_memdisk medium = {.data = data, .len = DISK_BYTES, .block_size = BLOCK};
+static struct hvs_memdisk medium = {HVS_MEMDISK_INIT, .data = data, .len = DISK_BYTES,
+				    .block_size = BLOCK};
 static struct hvs_reservation_file *store;
 static unsigned number;
 
@@ -44,7 +45,7 @@ static void up(struct machine *m)
 	const struct hvs_storvsp_config ctl_cfg = {HVS_STORVSP_CONFIG_INIT,
 						   .initiator_id = {{m->id}}};
 	const struct hvs_disk_config cfg = {HVS_DISK_CONFIG_INIT,
-					    .reservations = &hvs_reservation_file_ops,
+					    .reservations = hvs_reservation_file_ops(),
 					    .reservation_store = store};
 	struct hvs_storvsp *ctl;
 	struct hvs_guest *g;
@@ -52,7 +53,7 @@ static void up(struct machine *m)
 
 	assert(hvs_loopback_create(NULL, &m->lb) == 0);
 	assert(hvs_storvsp_create(hvs_loopback_bus(m->lb), &ctl_cfg, &ctl) == 0);
-	assert(hvs_storvsp_attach(ctl, &cfg, &hvs_memdisk_ops, &medium, NULL) == 0);
+	assert(hvs_storvsp_attach(ctl, &cfg, hvs_memdisk_ops(), &medium, NULL) == 0);
 	assert(hvs_loopback_start(m->lb, &g) == 0);
 	assert(hvs_guest_connect(g, 0x50003) == 0);
 	assert(hvs_guest_request_offers(g) == 1);

@@ -69,15 +69,16 @@ static void submit(struct queue *q, struct request *r, unsigned disk, enum hvs_b
 	atomic_store(finished, false);
 	r->finished = finished;
 	r->iov = (struct iovec){r->data, LEN};
-	r->req = (struct hvs_blk_req){.op = op,
+	r->req = (struct hvs_blk_req){HVS_BLK_REQ_INIT,
+				      .op = op,
 				      .queue = q->index,
 				      .iov = &r->iov,
 				      .iovcnt = op == HVS_BLK_WRITE ? 1 : 0,
 				      .offset = offset,
 				      .len = LEN,
 				      .done = done};
-	hvs_snapshot_ops.submit(snap[disk], &r->req);
-	hvs_snapshot_ops.commit(snap[disk], q->index);
+	hvs_snapshot_ops()->submit(snap[disk], &r->req);
+	hvs_snapshot_ops()->commit(snap[disk], q->index);
 }
 
 static void tick(evutil_socket_t fd, short what, void *arg)
@@ -328,7 +329,7 @@ static void open_disk(unsigned n, struct event_base *const *bases, uint32_t flag
 	const struct hvs_filedisk_config cfg = {HVS_FILEDISK_CONFIG_INIT, .path = path[n],
 						.bases = bases, .base_count = QUEUES,
 						.flags = flags};
-	struct hvs_snapshot_config snap_cfg = {HVS_SNAPSHOT_CONFIG_INIT, .ops = &hvs_filedisk_ops,
+	struct hvs_snapshot_config snap_cfg = {HVS_SNAPSHOT_CONFIG_INIT, .ops = hvs_filedisk_ops(),
 					       .bases = bases, .base_count = QUEUES, .dir = "."};
 	const char *why;
 	int fd;

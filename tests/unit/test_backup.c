@@ -356,7 +356,7 @@ Test(backup, a_guest_that_can_t_be_frozen_is_backed_up_without_or_not_at_all)
 
 Test(backup, a_machine_without_the_service_is_backed_up_without_or_not_at_all)
 {
-	struct hvs_backup_disk disk = {"first", snap[0], image[0], map[0], 512};
+	struct hvs_backup_disk disk = {"first", snap[0], image[0], map[0], 512, 0};
 	struct hvs_backup_config cfg = config(&disk);
 
 	cfg.disk_count = 1;
@@ -450,7 +450,7 @@ Test(backup, a_guest_that_is_frozen_is_thawed_at_once_when_it_is_cancelled)
 
 Test(backup, a_copy_that_waits_for_its_turn_is_cancelled)
 {
-	struct hvs_backup_disk disk = {"first", snap[0], image[0], map[0], 512};
+	struct hvs_backup_disk disk = {"first", snap[0], image[0], map[0], 512, 0};
 	struct hvs_backup_config cfg = config(&disk);
 
 	memset(ram[0].data, 1, BYTES);
@@ -546,7 +546,7 @@ Test(backup, a_disk_that_is_closed_meanwhile_ends_it)
 
 Test(backup, a_disk_is_in_one_at_a_time)
 {
-	struct hvs_backup_disk disk = {"first", snap[0], image[0], map[0], 512};
+	struct hvs_backup_disk disk = {"first", snap[0], image[0], map[0], 512, 0};
 	struct hvs_backup_config cfg = config(&disk);
 	struct hvs_backup *other;
 
@@ -559,7 +559,7 @@ Test(backup, a_disk_is_in_one_at_a_time)
 
 Test(backup, what_makes_no_sense_is_refused)
 {
-	const struct hvs_backup_disk disk = {"first", snap[0], image[0], map[0], 512};
+	const struct hvs_backup_disk disk = {"first", snap[0], image[0], map[0], 512, 0};
 	const struct hvs_backup_config good = config(&disk);
 	struct hvs_backup_config cfg = good;
 

@@ -44,7 +44,7 @@ static void rules(const char *text)
 
 static void submit(struct io *one)
 {
-	hvs_fault_ops.submit(fault, &one->req);
+	hvs_fault_ops()->submit(fault, &one->req);
 }
 
 /* Submit one; true: it went on as it is. It is completed in any case, unless it is held. */
@@ -75,10 +75,10 @@ Test(fault, everything_passes_without_a_rule)
 {
 	for (enum hvs_blk_op op = HVS_BLK_READ; op <= HVS_BLK_LBA_STATUS; op++)
 		cr_assert(passes(op, 0, op == HVS_BLK_FLUSH ? 0 : 4096));
-	hvs_fault_ops.commit(fault, 1);
+	hvs_fault_ops()->commit(fault, 1);
 	cr_assert_eq(lower.commits, 1);
 	cr_assert_eq(lower.committed_queue, 1);
-	hvs_fault_ops.cancel(fault, &io.req);
+	hvs_fault_ops()->cancel(fault, &io.req);
 	cr_assert_eq(lower.cancelled, &io.req);
 }
 
@@ -86,19 +86,19 @@ Test(fault, info_is_that_of_the_disk_below_with_as_many_queues_as_there_are_base
 {
 	static const uint32_t queues[][2] = {
 		{HVS_BLK_ANY_QUEUE, 2}, {0, 1}, {1, 1}, {2, 2}, {3, 2}};
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 
 	lower.flags = HVS_BLK_INFO_UNMAP | HVS_BLK_INFO_LBA_STATUS;
 	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++) {
 		lower.max_queues = queues[i][0];
-		cr_assert_eq(hvs_fault_ops.get_info(fault, &info), 0);
+		cr_assert_eq(hvs_fault_ops()->get_info(fault, &info), 0);
 		cr_assert_eq(info.max_queues, queues[i][1]);
 	}
 	cr_assert_eq(info.flags, lower.flags);
 	cr_assert_eq(info.num_blocks, 1000);
 	cr_assert_eq(info.unmap_granularity, 8192);
 	lower.info_error = -EIO;
-	cr_assert_eq(hvs_fault_ops.get_info(fault, &info), -EIO);
+	cr_assert_eq(hvs_fault_ops()->get_info(fault, &info), -EIO);
 }
 
 Test(fault, a_back_end_below_without_what_is_optional_will_do)
@@ -109,9 +109,9 @@ Test(fault, a_back_end_below_without_what_is_optional_will_do)
 
 	cr_assert_eq(hvs_fault_create(&cfg, &least), 0);
 	io_init(&io, HVS_BLK_READ, 0, 4096);
-	hvs_fault_ops.submit(least, &io.req);
-	hvs_fault_ops.commit(least, 0);
-	hvs_fault_ops.cancel(least, &io.req);
+	hvs_fault_ops()->submit(least, &io.req);
+	hvs_fault_ops()->commit(least, 0);
+	hvs_fault_ops()->cancel(least, &io.req);
 	lower_complete(HVS_BLK_OK);
 	cr_assert_eq(io.completions, 1);
 	hvs_fault_destroy(least);
@@ -260,7 +260,7 @@ Test(fault, of_a_torn_write_only_the_beginning_is_done)
 	cr_assert_eq(part->iov[2].iov_base, memory + 100);
 	cr_assert_eq(part->iov[2].iov_len, 924);
 	/* The back end below would not know it. */
-	hvs_fault_ops.cancel(fault, &io.req);
+	hvs_fault_ops()->cancel(fault, &io.req);
 	cr_assert_eq(lower.cancels, 0);
 	cr_assert_eq(io.completions, 0);
 	lower_complete(HVS_BLK_OK);
@@ -348,7 +348,7 @@ Test(fault, a_late_request_that_is_cancelled_is_aborted)
 		io_init(&ios[i], HVS_BLK_READ, i * 512, 512);
 		submit(&ios[i]);
 	}
-	hvs_fault_ops.cancel(fault, &ios[1].req);
+	hvs_fault_ops()->cancel(fault, &ios[1].req);
 	cr_assert_eq(ios[1].status, HVS_BLK_ABORTED);
 	cr_assert_eq(lower.cancels, 0);
 	now_ns += MS;
@@ -367,7 +367,7 @@ Test(fault, what_hangs_ends_when_it_is_cancelled)
 	event_base_loop(base, EVLOOP_NONBLOCK);
 	cr_assert_eq(lower.submits, 0);
 	cr_assert_eq(io.completions, 0);
-	hvs_fault_ops.cancel(fault, &io.req);
+	hvs_fault_ops()->cancel(fault, &io.req);
 	cr_assert_eq(io.status, HVS_BLK_ABORTED);
 }
 
@@ -405,7 +405,7 @@ Test(fault, what_hangs_goes_on_when_the_rules_are_removed)
 	now_ns += 5 * MS;
 	event_base_loop(base, EVLOOP_ONCE);
 	cr_assert_eq(ios[3].completions, 1);
-	hvs_fault_ops.cancel(fault, &io.req);
+	hvs_fault_ops()->cancel(fault, &io.req);
 	cr_assert_eq(io.status, HVS_BLK_ABORTED);
 }
 

@@ -85,15 +85,15 @@ static void compare_with_model(unsigned rounds, unsigned in_flight)
 		wait_for(in_flight - 1);
 		if (!random_io(&ios[i])) {
 			/* Everything wanted may be in use. */
-			hvs_filedisk_ops.commit(disk, 0);
+			hvs_filedisk_ops()->commit(disk, 0);
 			event_base_loop(base, EVLOOP_NONBLOCK);
 			continue;
 		}
 		submit(&ios[i++]);
 		if (number() % 3 == 0 || outstanding >= in_flight)
-			hvs_filedisk_ops.commit(disk, 0);
+			hvs_filedisk_ops()->commit(disk, 0);
 	}
-	hvs_filedisk_ops.commit(disk, 0);
+	hvs_filedisk_ops()->commit(disk, 0);
 	wait_for(0);
 	for (unsigned i = 0; i < rounds; i++)
 		cr_assert_eq(ios[i].completions, 1);
@@ -202,7 +202,7 @@ static void submit_next(struct io *io)
 {
 	if (io + 1 < chain + 50)
 		submit(io + 1);
-	hvs_filedisk_ops.commit(disk, 0);
+	hvs_filedisk_ops()->commit(disk, 0);
 }
 
 EACH_ENGINE(filedisk, a_completion_may_submit_and_commit)
@@ -214,7 +214,7 @@ EACH_ENGINE(filedisk, a_completion_may_submit_and_commit)
 		chain[i].then = submit_next;
 	}
 	submit(&chain[0]);
-	hvs_filedisk_ops.commit(disk, 0);
+	hvs_filedisk_ops()->commit(disk, 0);
 	wait_for(0);
 	cr_assert_eq(completed, 50);
 	for (unsigned i = 0; i < 50; i++)
@@ -351,7 +351,7 @@ EACH_ENGINE(filedisk, a_full_file_system_is_no_space)
 
 static void cancel(struct io *io)
 {
-	hvs_filedisk_ops.cancel(disk, &io->req);
+	hvs_filedisk_ops()->cancel(disk, &io->req);
 }
 
 Test(filedisk, a_waiting_request_that_is_cancelled_is_aborted_at_once)
@@ -374,7 +374,7 @@ Test(filedisk, a_waiting_request_that_is_cancelled_is_aborted_at_once)
 	io_free(&ios[4]);
 	io_init(&ios[4], HVS_BLK_READ, 0, BLOCK, 1);
 	submit(&ios[4]);
-	hvs_filedisk_ops.commit(disk, 0);
+	hvs_filedisk_ops()->commit(disk, 0);
 	wait_for(0);
 	for (unsigned i = 0; i < 5; i++) {
 		cr_assert_eq(ios[i].status, i == 2 || i == 3 ? HVS_BLK_ABORTED : HVS_BLK_OK);

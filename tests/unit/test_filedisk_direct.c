@@ -109,7 +109,7 @@ Test(filedisk_direct, a_cancelled_request_gives_its_buffer_back)
 		}
 		for (unsigned i = 0; i < 40; i++)
 			if (!ios[i].completions)
-				hvs_filedisk_ops.cancel(disk, &ios[i].req);
+				hvs_filedisk_ops()->cancel(disk, &ios[i].req);
 		wait_for(0);
 		for (unsigned i = 0; i < 40; i++)
 			io_free(&ios[i]);

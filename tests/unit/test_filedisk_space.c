@@ -162,12 +162,12 @@ EACH_ENGINE(filedisk_space, a_file_that_somebody_made_longer_is_measured_anew)
 
 EACH_ENGINE(filedisk_space, a_file_that_somebody_emptied_has_no_geometry)
 {
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 
 	make_file(MIB);
 	open_disk(0, 0);
 	cr_assert_eq(truncate(path, 0), 0);
-	cr_assert_eq(hvs_filedisk_ops.get_info(disk, &info), -EINVAL);
+	cr_assert_eq(hvs_filedisk_ops()->get_info(disk, &info), -EINVAL);
 	cr_assert_eq(run_one(HVS_BLK_WRITE, 0, 4096, 1, 0), HVS_BLK_RANGE);
 	cr_assert_eq(file_size(), 0);
 }
@@ -212,7 +212,7 @@ Test(filedisk_space, a_write_that_was_on_its_way_does_not_make_a_shorter_file_lo
 	memset(io.buf, 'w', 4096);
 	submit(&io);
 	cr_assert_eq(hvs_filedisk_resize(disk, 64 * KIB), 0);
-	hvs_filedisk_ops.commit(disk, 0);
+	hvs_filedisk_ops()->commit(disk, 0);
 	wait_for(0);
 	cr_assert_eq(io.status, HVS_BLK_RANGE);
 	cr_assert_eq(file_size(), 64 * KIB);
@@ -282,12 +282,12 @@ Test(filedisk_space, each_queue_completes_on_its_own_base)
 		submit(&ios[i]);
 	}
 	/* A commit is about one queue. Operations on the file's extents take a while. */
-	hvs_filedisk_ops.commit(disk, 1);
+	hvs_filedisk_ops()->commit(disk, 1);
 	while (outstanding > 1)
 		event_base_loop(second, EVLOOP_ONCE);
 	cr_assert_eq(ios[1].completions, 1);
 	cr_assert_eq(ios[0].completions, 0);
-	hvs_filedisk_ops.commit(disk, 0);
+	hvs_filedisk_ops()->commit(disk, 0);
 	wait_for(0);
 	cr_assert_eq(ios[0].completions, 1);
 	io_free(&ios[0]);

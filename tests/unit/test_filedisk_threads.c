@@ -72,7 +72,7 @@ Test(filedisk_threads, a_waiting_request_that_is_cancelled_is_aborted_at_once)
 	for (unsigned i = 1; i < 4; i++) {
 		struct io *io = &ios[THREADS + i];
 
-		hvs_filedisk_ops.cancel(disk, &io->req);
+		hvs_filedisk_ops()->cancel(disk, &io->req);
 		cr_assert_eq(io->completions, 1);
 		cr_assert_eq(io->status, HVS_BLK_ABORTED);
 	}
@@ -108,7 +108,7 @@ Test(filedisk_threads, what_is_left_of_a_cancelled_request_is_not_done)
 	io_init(&io, HVS_BLK_READ, 0, 4 * BLOCK, 1);
 	submit(&io);
 	wait_inside(1);
-	hvs_filedisk_ops.cancel(disk, &io.req);
+	hvs_filedisk_ops()->cancel(disk, &io.req);
 	cr_assert_eq(io.completions, 0, "its memory is still in use");
 	open_gate();
 	wait_for(0);

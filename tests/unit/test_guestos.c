@@ -76,7 +76,7 @@ Test(guestos, systems)
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		const struct hvs_guest_os *want = &table[i].os;
-		struct hvs_guest_os os = {.size = sizeof(os)};
+		struct hvs_guest_os os = {HVS_GUEST_OS_INIT};
 
 		cr_assert_eq(hvs_guest_os_decode(table[i].id, &os), 0);
 		cr_expect_eq(os.present, want->present, "row %zu", i);

@@ -47,7 +47,7 @@ static void submit(struct io *io, enum hvs_blk_op op, uint64_t len, uint32_t que
 {
 	io_init(io, op, 0, len);
 	io->req.queue = queue;
-	hvs_limit_ops.submit(limit, &io->req);
+	hvs_limit_ops()->submit(limit, &io->req);
 }
 
 /* Move the clock and let the timer of a queue fire, which it does after less than that. */
@@ -124,9 +124,9 @@ Test(limit, without_a_limit_everything_goes_on_at_once)
 		cr_assert_eq(lower.reqs[0], &io.req, "the request itself goes on");
 		lower_complete(HVS_BLK_OK);
 	}
-	hvs_limit_ops.commit(limit, 1);
+	hvs_limit_ops()->commit(limit, 1);
 	cr_assert_eq(lower.committed_queue, 1);
-	hvs_limit_ops.cancel(limit, &io.req);
+	hvs_limit_ops()->cancel(limit, &io.req);
 	cr_assert_eq(lower.cancelled, &io.req);
 }
 
@@ -204,7 +204,7 @@ Test(limit, queues_share_the_limit_and_each_gets_its_turn)
 	cr_assert_eq(lower.count, 3);
 	cr_assert_eq(lower.reqs[2], &many[1].req);
 	for (unsigned i = 2; i < 20; i++)
-		hvs_limit_ops.cancel(limit, &many[i].req);
+		hvs_limit_ops()->cancel(limit, &many[i].req);
 }
 
 Test(limit, other_limits_hold_for_what_waits)
@@ -231,9 +231,9 @@ Test(limit, a_waiting_request_that_is_cancelled_is_aborted_and_costs_nothing)
 	for (unsigned i = 0; i < 5; i++)
 		submit(&ios[i], HVS_BLK_READ, 512, 0);
 	cr_assert_eq(lower.count, 1);
-	hvs_limit_ops.cancel(limit, &ios[4].req);
-	hvs_limit_ops.cancel(limit, &ios[2].req);
-	hvs_limit_ops.cancel(limit, &ios[1].req);
+	hvs_limit_ops()->cancel(limit, &ios[4].req);
+	hvs_limit_ops()->cancel(limit, &ios[2].req);
+	hvs_limit_ops()->cancel(limit, &ios[1].req);
 	cr_assert_eq(lower.cancels, 0);
 	for (unsigned i = 1; i < 5; i++)
 		cr_assert_eq(ios[i].completions, i == 3 ? 0 : 1);
@@ -249,21 +249,21 @@ Test(limit, a_waiting_request_that_is_cancelled_is_aborted_and_costs_nothing)
 	submit(&ios[2], HVS_BLK_READ, 512, 0);
 	pass_time(MS, 0);
 	cr_assert_eq(lower.count, 3);
-	hvs_limit_ops.cancel(limit, &ios[2].req);
-	hvs_limit_ops.cancel(limit, &ios[0].req);
+	hvs_limit_ops()->cancel(limit, &ios[2].req);
+	hvs_limit_ops()->cancel(limit, &ios[0].req);
 	cr_assert_eq(lower.cancelled, &ios[0].req);
 }
 
 Test(limit, info_is_that_of_the_disk_below_with_as_many_queues_as_there_are_bases)
 {
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 
 	lower.flags = HVS_BLK_INFO_FUA;
-	cr_assert_eq(hvs_limit_ops.get_info(limit, &info), 0);
+	cr_assert_eq(hvs_limit_ops()->get_info(limit, &info), 0);
 	cr_assert_eq(info.flags, HVS_BLK_INFO_FUA);
 	cr_assert_eq(info.max_queues, 2);
 	lower.info_error = -EIO;
-	cr_assert_eq(hvs_limit_ops.get_info(limit, &info), -EIO);
+	cr_assert_eq(hvs_limit_ops()->get_info(limit, &info), -EIO);
 }
 
 Test(limit, a_bad_configuration_is_refused)

@@ -67,9 +67,9 @@ static void refused(const struct hvs_nbddisk_config *cfg, int err, const char *w
 
 static struct hvs_blk_info get_info(void)
 {
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 
-	cr_assert_eq(hvs_nbddisk_ops.get_info(disk, &info), 0);
+	cr_assert_eq(hvs_nbddisk_ops()->get_info(disk, &info), 0);
 	return info;
 }
 
@@ -414,12 +414,12 @@ Test(nbddisk, what_was_not_sent_is_cancelled)
 		hvst_io_submit(disk, &ios[i]);
 	}
 	/* The last, the first, one in the middle; one that is not there any more. */
-	hvs_nbddisk_ops.cancel(disk, &ios[4].req);
-	hvs_nbddisk_ops.cancel(disk, &ios[0].req);
-	hvs_nbddisk_ops.cancel(disk, &ios[2].req);
-	hvs_nbddisk_ops.cancel(disk, &ios[2].req);
+	hvs_nbddisk_ops()->cancel(disk, &ios[4].req);
+	hvs_nbddisk_ops()->cancel(disk, &ios[0].req);
+	hvs_nbddisk_ops()->cancel(disk, &ios[2].req);
+	hvs_nbddisk_ops()->cancel(disk, &ios[2].req);
 	hvst_io_wait(2);
-	hvs_nbddisk_ops.commit(disk, 0);
+	hvs_nbddisk_ops()->commit(disk, 0);
 	hvst_io_wait(0);
 	for (unsigned i = 0; i < 5; i++) {
 		cr_assert_eq(ios[i].status, i % 2 ? HVS_BLK_OK : HVS_BLK_ABORTED);
@@ -429,7 +429,7 @@ Test(nbddisk, what_was_not_sent_is_cancelled)
 	/* Nothing is left, and a new one comes in where the last one went. */
 	hvst_io_init(&ios[0], HVS_BLK_READ, 0, 512, 1);
 	hvst_io_submit(disk, &ios[0]);
-	hvs_nbddisk_ops.cancel(disk, &ios[0].req);
+	hvs_nbddisk_ops()->cancel(disk, &ios[0].req);
 	cr_assert_eq(ios[0].status, HVS_BLK_ABORTED);
 	hvst_io_free(&ios[0]);
 }
@@ -444,11 +444,11 @@ Test(nbddisk, what_was_sent_is_not_cancelled_and_what_waits_is)
 		hvst_io_init(&ios[i], HVS_BLK_READ, i * 512, 512, 1 + i % 3);
 		hvst_io_submit(disk, &ios[i]);
 	}
-	hvs_nbddisk_ops.commit(disk, 0);
+	hvs_nbddisk_ops()->commit(disk, 0);
 	/* The first is answered together with those that were sent right after it. */
 	hvst_io_wait(99);
 	for (unsigned i = 0; i < 100; i++)
-		hvs_nbddisk_ops.cancel(disk, &ios[i].req);
+		hvs_nbddisk_ops()->cancel(disk, &ios[i].req);
 	hvst_io_wait(0);
 	cr_assert_eq(ios[0].status, HVS_BLK_OK);
 	cr_assert_eq(ios[63].status, HVS_BLK_OK);
@@ -468,7 +468,7 @@ static void all_are_gone_after(void (*harm)(pid_t server), pid_t server)
 			     1 + i % 3);
 		hvst_io_submit(disk, &ios[i]);
 	}
-	hvs_nbddisk_ops.commit(disk, 0);
+	hvs_nbddisk_ops()->commit(disk, 0);
 	harm(server);
 	hvst_io_wait(0);
 	for (unsigned i = 0; i < 100; i++) {

@@ -218,11 +218,11 @@ Test(nbddisk_image, zeros_keep_their_space_unless_they_may_be_unmapped)
 
 Test(nbddisk_image, info_of_an_image)
 {
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 
 	make_image(&vhdx_dynamic, "64M");
 	open_image(&vhdx_dynamic);
-	cr_assert_eq(hvs_nbddisk_ops.get_info(disk, &info), 0);
+	cr_assert_eq(hvs_nbddisk_ops()->get_info(disk, &info), 0);
 	cr_assert_eq(info.flags, HVS_BLK_INFO_FUA | HVS_BLK_INFO_WRITE_BACK | HVS_BLK_INFO_UNMAP |
 					 HVS_BLK_INFO_WRITE_ZEROES | HVS_BLK_INFO_LBA_STATUS);
 	cr_assert_eq(info.block_size, 512);

@@ -66,7 +66,7 @@ static void open_with(unsigned which, const struct hvs_pipe_config *cfg)
 	char why[256] = "";
 
 	cr_assert_eq(hvs_pipe_open(cfg, &end[which], why, sizeof(why)), 0, "%s", why);
-	hvs_pipe_ops.attach(end[which], nic[which]);
+	hvs_pipe_ops()->attach(end[which], nic[which]);
 }
 
 static void open_pair(int type)
@@ -93,7 +93,7 @@ static void send_frame(unsigned from, uint32_t payload, uint8_t mark)
 {
 	uint8_t bytes[2000];
 
-	hvst_send(&hvs_pipe_ops, end[from], 0, bytes, hvst_udp4(bytes, payload, mark));
+	hvst_send(hvs_pipe_ops(), end[from], 0, bytes, hvst_udp4(bytes, payload, mark));
 }
 
 static bool both_linked(void)
@@ -124,7 +124,7 @@ static void both_ways(int type)
 
 	open_pair(type);
 	cr_assert(hvst_nic_link(nic[0]));
-	hvs_pipe_ops.tx(end[0], 0, &frame, 1);
+	hvs_pipe_ops()->tx(end[0], 0, &frame, 1);
 	cr_assert_eq(hvst_nic_done(nic[0], HVS_NET_OK), 1);
 	cr_assert_eq(read(other, received, sizeof(received)), (ssize_t)len);
 	cr_assert_eq(memcmp(received, bytes, len), 0);
@@ -217,7 +217,7 @@ Test(pipe, frames_that_wait_come_back_when_the_nic_goes)
 {
 	open_pair(SOCK_SEQPACKET);
 	fill();
-	hvs_pipe_ops.detach(end[0]);
+	hvs_pipe_ops()->detach(end[0]);
 	cr_assert_eq(hvst_nic_done(nic[0], HVS_NET_DROPPED), 1);
 }
 

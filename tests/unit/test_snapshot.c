@@ -24,9 +24,9 @@ static struct rng rng = {4711};
 
 Test(snapshot, without_a_point_everything_goes_through)
 {
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 
-	cr_assert_eq(hvs_snapshot_ops.get_info(snap[0], &info), 0);
+	cr_assert_eq(hvs_snapshot_ops()->get_info(snap[0], &info), 0);
 	cr_assert_eq(info.max_queues, QUEUES);
 	cr_assert_eq(info.num_blocks, BYTES / BLOCK);
 	start(&ios[0], 0, HVS_BLK_WRITE, CHUNK - BLOCK, 2 * BLOCK, 'a');
@@ -49,7 +49,7 @@ Test(snapshot, errors_of_the_disk_come_through)
 	ramdisk_complete(&ram[0], 0, HVS_BLK_NO_SPACE);
 	cr_assert_eq(ios[0].status, HVS_BLK_NO_SPACE);
 	start(&ios[0], 0, HVS_BLK_WRITE, 0, BLOCK, 'a');
-	hvs_snapshot_ops.cancel(snap[0], &ios[0].req);
+	hvs_snapshot_ops()->cancel(snap[0], &ios[0].req);
 	cr_assert_eq(ios[0].status, HVS_BLK_ABORTED);
 	cr_assert_eq(ram[0].cancels, 1, "the disk is told of the request that it has");
 }
@@ -341,7 +341,7 @@ Test(snapshot, a_write_without_room_may_be_cancelled_or_outlive_the_point)
 		start(&ios[i], 0, HVS_BLK_WRITE, i * CHUNK, BLOCK, 'a');
 	for (unsigned i = 0; i < 2; i++)
 		ramdisk_complete(&ram[0], 0, HVS_BLK_NO_SPACE);
-	hvs_snapshot_ops.cancel(snap[0], &ios[0].req);
+	hvs_snapshot_ops()->cancel(snap[0], &ios[0].req);
 	cr_assert_eq(ios[0].completions, 1);
 	cr_assert_eq(ios[0].status, HVS_BLK_ABORTED);
 	hvs_point_release(point, NULL);
@@ -391,7 +391,7 @@ Test(snapshot, a_write_is_cancelled_wherever_it_waits)
 	while (atomic_load(&ram[0].reads) == 0)
 		turn();
 	for (unsigned i = 0; i < 3; i++) {
-		hvs_snapshot_ops.cancel(snap[0], &ios[i].req);
+		hvs_snapshot_ops()->cancel(snap[0], &ios[i].req);
 		cr_assert_eq(ios[i].completions, 1);
 		cr_assert_eq(ios[i].status, HVS_BLK_ABORTED);
 	}
@@ -410,9 +410,9 @@ Test(snapshot, a_write_is_cancelled_wherever_it_waits)
 	} while (ios[1].completions > 0);
 	for (unsigned i = 2; i < 5; i++)
 		start(&ios[i], 1, HVS_BLK_WRITE, 0, BLOCK, 'c');
-	hvs_snapshot_ops.cancel(snap[1], &ios[4].req);
-	hvs_snapshot_ops.cancel(snap[1], &ios[2].req);
-	hvs_snapshot_ops.cancel(snap[1], &ios[1].req);
+	hvs_snapshot_ops()->cancel(snap[1], &ios[4].req);
+	hvs_snapshot_ops()->cancel(snap[1], &ios[2].req);
+	hvs_snapshot_ops()->cancel(snap[1], &ios[1].req);
 	cr_assert_eq(ios[1].completions + ios[2].completions + ios[4].completions, 3);
 	start(&ios[5], 1, HVS_BLK_WRITE, 0, BLOCK, 'd');
 	ramdisk_complete(&ram[0], 0, HVS_BLK_OK);
@@ -456,7 +456,7 @@ Test(snapshot, a_disk_may_go_while_another_one_of_the_point_is_waited_for)
 	do {
 		start(&ios[1], 1, HVS_BLK_WRITE, 0, BLOCK, 'b');
 	} while (ios[1].completions > 0);
-	hvs_snapshot_ops.cancel(snap[1], &ios[1].req);
+	hvs_snapshot_ops()->cancel(snap[1], &ios[1].req);
 	/* The point would wait for ten minutes. */
 	close_snapshot(1);
 	wait_for_point(HVS_POINT_TAKEN);

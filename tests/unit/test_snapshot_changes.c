@@ -125,33 +125,33 @@ Test(snapshot_changes, a_backup_that_came_to_nothing_changes_nothing)
 
 Test(snapshot_changes, after_another_size_nothing_is_known)
 {
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 
 	backup(&first);
 	ram[0].bytes -= CHUNK;
-	cr_assert_eq(hvs_snapshot_ops.get_info(snap[0], &info), 0);
+	cr_assert_eq(hvs_snapshot_ops()->get_info(snap[0], &info), 0);
 	cr_assert_not(knows(&first));
 	backup(&second);
 	cr_assert(knows(&second));
 	ram[0].bytes += CHUNK;
-	cr_assert_eq(hvs_snapshot_ops.get_info(snap[0], &info), 0);
+	cr_assert_eq(hvs_snapshot_ops()->get_info(snap[0], &info), 0);
 	cr_assert_not(knows(&second));
 	write_to(20 * CHUNK, BLOCK);
 	ram[0].bytes -= CHUNK;
-	cr_assert_eq(hvs_snapshot_ops.get_info(snap[0], &info), 0);
+	cr_assert_eq(hvs_snapshot_ops()->get_info(snap[0], &info), 0);
 	cr_assert_not(knows(&second), "it was written behind the end");
 	ram[0].bytes += CHUNK;
 }
 
 Test(snapshot_changes, what_a_shorter_disk_has_lost_is_one)
 {
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 
 	backup(&first);
 	ram[0].bytes -= CHUNK;
-	cr_assert_eq(hvs_snapshot_ops.get_info(snap[0], &info), 0);
+	cr_assert_eq(hvs_snapshot_ops()->get_info(snap[0], &info), 0);
 	ram[0].bytes += CHUNK;
-	cr_assert_eq(hvs_snapshot_ops.get_info(snap[0], &info), 0);
+	cr_assert_eq(hvs_snapshot_ops()->get_info(snap[0], &info), 0);
 	cr_assert_not(knows(&first), "the last chunk is zeros now");
 	backup(&second);
 	cr_assert(knows(&second));

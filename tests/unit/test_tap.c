@@ -98,7 +98,7 @@ static void open_with(const struct hvs_tap_config *cfg)
 	char why[256] = "";
 
 	cr_assert_eq(hvs_tap_open(cfg, &tap, why, sizeof(why)), 0, "%s", why);
-	hvs_tap_ops.attach(tap, nic);
+	hvs_tap_ops()->attach(tap, nic);
 	if (host >= 0)
 		wait_for_carrier();
 }
@@ -114,9 +114,9 @@ static void start(void)
 
 static struct hvs_net_info get_info(void)
 {
-	struct hvs_net_info info = {.size = sizeof(info)};
+	struct hvs_net_info info = {HVS_NET_INFO_INIT};
 
-	cr_assert_eq(hvs_tap_ops.get_info(tap, &info), 0);
+	cr_assert_eq(hvs_tap_ops()->get_info(tap, &info), 0);
 	return info;
 }
 
@@ -232,7 +232,7 @@ static void send_tcp(int family, uint32_t payload, uint32_t flags, uint16_t mss,
 	frame->l3_off = 14;
 	frame->l4_off = family == AF_INET ? 34 : 54;
 	frame->payload_off = (uint16_t)(frame->l4_off + 20);
-	hvs_tap_ops.tx(tap, 0, &frame, 1);
+	hvs_tap_ops()->tx(tap, 0, &frame, 1);
 }
 
 /* ---- plain frames ----------------------------------------------------------------------- */
@@ -244,7 +244,7 @@ Test(tap, frames_pass_both_ways)
 	const struct packet *p;
 
 	start();
-	hvst_send(&hvs_tap_ops, tap, 0, bytes, len);
+	hvst_send(hvs_tap_ops(), tap, 0, bytes, len);
 	cr_assert_eq(hvst_nic_done(nic, HVS_NET_OK), 1);
 	p = host_receives();
 	cr_assert_eq(p->len, len);
@@ -266,7 +266,7 @@ Test(tap, a_frame_in_many_pieces_arrives_as_one)
 	const struct packet *p;
 
 	start();
-	hvs_tap_ops.tx(tap, 0, &frame, 1);
+	hvs_tap_ops()->tx(tap, 0, &frame, 1);
 	p = host_receives();
 	cr_assert_eq(p->len, len);
 	cr_assert_eq(memcmp(p->bytes, bytes, len), 0);
@@ -285,11 +285,11 @@ Test(tap, a_guest_without_room_gets_all_frames_later_in_order)
 	/* It is told once that there is no room, and then waits. */
 	cr_assert_eq(nic->no_room, 1);
 	hvst_nic_set_room(nic, 20);
-	hvs_tap_ops.rx_room(tap, 0);
+	hvs_tap_ops()->rx_room(tap, 0);
 	hvst_linger(bases[0], 20);
 	cr_assert_eq(hvst_nic_came(nic), 30);
 	hvst_nic_set_room(nic, 1000);
-	hvs_tap_ops.rx_room(tap, 0);
+	hvs_tap_ops()->rx_room(tap, 0);
 	hvst_until(bases[0], hvst_nic_came(nic) == 200);
 	for (unsigned i = 0; i < 200; i++)
 		cr_assert_eq(hvst_nic_rx(nic, i).bytes[19], (uint8_t)i);
@@ -298,7 +298,7 @@ Test(tap, a_guest_without_room_gets_all_frames_later_in_order)
 Test(tap, a_frame_that_is_none_is_an_error)
 {
 	start();
-	hvst_send(&hvs_tap_ops, tap, 0, "short", 5);
+	hvst_send(hvs_tap_ops(), tap, 0, "short", 5);
 	cr_assert_eq(hvst_nic_done(nic, HVS_NET_ERROR), 1);
 }
 
@@ -307,12 +307,12 @@ Test(tap, after_detach_nothing_comes)
 	uint8_t bytes[1514];
 
 	start();
-	hvs_tap_ops.detach(tap);
+	hvs_tap_ops()->detach(tap);
 	cr_assert(host_sends(NULL, bytes, hvst_udp4(bytes, 100, 1)));
 	hvst_linger(bases[0], 20);
 	cr_assert_eq(hvst_nic_came(nic), 0);
 	/* And a next NIC finds what is there. */
-	hvs_tap_ops.attach(tap, nic);
+	hvs_tap_ops()->attach(tap, nic);
 	hvst_until(bases[0], hvst_nic_came(nic) == 1);
 }
 
@@ -349,7 +349,7 @@ Test(tap, a_udp_checksum_is_found_where_udp_has_it)
 	frame->l3_off = 14;
 	frame->l4_off = 34;
 	frame->payload_off = 42;
-	hvs_tap_ops.tx(tap, 0, &frame, 1);
+	hvs_tap_ops()->tx(tap, 0, &frame, 1);
 	p = host_receives();
 	cr_assert_eq(p->vnet.csum_start, 34);
 	cr_assert_eq(p->vnet.csum_offset, 6);
@@ -392,7 +392,7 @@ static void send_tagged(const uint8_t *bytes, uint32_t len, uint16_t tci)
 
 	frame->flags = HVS_NET_VLAN;
 	frame->vlan_tci = tci;
-	hvs_tap_ops.tx(tap, 0, &frame, 1);
+	hvs_tap_ops()->tx(tap, 0, &frame, 1);
 }
 
 Test(tap, a_tag_is_put_among_the_bytes_and_taken_out_again)
@@ -488,7 +488,7 @@ Test(tap, an_interface_that_is_down_is_a_link_that_is_down)
 	start();
 	cr_assert_not(get_info().link_down);
 	hvst_shell("ip link set tap0 down");
-	hvst_send(&hvs_tap_ops, tap, 0, bytes, len);
+	hvst_send(hvs_tap_ops(), tap, 0, bytes, len);
 	cr_assert_eq(hvst_nic_done(nic, HVS_NET_DROPPED), 1);
 	cr_assert_eq(nic->links, 1);
 	cr_assert_not(hvst_nic_link(nic));
@@ -497,7 +497,7 @@ Test(tap, an_interface_that_is_down_is_a_link_that_is_down)
 	hvst_shell("ip link set tap0 up");
 	hvst_until(bases[0], hvst_nic_link(nic));
 	cr_assert(strstr(logged, "is up") != NULL, "%s", logged);
-	hvst_send(&hvs_tap_ops, tap, 0, bytes, len);
+	hvst_send(hvs_tap_ops(), tap, 0, bytes, len);
 	cr_assert_eq(hvst_nic_done(nic, HVS_NET_OK), 1);
 }
 
@@ -526,7 +526,7 @@ static void deleted_and_made_anew(const char *options)
 	hvst_until(bases[0], nic->links > links);
 	cr_assert_not(hvst_nic_link(nic));
 	cr_assert(strstr(logged, "has gone") != NULL, "%s", logged);
-	hvst_send(&hvs_tap_ops, tap, 0, bytes, len);
+	hvst_send(hvs_tap_ops(), tap, 0, bytes, len);
 	cr_assert_eq(hvst_nic_done(nic, HVS_NET_DROPPED), dropped + 1);
 	close(host);
 
@@ -534,7 +534,7 @@ static void deleted_and_made_anew(const char *options)
 	hvst_until(bases[0], hvst_nic_link(nic));
 	listen_at_host();
 	wait_for_carrier();
-	hvst_send(&hvs_tap_ops, tap, 0, bytes, len);
+	hvst_send(hvs_tap_ops(), tap, 0, bytes, len);
 	cr_assert_eq(host_receives()->len, len);
 	cr_assert(host_sends(NULL, bytes, len));
 	hvst_until(bases[0], hvst_nic_came(nic) == came + 1);
@@ -566,7 +566,7 @@ Test(tap, so_is_one_with_several_queues)
 		uint8_t bytes[1514];
 		const uint32_t len = hvst_udp4(bytes, 100, (uint8_t)i);
 
-		hvst_send(&hvs_tap_ops, tap, i, bytes, len);
+		hvst_send(hvs_tap_ops(), tap, i, bytes, len);
 		cr_assert_eq(host_receives()->bytes[19], i);
 	}
 }
@@ -596,7 +596,7 @@ Test(tap, a_flow_comes_back_on_the_queue_that_it_was_sent_from)
 	for (uint32_t q = 0; q < QUEUES; q++) {
 		const unsigned came = hvst_nic_came(nic);
 
-		hvst_send(&hvs_tap_ops, tap, q, there, len);
+		hvst_send(hvs_tap_ops(), tap, q, there, len);
 		host_receives();
 		cr_assert(host_sends(NULL, back, len));
 		hvst_until(bases[q], hvst_nic_came(nic) == came + 1);
@@ -617,7 +617,7 @@ Test(tap, one_queue_serves_all_of_a_nic_if_it_is_the_only_one)
 	open_with(&cfg);
 	cr_assert_eq(get_info().max_queues, QUEUES);
 	for (uint32_t q = 0; q < QUEUES; q++) {
-		hvst_send(&hvs_tap_ops, tap, q, bytes, hvst_udp4(bytes, 100, (uint8_t)q));
+		hvst_send(hvs_tap_ops(), tap, q, bytes, hvst_udp4(bytes, 100, (uint8_t)q));
 		cr_assert_eq(host_receives()->bytes[19], q);
 	}
 	cr_assert(host_sends(NULL, bytes, hvst_udp4(bytes, 100, 1)));
@@ -670,7 +670,7 @@ Test(tap, a_descriptor_that_somebody_else_has_opened_can_be_used)
 	cfg.fd_count = 1;
 	open_with(&cfg);
 	cr_assert_eq(get_info().mtu, 1500);
-	hvst_send(&hvs_tap_ops, tap, 0, bytes, len);
+	hvst_send(hvs_tap_ops(), tap, 0, bytes, len);
 	cr_assert_eq(host_receives()->len, len);
 	cr_assert(host_sends(NULL, bytes, len));
 	hvst_until(bases[0], hvst_nic_came(nic) == 1);

@@ -64,7 +64,7 @@ static struct hvs_usernet_config good_config(void)
 static void open_with(const struct hvs_usernet_config *cfg)
 {
 	cr_assert_eq(hvs_usernet_create(cfg, &net), 0);
-	hvs_usernet_ops.attach(net, nic);
+	hvs_usernet_ops()->attach(net, nic);
 }
 
 /* ---- the guest -------------------------------------------------------------------------- */
@@ -107,7 +107,7 @@ static void guest_sends_ip(uint8_t *frame, unsigned proto, const uint8_t from[4]
 	put16(frame + 34 + sum_at, 0);
 	put16(frame + 34 + sum_at,
 	      (uint16_t)~hvst_sum(frame + 34, len, proto + len + hvst_sum(frame + 26, 8, 0)));
-	hvst_send(&hvs_usernet_ops, net, 0, frame, 34 + len);
+	hvst_send(hvs_usernet_ops(), net, 0, frame, 34 + len);
 }
 
 static void guest_sends_udp(const uint8_t from[4], unsigned from_port, const uint8_t to[4],
@@ -147,7 +147,7 @@ static void guest_is_there(void)
 
 	memcpy(arp + 28, guest_ip, 4);
 	memcpy(arp + 38, router_ip, 4);
-	hvst_send(&hvs_usernet_ops, net, 0, arp, sizeof(arp));
+	hvst_send(hvs_usernet_ops(), net, 0, arp, sizeof(arp));
 }
 
 /* The next IPv4 packet of a protocol, if it has come; its payload is at frame + 34. */
@@ -199,9 +199,8 @@ static int host_bound(int type, unsigned port)
 
 static struct hvs_usernet_forward forward(bool udp)
 {
-	return (struct hvs_usernet_forward){.udp = udp,
-					    .host_port = HOST_PORT,
-					    .guest_port = GUEST_PORT,
+	return (struct hvs_usernet_forward){HVS_USERNET_FORWARD_INIT, .udp = udp,
+					    .host_port = HOST_PORT, .guest_port = GUEST_PORT,
 					    .host_addr = {127, 0, 0, 1}};
 }
 
@@ -354,7 +353,7 @@ Test(usernet, a_frame_in_pieces_of_another_queue_arrives)
 	put16(bytes + 24, (uint16_t)~hvst_sum(bytes + 14, 20, 0));
 	put16(bytes + 40, 0); /* UDP may go without a checksum */
 	frame = hvst_frame(bytes, 142, 64, 9);
-	hvs_usernet_ops.tx(net, 3, &frame, 1);
+	hvs_usernet_ops()->tx(net, 3, &frame, 1);
 	hvst_until(base, recv(server, payload, sizeof(payload), 0) == 100);
 	cr_assert_eq(memcmp(payload, bytes + 42, 100), 0);
 	close(server);
@@ -467,7 +466,7 @@ Test(usernet, a_guest_without_room_gets_all_frames_later)
 	hvst_linger(base, 20);
 	cr_assert_eq(nic->no_room, 1);
 	hvst_nic_set_room(nic, 1000);
-	hvs_usernet_ops.rx_room(net, 0);
+	hvs_usernet_ops()->rx_room(net, 0);
 	hvst_until(base, hvst_nic_came(nic) >= 150);
 }
 
@@ -480,12 +479,12 @@ Test(usernet, after_detach_nothing_comes)
 	hvst_linger(base, 20);
 	came = hvst_nic_came(nic);
 	ask_for_frames(10);
-	hvs_usernet_ops.detach(net);
+	hvs_usernet_ops()->detach(net);
 	cr_assert_eq(hvst_nic_done(nic, HVS_NET_DROPPED), 10);
 	hvst_linger(base, 20);
 	cr_assert_eq(hvst_nic_came(nic), came);
 	/* And with a next NIC it goes on. */
-	hvs_usernet_ops.attach(net, nic);
+	hvs_usernet_ops()->attach(net, nic);
 	ask_for_frames(10);
 	hvst_until(base, hvst_nic_came(nic) >= came + 10);
 }
@@ -493,12 +492,12 @@ Test(usernet, after_detach_nothing_comes)
 Test(usernet, it_says_what_it_can)
 {
 	struct hvs_usernet_config cfg = good_config();
-	struct hvs_net_info info = {.size = sizeof(info)};
+	struct hvs_net_info info = {HVS_NET_INFO_INIT};
 
 	cfg.max_queues = 3;
 	cfg.mtu = 4000;
 	open_with(&cfg);
-	cr_assert_eq(hvs_usernet_ops.get_info(net, &info), 0);
+	cr_assert_eq(hvs_usernet_ops()->get_info(net, &info), 0);
 	cr_assert_eq(info.offloads, 0);
 	cr_assert_eq(info.mtu, 4000);
 	cr_assert_eq(info.max_queues, 3);

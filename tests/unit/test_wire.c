@@ -46,23 +46,23 @@ TestSuite(wire, .init = setup, .fini = teardown, .timeout = 60);
 
 static struct hvs_net_info get_info(unsigned which)
 {
-	struct hvs_net_info info = {.size = sizeof(info)};
+	struct hvs_net_info info = {HVS_NET_INFO_INIT};
 
-	cr_assert_eq(hvs_wire_ops.get_info(end[which], &info), 0);
+	cr_assert_eq(hvs_wire_ops()->get_info(end[which], &info), 0);
 	return info;
 }
 
 static void attach_both(void)
 {
-	hvs_wire_ops.attach(end[0], nic[0]);
-	hvs_wire_ops.attach(end[1], nic[1]);
+	hvs_wire_ops()->attach(end[0], nic[0]);
+	hvs_wire_ops()->attach(end[1], nic[1]);
 }
 
 static void send_one(unsigned from, uint32_t queue, uint8_t mark)
 {
 	uint8_t bytes[200];
 
-	hvst_send(&hvs_wire_ops, end[from], queue, bytes, hvst_udp4(bytes, 100, mark));
+	hvst_send(hvs_wire_ops(), end[from], queue, bytes, hvst_udp4(bytes, 100, mark));
 }
 
 Test(wire, a_frame_arrives_as_it_was_sent)
@@ -79,7 +79,7 @@ Test(wire, a_frame_arrives_as_it_was_sent)
 	frame->l3_off = 14;
 	frame->l4_off = 34;
 	frame->payload_off = 42;
-	hvs_wire_ops.tx(end[0], 0, &frame, 1);
+	hvs_wire_ops()->tx(end[0], 0, &frame, 1);
 	hvst_until(base, hvst_nic_came(nic[1]) == 1);
 	rx = hvst_nic_rx(nic[1], 0);
 	cr_assert_eq(rx.frame.flags, HVS_NET_CSUM | HVS_NET_USO | HVS_NET_VLAN);
@@ -126,13 +126,13 @@ Test(wire, what_there_is_no_room_for_is_dropped)
 Test(wire, the_link_is_down_while_nobody_is_at_the_other_end)
 {
 	cr_assert(get_info(0).link_down);
-	hvs_wire_ops.attach(end[0], nic[0]);
+	hvs_wire_ops()->attach(end[0], nic[0]);
 	cr_assert_not(hvst_nic_link(nic[0]));
 	send_one(0, 0, 1);
 	cr_assert_eq(hvst_nic_done(nic[0], HVS_NET_DROPPED), 1);
 
 	cr_assert_not(get_info(1).link_down);
-	hvs_wire_ops.attach(end[1], nic[1]);
+	hvs_wire_ops()->attach(end[1], nic[1]);
 	cr_assert(hvst_nic_link(nic[0]));
 	cr_assert(hvst_nic_link(nic[1]));
 	send_one(0, 0, 2);
@@ -140,7 +140,7 @@ Test(wire, the_link_is_down_while_nobody_is_at_the_other_end)
 
 	/* It leaves with a frame on its way. */
 	send_one(0, 0, 3);
-	hvs_wire_ops.detach(end[1]);
+	hvs_wire_ops()->detach(end[1]);
 	cr_assert_eq(hvst_nic_done(nic[0], HVS_NET_DROPPED), 2);
 	cr_assert_not(hvst_nic_link(nic[0]));
 	hvst_linger(base, 10);

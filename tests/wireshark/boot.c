@@ -142,7 +142,7 @@ static void offer(struct hvs_vmbus *bus)
 	struct hvs_nic *nic;
 
 	good(hvs_storvsp_create(bus, &ctl_cfg, &ctl));
-	good(hvs_storvsp_attach(ctl, &disk_cfg, &hvs_memdisk_ops, &memdisk, NULL));
+	good(hvs_storvsp_attach(ctl, &disk_cfg, hvs_memdisk_ops(), &memdisk, NULL));
 	good(hvs_nic_create(bus, &nic_cfg, &echo_ops, NULL, &nic));
 	good(hvs_device_offer(bus, &socket, &socket_ops, NULL, &device));
 	for (unsigned i = 0; i < ICS; i++) {
@@ -328,7 +328,7 @@ int main(int argc, char **argv)
 	good(hvs_capture_open(&cfg, &capture));
 	good(hvs_loopback_create(NULL, &lb));
 	offer(hvs_loopback_bus(lb));
-	good(hvs_vmbus_set_tap(hvs_loopback_bus(lb), &hvs_capture_tap_ops, capture));
+	good(hvs_vmbus_set_tap(hvs_loopback_bus(lb), hvs_capture_tap_ops(), capture));
 	good(hvs_loopback_start(lb, &guest));
 	good(hvs_guest_connect(guest, 0x50003));
 	good(hvs_guest_request_offers(guest));

@@ -41,7 +41,7 @@ bool bus_capture_begin(struct bus_capture *capture, const struct hvs_capture_con
 	bus_capture_end(capture);
 	err = hvs_capture_open(cfg, &capture->file);
 	if (!err)
-		err = hvs_vmbus_set_tap(capture->bus, &hvs_capture_tap_ops, capture->file);
+		err = hvs_vmbus_set_tap(capture->bus, hvs_capture_tap_ops(), capture->file);
 	if (!err)
 		return true;
 	bus_capture_end(capture);

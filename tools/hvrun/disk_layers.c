@@ -68,7 +68,7 @@ static bool open_file(struct disk_layers *l, char *why)
 		snprintf(why, DISKS_WHY, "%s: %s", o->file, reason);
 		return false;
 	}
-	push(l, &hvs_filedisk_ops, l->filedisk, close_filedisk);
+	push(l, hvs_filedisk_ops(), l->filedisk, close_filedisk);
 	return true;
 }
 
@@ -107,7 +107,7 @@ static bool open_nbd(struct disk_layers *l, const char *format, char *why)
 		len = 0;
 	if (hvs_nbddisk_open(&cfg, &disk, why + len, DISKS_WHY - (size_t)len) < 0)
 		return false;
-	push(l, &hvs_nbddisk_ops, disk, close_nbd);
+	push(l, hvs_nbddisk_ops(), disk, close_nbd);
 	return true;
 }
 
@@ -169,7 +169,7 @@ static bool add_snapshot(struct disk_layers *l, char *why)
 	err = hvs_snapshot_create(&cfg, &l->snapshot);
 	if (err)
 		return failed(why, "cannot follow what is written", err);
-	push(l, &hvs_snapshot_ops, l->snapshot, close_snapshot);
+	push(l, hvs_snapshot_ops(), l->snapshot, close_snapshot);
 	return true;
 }
 
@@ -193,7 +193,7 @@ static bool add_faults(struct disk_layers *l, char *why)
 	err = hvs_fault_create(&cfg, &l->fault);
 	if (err)
 		return failed(why, "cannot add faults", err);
-	push(l, &hvs_fault_ops, l->fault, close_fault);
+	push(l, hvs_fault_ops(), l->fault, close_fault);
 	return hvs_fault_parse(l->fault, l->option->fault, why, DISKS_WHY) == 0;
 }
 
@@ -219,7 +219,7 @@ static bool add_limit(struct disk_layers *l, char *why)
 	err = hvs_limit_create(&cfg, &l->limit);
 	if (err)
 		return failed(why, "cannot limit the disk", err);
-	push(l, &hvs_limit_ops, l->limit, close_limit);
+	push(l, hvs_limit_ops(), l->limit, close_limit);
 	return true;
 }
 

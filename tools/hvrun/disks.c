@@ -310,7 +310,7 @@ static bool attach(struct disk *d, char *why)
 	if (o->serial)
 		memcpy(cfg.serial, o->serial, strlen(o->serial) + 1);
 	if (d->reservations) {
-		cfg.reservations = &hvs_reservation_file_ops;
+		cfg.reservations = hvs_reservation_file_ops();
 		cfg.reservation_store = d->reservations;
 	}
 	/* hvstack { */
@@ -571,7 +571,7 @@ struct hvs_snapshot *disks_snapshot(const struct disks *disks, const char *id, u
 /* 0: there is no medium. */
 static uint64_t size_of(const struct disk *d)
 {
-	struct hvs_blk_info info = {.size = sizeof(info)};
+	struct hvs_blk_info info = {HVS_BLK_INFO_INIT};
 	const struct layer *top;
 
 	if (!d->layers.count)

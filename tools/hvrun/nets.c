@@ -107,7 +107,7 @@ static bool open_tap(struct net *n, char *why)
 
 	if (hvs_tap_open(&cfg, &tap, why, NETS_WHY) < 0)
 		return false;
-	n->ops = &hvs_tap_ops;
+	n->ops = hvs_tap_ops();
 	/* } hvstack */
 	n->back_end = tap;
 	n->close = close_tap;
@@ -134,7 +134,7 @@ static bool open_socket(struct net *n, char *why)
 
 	if (hvs_pipe_open(&cfg, &p, why, NETS_WHY) < 0)
 		return false;
-	n->ops = &hvs_pipe_ops;
+	n->ops = hvs_pipe_ops();
 	n->back_end = p;
 	n->close = close_pipe;
 	return true;
@@ -142,8 +142,9 @@ static bool open_socket(struct net *n, char *why)
 
 static bool change_forward(struct net *n, const struct net_forward *f, bool on, char *why)
 {
-	struct hvs_usernet_forward forward = {
-		.udp = f->udp, .host_port = f->host_port, .guest_port = f->guest_port};
+	struct hvs_usernet_forward forward = {HVS_USERNET_FORWARD_INIT, .udp = f->udp,
+					      .host_port = f->host_port,
+					      .guest_port = f->guest_port};
 	int err;
 
 	memcpy(forward.host_addr, f->host_addr, sizeof(forward.host_addr));
@@ -175,7 +176,7 @@ static bool open_user(struct net *n, char *why)
 
 	if (err)
 		return fail(why, "no user network", err);
-	n->ops = &hvs_usernet_ops;
+	n->ops = hvs_usernet_ops();
 	n->back_end = n->user;
 	n->close = close_user;
 	for (unsigned i = 0; i < n->option.forward_count; i++)
@@ -205,9 +206,9 @@ static void on_frame(void *arg, uint32_t queue, bool to_guest, const struct hvs_
 	const struct net *n = arg;
 
 	if (n->capture)
-		hvs_capture_ops.frame(n->capture, queue, to_guest, frame);
+		hvs_capture_ops()->frame(n->capture, queue, to_guest, frame);
 	if (n->mirror)
-		hvs_mirror_ops.frame(n->mirror, queue, to_guest, frame);
+		hvs_mirror_ops()->frame(n->mirror, queue, to_guest, frame);
 }
 
 /* Between these two nobody looks at what they want. */
@@ -552,7 +553,7 @@ bool nets_remove(struct nets *nets, const char *id, void (*gone)(void *arg), voi
 bool nets_set_link(struct nets *nets, const char *id, bool up, char *why)
 {
 	struct net *n = find_present(nets, id, why);
-	struct hvs_net_info info = {.size = sizeof(info)};
+	struct hvs_net_info info = {HVS_NET_INFO_INIT};
 
 	if (!n)
 		return false;

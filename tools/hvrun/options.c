@@ -226,12 +226,14 @@ static int parse_control(char *arg, struct options *opt)
 	return 0;
 }
 
-static int check_all(const struct options *opt, const char *extra_arg)
+static int check_all(const struct options *opt, bool has_uuid, const char *extra_arg)
 {
 	if (extra_arg)
 		return report(HVRUN_USAGE, "unexpected argument '%s' (see --help)", extra_arg);
 	if (!opt->kernel)
 		return report(HVRUN_USAGE, "no kernel given: use --kernel FILE (see --help)");
+	if (opt->kvp_store && !has_uuid)
+		return report(HVRUN_USAGE, "--kvp-store needs --uuid: the file belongs to one machine");
 	return 0;
 }
 
@@ -261,6 +263,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 		{"version", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
 	};
+	bool has_uuid = false;
 	int status = 0;
 	int c;
 
@@ -335,6 +338,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 			status = parse_io_threads(optarg, &opt->io_threads);
 			break;
 		case 'u':
+			has_uuid = true;
 			if (hvs_guid_parse(optarg, &opt->machine_id) < 0)
 				status = report(HVRUN_USAGE, "--uuid %s: not a UUID", optarg);
 			break;
@@ -342,5 +346,5 @@ int options_parse(struct options *opt, int argc, char **argv)
 			return HVRUN_USAGE;
 		}
 	}
-	return status ? status : check_all(opt, argv[optind]);
+	return status ? status : check_all(opt, has_uuid, argv[optind]);
 }

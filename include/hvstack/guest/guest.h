@@ -57,6 +57,7 @@ HVS_API HVS_NODISCARD int hvs_guest_connect(struct hvs_guest *g, uint32_t versio
 /* UNLOAD, and wait for the answer: everything is given back. 0, -ETIMEDOUT, -EIO. */
 HVS_API HVS_NODISCARD int hvs_guest_unload(struct hvs_guest *g);
 
+/* Layout fixed: that of the message. */
 struct hvs_guest_offer {
 	struct hvs_guid class_id;
 	struct hvs_guid instance_id;
@@ -95,7 +96,7 @@ HVS_API HVS_NODISCARD int hvs_guest_channel_open(struct hvs_guest *g,
 /* CLOSECHANNEL, tear the rings' GPADL down, free the channel. 0, -ETIMEDOUT, -EIO. */
 HVS_API int hvs_guest_channel_close(struct hvs_guest_channel *ch);
 
-/* Guest memory that goes with a packet: one range of bytes in consecutive pages. */
+/* Guest memory that goes with a packet: one range of bytes in consecutive pages. Layout fixed. */
 struct hvs_guest_buffer {
 	uint64_t gpa;
 	uint32_t len; /* 0: none, an in-band packet */
@@ -124,6 +125,7 @@ HVS_API HVS_NODISCARD int hvs_guest_complete(struct hvs_guest_channel *ch, uint6
 /* Make queued packets visible, signal the host if it sleeps. */
 HVS_API void hvs_guest_flush(struct hvs_guest_channel *ch);
 
+/* Layout fixed. */
 struct hvs_guest_packet {
 	uint16_t type; /* enum hvs_packet_type */
 	bool wants_completion;

@@ -17,7 +17,7 @@ extern "C" {
 HVS_API const struct hvs_guest_offer *hvs_guest_ic_offer(const struct hvs_guest *g,
 							 enum hvs_ic_kind kind);
 
-/* A message of the host; a private copy. */
+/* A message of the host; a private copy. Layout fixed. */
 struct hvs_guest_ic_message {
 	uint16_t type; /* 0: negotiation; else enum hvs_ic_kind */
 	uint8_t transaction;

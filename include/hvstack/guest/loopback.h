@@ -34,6 +34,7 @@ struct hvs_loopback_config {
 };
 #define HVS_LOOPBACK_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_loopback_config)
 
+/* Library-owned. */
 struct hvs_loopback_counters {
 	uint64_t interrupts; /* host to guest */
 	uint64_t hypercalls; /* guest to host */

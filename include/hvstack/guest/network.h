@@ -15,7 +15,7 @@ extern "C" {
 
 struct hvs_guest_net;
 
-/* A frame that was received. */
+/* A frame that was received. Library-owned. */
 struct hvs_guest_net_frame {
 	unsigned channel; /* 0: primary */
 	const uint8_t *data;
@@ -70,16 +70,19 @@ enum hvs_guest_net_end {
 HVS_API int hvs_guest_net_close(struct hvs_guest_net *net, enum hvs_guest_net_end how);
 
 struct hvs_guest_net_info {
+	uint32_t size;
 	uint32_t slot_bytes;
 	uint32_t slot_count;
 	uint32_t section_bytes; /* 0: there is no send buffer */
 	uint32_t section_count;
-	uint8_t *receive; /* the buffers */
+	uint32_t channels; /* open */
+	uint8_t *receive;  /* the buffers */
 	uint8_t *send;
-	unsigned channels; /* open */
 };
-HVS_API void hvs_guest_net_get_info(const struct hvs_guest_net *net,
-				    struct hvs_guest_net_info *info);
+#define HVS_GUEST_NET_INFO_INIT .size = (uint32_t)sizeof(struct hvs_guest_net_info)
+/* 0, -EINVAL (size is too small to be one). */
+HVS_API int hvs_guest_net_get_info(const struct hvs_guest_net *net,
+				   struct hvs_guest_net_info *info);
 /* NULL: there is none. */
 HVS_API struct hvs_guest_channel *hvs_guest_net_channel(struct hvs_guest_net *net, unsigned n);
 
@@ -118,12 +121,13 @@ HVS_API HVS_NODISCARD int hvs_guest_net_open_subchannels(struct hvs_guest_net *n
 
 /* ---- frames ------------------------------------------------------------------------------- */
 
+/* Layout fixed. */
 struct hvs_guest_net_ppi {
 	uint32_t type;
 	uint32_t value;
 };
 
-/* An RNDIS packet with a frame. */
+/* An RNDIS packet with a frame. Layout fixed. */
 struct hvs_guest_net_packet {
 	const void *data; /* NULL: it lies elsewhere, behind what is written */
 	uint32_t len;

@@ -13,6 +13,7 @@ extern "C" {
 #define HVS_GUEST_STOR_OUT 0 /* the device takes data */
 #define HVS_GUEST_STOR_NONE 2
 
+/* Layout fixed. */
 struct hvs_guest_scsi {
 	uint8_t lun;
 	uint8_t cdb_len;
@@ -21,6 +22,7 @@ struct hvs_guest_scsi {
 	struct hvs_guest_buffer buffer;
 };
 
+/* Layout fixed. */
 struct hvs_guest_scsi_result {
 	uint8_t srb_status; /* with the autosense bit */
 	uint8_t scsi_status;

@@ -40,6 +40,7 @@ enum hvs_backup_phase {
 	HVS_BACKUP_COMPLETING = 7,
 };
 
+/* Layout fixed. */
 struct hvs_backup_disk {
 	const char *id;                /* for the manifest; copied */
 	struct hvs_snapshot *snapshot; /* if it is destroyed meanwhile, the backup fails */
@@ -47,9 +48,9 @@ struct hvs_backup_disk {
 	int image_fd;
 	int map_fd;
 	uint32_t block_size; /* for the manifest */
+	uint32_t reserved;   /* 0 */
 };
 
-/* Library-owned; may grow at the end. */
 struct hvs_backup_progress {
 	uint32_t size;
 	enum hvs_backup_phase phase;
@@ -57,8 +58,9 @@ struct hvs_backup_progress {
 	uint64_t done_bytes;
 	uint64_t total_bytes; /* 0: not known yet */
 };
+#define HVS_BACKUP_PROGRESS_INIT .size = (uint32_t)sizeof(struct hvs_backup_progress)
 
-/* Library-owned; may grow at the end. */
+/* Library-owned. */
 struct hvs_backup_result {
 	uint32_t size;
 	/*

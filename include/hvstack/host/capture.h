@@ -51,10 +51,10 @@ struct hvs_capture_config {
  * "Inbound" is what goes to the guest. Frames are as the port has them: not yet cut into segments,
  * and with checksums that are still to be done, where that is left to others; with their VLAN tags.
  */
-extern HVS_API const struct hvs_net_monitor_ops hvs_capture_ops;
+HVS_API const struct hvs_net_monitor_ops *hvs_capture_ops(void);
 
 /* Give it with the hvs_capture to hvs_vmbus_set_tap(). */
-extern HVS_API const struct hvs_tap_ops hvs_capture_tap_ops;
+HVS_API const struct hvs_tap_ops *hvs_capture_tap_ops(void);
 
 /*
  * Begin a file. A thread writes it, soon after each frame.
@@ -72,6 +72,7 @@ struct hvs_capture_counters {
 	uint64_t dropped; /* no room in the buffer or the file, or an error */
 	uint64_t bytes;   /* of the file */
 };
+#define HVS_CAPTURE_COUNTERS_INIT .size = (uint32_t)sizeof(struct hvs_capture_counters)
 
 /* 0, -EINVAL (NULL, or size is too small to be one). [any] */
 HVS_API HVS_NODISCARD int hvs_capture_get_counters(struct hvs_capture *capture,
@@ -86,7 +87,7 @@ HVS_API void hvs_capture_close(struct hvs_capture *capture);
 struct hvs_mirror;
 
 /* Give it with the hvs_mirror to hvs_nic_set_monitor(): of any number of NICs. */
-extern HVS_API const struct hvs_net_monitor_ops hvs_mirror_ops;
+HVS_API const struct hvs_net_monitor_ops *hvs_mirror_ops(void);
 
 /*
  * Copies go to `to`, in order for each queue they come from. Its guest sees those that are not

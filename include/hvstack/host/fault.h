@@ -59,7 +59,7 @@ struct hvs_fault_config {
 #define HVS_FAULT_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_fault_config)
 
 /* Give it with the hvs_fault to hvs_storvsp_attach(). */
-extern HVS_API const struct hvs_blk_ops hvs_fault_ops;
+HVS_API const struct hvs_blk_ops *hvs_fault_ops(void);
 
 /* Without a rule all requests pass. 0, -EINVAL, -ENOTSUP (unknown members set), -ENOMEM, or the
  * errno of eventfd(). */

@@ -59,7 +59,7 @@ struct hvs_filedisk_config {
  * punching holes, where the file system or the block device can do that; what was unmapped reads as
  * zeros. A cancelled request that the kernel is about ends when the kernel lets go of it.
  */
-extern HVS_API const struct hvs_blk_ops hvs_filedisk_ops;
+HVS_API const struct hvs_blk_ops *hvs_filedisk_ops(void);
 
 /*
  * Open a disk. The file is locked: one disk that writes, or any number that only read, or any

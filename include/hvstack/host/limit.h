@@ -20,7 +20,7 @@ struct hvs_limit;
 /*
  * What is not used is saved up to the burst, so that a disk which was idle starts at full speed. A
  * request larger than the burst passes, and those after it wait until it is paid for. Requests of
- * all kinds count; of bytes, those that READ and WRITE move.
+ * all kinds count; of bytes, those that READ and WRITE move. Layout fixed.
  */
 struct hvs_limit_rates {
 	uint64_t requests_per_s; /* 0: no limit */
@@ -43,7 +43,7 @@ struct hvs_limit_config {
 
 /* Give it with the hvs_limit to hvs_storvsp_attach(). A request that waits and is cancelled has not
  * been handed on. */
-extern HVS_API const struct hvs_blk_ops hvs_limit_ops;
+HVS_API const struct hvs_blk_ops *hvs_limit_ops(void);
 
 /* 0, -EINVAL (a rate or burst above 2^40 among others), -ENOTSUP (unknown members set), -ENOMEM, or
  * the errno of eventfd(). */

@@ -44,6 +44,7 @@ enum hvs_role {
 #define HVS_ROLES_OPERATE (0x4u | 0x8u)
 #define HVS_ROLES_ADMINISTER 0x8u
 
+/* Layout fixed. */
 struct hvs_role_rule {
 	bool group;         /* id is a group's, which the client's process is in; else a user's */
 	uint32_t id;        /* uid_t, gid_t */
@@ -162,6 +163,7 @@ HVS_API void hvs_metrics_latency(struct evbuffer *out, const char *name, const c
 
 /* ---- methods of a VMM ------------------------------------------------------------------------------ */
 
+/* Layout fixed. */
 struct hvs_method {
 	const char *name;
 	uint32_t roles;    /* HVS_ROLES_* */

@@ -59,7 +59,7 @@ struct hvs_nbddisk_config {
  * all requests, the outstanding ones too, complete with HVS_BLK_GONE. cancel() takes back what was
  * not sent yet (there are up to 64 requests with the server); for the rest the guest has to wait.
  */
-extern HVS_API const struct hvs_blk_ops hvs_nbddisk_ops;
+HVS_API const struct hvs_blk_ops *hvs_nbddisk_ops(void);
 
 /*
  * Open a disk: blocks until the server has answered, at most open_timeout_ms (and while the name

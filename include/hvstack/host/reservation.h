@@ -23,7 +23,7 @@ struct hvs_reservation_file;
 
 /* Give it as hvs_disk_config.reservations, with the hvs_reservation_file. What update() stores is
  * on the disk when it returns; it waits up to 5 s for others who change the state. */
-extern HVS_API const struct hvs_reservation_ops hvs_reservation_file_ops;
+HVS_API const struct hvs_reservation_ops *hvs_reservation_file_ops(void);
 
 /*
  * Open the file, or make one. One may serve several disks only if they are the same disk, on

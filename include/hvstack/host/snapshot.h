@@ -61,7 +61,7 @@ struct hvs_snapshot_config {
 
 /* Give it with the hvs_snapshot to hvs_storvsp_attach(). A write that waits and is cancelled has not
  * been handed on. */
-extern HVS_API const struct hvs_blk_ops hvs_snapshot_ops;
+HVS_API const struct hvs_blk_ops *hvs_snapshot_ops(void);
 
 /* 0, -EINVAL, -ENOTSUP (unknown members set; a back end that can't be read from other threads),
  * -ENOMEM, or what get_info() of the back end, eventfd() or, for a file disk, open() said. */

@@ -53,7 +53,7 @@ struct hvs_tap_config {
  * is looked for each second. One that was opened by name is opened again when there is one of that
  * name.
  */
-extern HVS_API const struct hvs_net_ops hvs_tap_ops;
+HVS_API const struct hvs_net_ops *hvs_tap_ops(void);
 
 /*
  * Open a TAP.

@@ -45,7 +45,7 @@ struct hvs_usernet_config {
 #define HVS_USERNET_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_usernet_config)
 
 /* Give it with the hvs_usernet to hvs_nic_create(): one NIC at a time. */
-extern HVS_API const struct hvs_net_ops hvs_usernet_ops;
+HVS_API const struct hvs_net_ops *hvs_usernet_ops(void);
 
 /*
  * 0, -EINVAL (cfg), -ENOTSUP (unknown members or flags set, or built without libslirp), -ENOMEM or
@@ -56,13 +56,15 @@ HVS_API HVS_NODISCARD int hvs_usernet_create(const struct hvs_usernet_config *cf
 
 /* A port of this host that leads to one of the guest. IPv4. */
 struct hvs_usernet_forward {
+	uint32_t size;
 	bool udp;              /* else TCP */
-	uint8_t reserved;      /* 0 */
+	uint8_t reserved[3];   /* 0 */
 	uint16_t host_port;    /* not 0 */
 	uint16_t guest_port;   /* not 0 */
 	uint8_t host_addr[4];  /* 0.0.0.0: all of this host's */
 	uint8_t guest_addr[4]; /* 0.0.0.0: the first that DHCP gives */
 };
+#define HVS_USERNET_FORWARD_INIT .size = (uint32_t)sizeof(struct hvs_usernet_forward)
 
 /*
  * Forward a port, or no more (only the host's port and address count). Connections that are there

@@ -24,6 +24,7 @@ struct event_base; /* libevent */
 struct hvs_wire;
 struct hvs_wire_end;
 
+/* Layout fixed. */
 struct hvs_wire_end_config {
 	uint32_t base_count; /* queues that the NIC has, at most 64 */
 	/* Where it gets its frames: queue n on the thread that runs base n, so that worker of the NIC
@@ -43,7 +44,7 @@ struct hvs_wire_config {
  * two. Frames pass with what has still to be done with them, so nobody does it twice. What the other
  * guest has no room for is dropped. The link is down as long as there is no NIC at the other end.
  */
-extern HVS_API const struct hvs_net_ops hvs_wire_ops;
+HVS_API const struct hvs_net_ops *hvs_wire_ops(void);
 
 /*
  * 0, -EINVAL, -ENOTSUP (unknown members set), -ENOMEM or the errno of eventfd().
@@ -84,7 +85,7 @@ struct hvs_pipe_config {
  * checksums and VLAN tags. The link is down as long as there is no other end; with a path it may come
  * and go, and is looked for each second.
  */
-extern HVS_API const struct hvs_net_ops hvs_pipe_ops;
+HVS_API const struct hvs_net_ops *hvs_pipe_ops(void);
 
 /*
  * fd is closed with the pipe, but not if this fails. A socket that is left over at path is replaced.

@@ -142,9 +142,9 @@ int hvs_nic_create(struct hvs_vmbus *bus, const struct hvs_nic_config *cfg_in,
 
 	if (!bus || !out)
 		return -EINVAL;
-	err = hvsi_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	err = HVSI_TAKE(&cfg, cfg_in, arg);
 	if (!err)
-		err = hvsi_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
+		err = HVSI_TAKE(&ops, ops_in, detach);
 	if (err)
 		return err;
 	if (!cfg.max_version)
@@ -382,7 +382,7 @@ int hvs_nic_set_monitor(struct hvs_nic *nic, const struct hvs_net_monitor_ops *o
 		return -EINVAL;
 	a = hvsi_nic_allocator(nic);
 	if (ops) {
-		err = hvsi_copy_sized(&copy, sizeof(copy), ops, sizeof(copy));
+		err = HVSI_TAKE(&copy, ops, frame);
 		if (err)
 			return err;
 		if (!copy.frame || copy.reserved)
@@ -432,9 +432,9 @@ void hvsi_nic_stats(const struct hvs_nic *nic, struct hvsi_rndis_stats *s)
 
 int hvs_nic_get_counters(const struct hvs_nic *nic, struct hvs_nic_counters *out)
 {
-	struct hvs_nic_counters sum = {.size = sizeof(sum)};
+	struct hvs_nic_counters sum = {0};
 
-	if (!nic || !out || out->size < sizeof(sum))
+	if (!nic)
 		return -EINVAL;
 	for (uint32_t i = 0; i < nic->queue_count; i++) {
 		const struct hvsi_net_counters *c = &nic->queue[i].counters;
@@ -450,18 +450,15 @@ int hvs_nic_get_counters(const struct hvs_nic *nic, struct hvs_nic_counters *out
 		sum.to_too_long += get(&c->to_too_long);
 	}
 	hvsi_port_get_counters(&nic->port, &sum.port);
-	sum.size = out->size;
-	memcpy(out, &sum, sizeof(sum));
-	return 0;
+	return hvsi_fill_sized(out, &sum, sizeof(sum));
 }
 
 int hvs_nic_get_status(const struct hvs_nic *nic, struct hvs_nic_status *out)
 {
 	struct hvs_nic_status s = {.version = 0};
 
-	if (!nic || !out || out->size < sizeof(s))
+	if (!nic)
 		return -EINVAL;
-	s.size = out->size;
 	s.version = atomic_load(&nic->version);
 	for (uint32_t i = 0; i < nic->channel_count; i++)
 		s.channels += atomic_load(&nic->channel[i]) != NULL;
@@ -470,6 +467,5 @@ int hvs_nic_get_status(const struct hvs_nic *nic, struct hvs_nic_status *out)
 	hvsi_mac_bytes(atomic_load(&nic->rndis.mac), s.mac);
 	s.link_up = atomic_load(&nic->link_up);
 	s.vf = atomic_load(&nic->path_vf);
-	memcpy(out, &s, sizeof(s));
-	return 0;
+	return hvsi_fill_sized(out, &s, sizeof(s));
 }

@@ -474,7 +474,7 @@ int hvsi_policy_create(const struct hvs_allocator *a, const struct hvs_port_poli
 	int err = 0;
 
 	if (from)
-		err = hvsi_copy_sized(&policy, sizeof(policy), from, sizeof(policy));
+		err = HVSI_TAKE(&policy, from, reserved2);
 	if (!err)
 		err = check(&policy);
 	return err ? err : compile(a, &policy, out);

@@ -180,7 +180,7 @@ int hvsi_disk_ask(const struct hvs_storvsp *ctl, uint8_t type, const struct hvs_
 
 	if (ops->reserved || !ops->get_info || !ops->submit)
 		return -EINVAL;
-	*info = (struct hvs_blk_info){.size = (uint32_t)sizeof(*info)};
+	*info = (struct hvs_blk_info){HVS_BLK_INFO_INIT};
 	err = ops->get_info(priv, info);
 	if (err)
 		return err;
@@ -225,13 +225,13 @@ int hvs_storvsp_attach(struct hvs_storvsp *ctl, const struct hvs_disk_config *cf
 
 	if (!ctl)
 		return -EINVAL;
-	err = hvsi_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	err = HVSI_TAKE(&cfg, cfg_in, reservation_store);
 	if (err)
 		return err;
 	if (!config_ok(ctl, &cfg))
 		return -EINVAL;
 	if (ops_in || cfg.type == HVS_DISK_FIXED) {
-		err = hvsi_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
+		err = HVSI_TAKE(&ops, ops_in, cancel);
 		if (!err)
 			err = hvsi_disk_ask(ctl, cfg.type, &ops, priv, &info);
 		if (err)

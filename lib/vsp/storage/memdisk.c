@@ -2,6 +2,8 @@
 /* Block back end: memory. Every request is finished before submit returns. */
 #include <hvstack/blockdev.h>
 
+#include "util/sized.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -10,15 +12,18 @@
 
 static int get_info(void *priv, struct hvs_blk_info *info)
 {
-	const struct hvs_memdisk *d = priv;
+	struct hvs_memdisk d;
+	int err = HVSI_TAKE(&d, priv, reserved);
 
-	if (!d->data || !d->block_size || d->len % d->block_size)
+	if (err)
+		return err;
+	if (!d.data || !d.block_size || d.len % d.block_size || d.reserved)
 		return -EINVAL;
-	info->flags = d->flags | HVS_BLK_INFO_UNMAP | HVS_BLK_INFO_UNMAP_ZEROES |
+	info->flags = d.flags | HVS_BLK_INFO_UNMAP | HVS_BLK_INFO_UNMAP_ZEROES |
 		      HVS_BLK_INFO_WRITE_ZEROES | HVS_BLK_INFO_LBA_STATUS;
-	info->block_size = d->block_size;
-	info->physical_block_size = d->block_size;
-	info->num_blocks = d->len / d->block_size;
+	info->block_size = d.block_size;
+	info->physical_block_size = d.block_size;
+	info->num_blocks = d.len / d.block_size;
 	info->max_queues = HVS_BLK_ANY_QUEUE;
 	return 0;
 }
@@ -79,8 +84,13 @@ static void submit(void *priv, struct hvs_blk_req *req)
 	hvs_blk_complete(req, HVS_BLK_OK);
 }
 
-const struct hvs_blk_ops hvs_memdisk_ops = {
-	HVS_BLK_OPS_INIT,
-	.get_info = get_info,
-	.submit = submit,
-};
+const struct hvs_blk_ops *hvs_memdisk_ops(void)
+{
+	static const struct hvs_blk_ops ops = {
+		HVS_BLK_OPS_INIT,
+		.get_info = get_info,
+		.submit = submit,
+	};
+
+	return &ops;
+}

@@ -78,7 +78,7 @@ int hvs_disk_insert(struct hvs_disk *disk, const struct hvs_blk_ops *ops_in, voi
 	    atomic_load(&disk->state) != HVSI_DISK_PRESENT)
 		return -EINVAL;
 	ctl = disk->ctl;
-	err = hvsi_copy_sized(&ops, sizeof(ops), ops_in, sizeof(ops));
+	err = HVSI_TAKE(&ops, ops_in, cancel);
 	if (err)
 		return err;
 	if (has_medium(disk))

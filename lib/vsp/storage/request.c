@@ -161,6 +161,7 @@ enum hvsi_scsi_state hvsi_request_submit(struct hvsi_stor_request *r)
 	if (r->aborted)
 		return hvsi_scsi_failed(r);
 	r->blk.queue = c->queue;
+	r->blk.size = (uint32_t)sizeof(r->blk);
 	r->blk.done = blk_done;
 	/* Also a drain's memory order: who set it sees this request, or this sees it set. */
 	if (atomic_load(&disk->exclusive) && changes_data(r->blk.op) && !r->holds) {

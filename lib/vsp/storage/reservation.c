@@ -246,7 +246,7 @@ int hvsi_reservations_attach(struct hvs_disk *disk)
 	atomic_store(&r->known, 0);
 	if (!disk->cfg.reservations)
 		return 0;
-	err = hvsi_copy_sized(&r->ops, sizeof(r->ops), disk->cfg.reservations, sizeof(r->ops));
+	err = HVSI_TAKE(&r->ops, disk->cfg.reservations, update);
 	if (err)
 		return err;
 	if (r->ops.reserved || !r->ops.generation || !r->ops.read || !r->ops.update)

@@ -2,6 +2,7 @@
 /* What disks count, and how long their commands take. */
 #include "util/alloc.h"
 #include "util/probe.h"
+#include "util/sized.h"
 #include "vsp/storage/storvsp.h"
 
 #include <hvstack/vmbus.h>
@@ -127,11 +128,10 @@ static unsigned queues_of(const struct hvs_disk *disk)
 int hvs_disk_get_counters(const struct hvs_disk *disk, enum hvs_disk_op op,
 			  struct hvs_disk_counters *out)
 {
-	struct hvs_disk_counters sum = {.size = 0};
+	struct hvs_disk_counters sum = {0};
 
-	if (!disk || (unsigned)op >= HVS_DISK_OPS || !out || out->size < sizeof(sum))
+	if (!disk || (unsigned)op >= HVS_DISK_OPS)
 		return -EINVAL;
-	sum.size = out->size;
 	for (unsigned i = 0; i < queues_of(disk); i++) {
 		const struct hvsi_disk_op_stats *s = &disk->stats[i].op[op];
 
@@ -139,8 +139,7 @@ int hvs_disk_get_counters(const struct hvs_disk *disk, enum hvs_disk_op op,
 		sum.bytes += hvsi_counted(&s->bytes);
 		sum.errors += hvsi_counted(&s->errors);
 	}
-	memcpy(out, &sum, sizeof(sum));
-	return 0;
+	return hvsi_fill_sized(out, &sum, sizeof(sum));
 }
 
 uint64_t hvs_latency_bound(unsigned bucket)
@@ -159,11 +158,10 @@ int hvs_disk_measure_latency(struct hvs_disk *disk, bool on)
 
 int hvs_disk_get_latency(const struct hvs_disk *disk, enum hvs_disk_op op, struct hvs_latency *out)
 {
-	struct hvs_latency sum = {.size = 0};
+	struct hvs_latency sum = {0};
 
-	if (!disk || (unsigned)op >= HVS_DISK_OPS || !out || out->size < sizeof(sum))
+	if (!disk || (unsigned)op >= HVS_DISK_OPS)
 		return -EINVAL;
-	sum.size = out->size;
 	for (unsigned i = 0; i < queues_of(disk); i++) {
 		const struct hvsi_disk_op_stats *s = &disk->stats[i].op[op];
 
@@ -171,6 +169,5 @@ int hvs_disk_get_latency(const struct hvs_disk *disk, enum hvs_disk_op op, struc
 		for (unsigned b = 0; b < HVS_LATENCY_BUCKETS; b++)
 			sum.bucket[b] += hvsi_counted(&s->bucket[b]);
 	}
-	memcpy(out, &sum, sizeof(sum));
-	return 0;
+	return hvsi_fill_sized(out, &sum, sizeof(sum));
 }

@@ -93,7 +93,7 @@ int hvs_storvsp_create(struct hvs_vmbus *bus, const struct hvs_storvsp_config *c
 
 	if (!bus || !out)
 		return -EINVAL;
-	err = hvsi_copy_sized(&cfg, sizeof(cfg), cfg_in, sizeof(cfg));
+	err = HVSI_TAKE(&cfg, cfg_in, initiator_id);
 	if (err)
 		return err;
 	if (!cfg.max_transfer_bytes)

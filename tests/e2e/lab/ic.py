@@ -4,7 +4,6 @@ import time
 
 from . import scenario
 
-PACKAGES = ["hyperv-daemons", "kmod"]
 FCOPY_UIO = "forky:hyperv-daemons:usr/sbin/hv_fcopy_uio_daemon"  # Debian's 6.12 package has none
 PROGRAMS = ["hvctl"]
 SECONDS = 60  # for anything that the guest has to notice by itself

@@ -16,6 +16,13 @@ WORK_SIZE = "8G"
 # In every guest: an init for --systemd, udev for coldplug, kmod for modprobe.
 BASE_PACKAGES = ["kmod", "systemd-sysv", "udev"]
 
+# What scenarios want in a guest: one root disk for most of them, as making one takes a while.
+TOOLS = [
+    "busybox", "curl", "e2fsprogs", "eject", "ethtool", "fio", "hyperv-daemons", "iperf3", "iproute2",
+    "iputils-ping", "libiscsi-bin", "libpython3-stdlib", "python3-minimal", "radvd", "sg3-utils",
+    "sqlite3", "udhcpc",
+]  # fmt: skip
+
 # What a guest's initrd loads before it looks for the root file system. The first list is what an
 # unmodified guest of Hyper-V needs; the second serves kernels that have these as modules, the third
 # is loaded only when the kernel command line asks (stand-in VMMs whose disks are virtio).

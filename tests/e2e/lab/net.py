@@ -1,6 +1,5 @@
-"""What network scenarios share: packages, and TAPs on the machine hvrun runs on."""
+"""What network scenarios share: TAPs on the machine hvrun runs on."""
 
-PACKAGES = ["busybox", "curl", "ethtool", "iperf3", "iproute2", "iputils-ping", "radvd", "udhcpc"]
 CPUS = 4
 IO_THREADS = ["--io-threads", "3"]  # a queue for each CPU
 PORT = 9000

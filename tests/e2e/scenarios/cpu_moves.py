@@ -6,7 +6,7 @@ Linux asks with MODIFYCHANNEL and waits for the answer. A CPU that a channel int
 SCRIPT = r"""
 . /run/e2e/lib.sh
 cd /sys/bus/vmbus/devices
-channels=$(echo */channels/*/cpu)
+channels=$(echo $(grep -l ba6163d9 */class_id | sed 's|class_id|channels/*/cpu|'))
 [ $(echo $channels | wc -w) = $(nproc) ] || fail "not a channel for each CPU: $channels"
 
 move()
@@ -17,7 +17,7 @@ move()
 	done
 }
 
-cat */channels/*/cpu | sort -u | wc -l | grep -qx $(nproc) || fail "not spread over the CPUs"
+cat $channels | sort -u | wc -l | grep -qx $(nproc) || fail "not spread over the CPUs"
 
 dd if=/dev/urandom of=/data bs=1M count=20 status=none || fail "cannot write"
 sum=$(sha256sum < /data)

@@ -1,6 +1,8 @@
 """fio writes blocks of all sizes from four jobs and checks them; all channels of the disk work."""
 
-PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
+from lab import images
+
+PACKAGES = images.TOOLS
 
 CPUS = 4
 OPTIONS = ["--io-threads", "3"]

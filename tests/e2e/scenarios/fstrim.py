@@ -1,6 +1,8 @@
 """What a file system in the guest frees goes back to the file system that holds the image."""
 
-PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
+from lab import images
+
+PACKAGES = images.TOOLS
 
 KEPT = 4  # MiB of random data
 FREED = 48

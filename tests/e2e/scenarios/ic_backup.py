@@ -6,9 +6,9 @@ import shlex
 import statistics
 import time
 
-from lab import ic
+from lab import ic, images
 
-PACKAGES = [*ic.PACKAGES, "e2fsprogs", "python3-minimal", "sqlite3", "libpython3-stdlib"]
+PACKAGES = images.TOOLS
 PROGRAMS = ic.PROGRAMS
 
 ROUNDS = 4

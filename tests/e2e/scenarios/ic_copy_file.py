@@ -2,12 +2,13 @@
 
 import shlex
 
-from lab import ic
+from lab import ic, images
 
-PACKAGES = ic.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = [*ic.PROGRAMS, ic.FCOPY_UIO]
 
 SIZES = [0, 1, 6143, 6144, 6145, 3_000_000]
+COPY_SECONDS = 900  # the large one
 LARGE = 100_000_000
 CANCELLED = 30_000_000
 OPTIONS = ["--services", "all"]
@@ -47,7 +48,7 @@ def run(lab):
         name = f"file-{size}"
         lab.shell(f"head -c {size} /dev/urandom > {name}")
         want[name] = lab.shell(f"sha256sum < {name}").split()[0]
-        lab.hvctl("copy-file", "--create-path", name, f"/copied/{name}")
+        lab.hvctl("copy-file", "--create-path", name, f"/copied/{name}", timeout=COPY_SECONDS)
     # There already, and on purpose this time.
     status, _, err = lab.try_hvctl("copy-file", "file-1", "/copied/file-1")
     lab.check(status != 0 and "exist" in err, f"a file that is there: {status} {err}")

@@ -1,9 +1,10 @@
 """Key-value pairs both ways, through hvctl and the guest's files; addresses read and set."""
 
-from lab import ic, net
+from lab import ic, images, net
 
-PACKAGES = [*ic.PACKAGES, *net.PACKAGES]
+PACKAGES = images.TOOLS
 PROGRAMS = [*ic.PROGRAMS, *net.PROGRAMS]
+UUID = "6a1f0c1e-8d55-4a0b-9f3e-0d6f3f7b2c11"
 
 SCRIPT = ic.SHELL + rf"""
 nic=$(nic_of {net.mac(0)}) && addresses "$nic" 0 || fail "no network adapter"
@@ -47,7 +48,8 @@ exit 0
 
 
 def run(lab):
-    options = ["--name", "lab", "--kvp-store", f"{lab.dir}/pairs.json", *net.tap(lab, 0)]
+    store = ["--kvp-store", f"{lab.dir}/pairs.json", "--uuid", UUID]
+    options = ["--name", "lab", *store, *net.tap(lab, 0)]
     guest = lab.start(SCRIPT, cpus=2, options=options, control=True)
     ic.until(lab, "hvrun listens", lambda: lab.try_hvctl("version")[0] == 0)
     # Nobody is there yet: kept, and told when somebody is.

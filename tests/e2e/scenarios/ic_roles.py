@@ -3,9 +3,9 @@
 import json
 import shlex
 
-from lab import ic
+from lab import ic, images
 
-PACKAGES = ic.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = [*ic.PROGRAMS, "setpriv"]
 
 USERS = {"monitor": 1001, "backup": 1002, "operator": 1003, "administrator": 1004, "nobody": 1005}

@@ -1,8 +1,8 @@
 """Every service is reached; status follows daemons that die and come back, and the driver."""
 
-from lab import ic
+from lab import ic, images
 
-PACKAGES = ic.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = ic.PROGRAMS
 
 IN_KERNEL = ["heartbeat", "shutdown", "time-sync"]

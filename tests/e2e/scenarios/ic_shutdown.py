@@ -1,8 +1,8 @@
 """Power-off, restart and what the guest can't do, asked for by hvctl of a whole Debian."""
 
-from lab import ic
+from lab import ic, images
 
-PACKAGES = ic.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = ic.PROGRAMS
 
 SCRIPT = r"""

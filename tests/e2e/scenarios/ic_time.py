@@ -2,9 +2,9 @@
 
 import time
 
-from lab import ic
+from lab import ic, images
 
-PACKAGES = ic.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = ic.PROGRAMS
 
 SCRIPT = ic.SHELL + r"""

@@ -1,6 +1,8 @@
 """A guest of the first generation has its disks behind IDE accelerators, the root disk too."""
 
-PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
+from lab import images
+
+PACKAGES = images.TOOLS
 
 SCRIPT = r"""
 . /run/e2e/lib.sh

@@ -1,6 +1,8 @@
 """A disk fails in every way its back end can: the guest gets the right sense; other disks go on."""
 
-PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
+from lab import images
+
+PACKAGES = images.TOOLS
 
 HANG_SECONDS = 3
 

@@ -4,9 +4,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from lab import host
+from lab import host, images
 
-PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
+PACKAGES = images.TOOLS
 
 SCRIPT = r"""
 . /run/e2e/lib.sh

@@ -2,9 +2,9 @@
 
 import json
 
-from lab import net
+from lab import images, net
 
-PACKAGES = net.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = net.PROGRAMS
 
 SCRIPT = rf"""

@@ -1,8 +1,8 @@
 """What ethtool says of channels, hashes, rings, offloads and statistics, and what it can change."""
 
-from lab import net
+from lab import images, net
 
-PACKAGES = net.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = net.PROGRAMS
 
 SCRIPT = rf"""

@@ -1,8 +1,8 @@
 """The link goes up and down, the interface too, the driver comes and goes: traffic always returns."""
 
-from lab import net
+from lab import images, net
 
-PACKAGES = net.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = net.PROGRAMS
 
 FLAPS = 100

@@ -1,8 +1,8 @@
 """MTUs from 68 to 9,000: packets of every size (--long; else of many) come back."""
 
-from lab import net
+from lab import images, net
 
-PACKAGES = net.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = net.PROGRAMS
 
 SCRIPT = rf"""

@@ -1,8 +1,8 @@
 """Every combination of checksum, segmentation, GRO and VLAN offloads carries the right bytes."""
 
-from lab import net
+from lab import images, net
 
-PACKAGES = net.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = net.PROGRAMS
 
 SCRIPT = rf"""

@@ -1,8 +1,8 @@
 """Port policy, changed while the guest runs: each rule drops what it must, counts it, and no more."""
 
-from lab import net
+from lab import images, net
 
-PACKAGES = net.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = [*net.PROGRAMS, "iperf3"]
 
 # What the guest announces, the policy that it gets then, and what has been counted at the next step.

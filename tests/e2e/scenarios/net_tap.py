@@ -1,8 +1,8 @@
 """A TAP with a queue for each CPU: TCP and UDP both ways, 1 and 8 streams, IPv4 and IPv6."""
 
-from lab import net
+from lab import images, net
 
-PACKAGES = net.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = [*net.PROGRAMS, "iperf3"]
 
 SCRIPT = rf"""

@@ -2,9 +2,9 @@
 
 import re
 
-from lab import net
+from lab import images, net
 
-PACKAGES = net.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = ["guest/traffic.c", "nested/dns.c"]
 
 MIB = 24  # about what apt-get update loads

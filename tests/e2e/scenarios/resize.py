@@ -1,6 +1,8 @@
 """A disk grows, with its file system in use, becomes read-only, writable again, and shrinks."""
 
-PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
+from lab import images
+
+PACKAGES = images.TOOLS
 
 SCRIPT = r"""
 . /run/e2e/lib.sh

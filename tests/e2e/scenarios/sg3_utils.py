@@ -1,6 +1,8 @@
 """Every command of sg3-utils says of a disk what it should; what writes has written."""
 
-PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
+from lab import images
+
+PACKAGES = images.TOOLS
 
 # Exit statuses of sg3-utils (man sg3_utils): 5 illegal request, 7 data protect, 9 invalid opcode,
 # 14 miscompare, 22 LBA out of range.

@@ -1,6 +1,8 @@
 """The same fio jobs on the same image, through hvrun and through QEMU's virtio-blk: a table."""
 
-PACKAGES = ["e2fsprogs", "eject", "fio", "libiscsi-bin", "sg3-utils"]
+from lab import images
+
+PACKAGES = images.TOOLS
 PROGRAMS = ["stand-in/hvrun-qemu"]
 
 SECONDS = 3

@@ -3,9 +3,9 @@
 Both move frames with one thread; vhost-net is the kernel's.
 """
 
-from lab import net
+from lab import images, net
 
-PACKAGES = net.PACKAGES
+PACKAGES = images.TOOLS
 PROGRAMS = [*net.PROGRAMS, "iperf3", "stand-in/hvrun-qemu"]
 
 SECONDS = 2
