@@ -5,7 +5,8 @@
 #include <errno.h>
 
 static uint8_t data[1u << 20];
-static struct hvs_memdisk memdisk = {.data = data, .len = sizeof(data), .block_size = 512};
+static struct hvs_memdisk memdisk = {HVS_MEMDISK_INIT, .data = data, .len = sizeof(data),
+				     .block_size = 512};
 static struct hvs_disk *disk;
 static struct stor s;
 

@@ -136,7 +136,8 @@ static void offer(struct hvs_vmbus *bus)
 	const struct hvs_ic_ops plain = {HVS_IC_OPS_INIT};
 	const struct hvs_ic_ops timed = {HVS_IC_OPS_INIT, .sample_time = sample_time};
 	static uint8_t disk[1u << 20];
-	static struct hvs_memdisk memdisk = {.data = disk, .len = sizeof(disk), .block_size = 512};
+	static struct hvs_memdisk memdisk = {HVS_MEMDISK_INIT, .data = disk, .len = sizeof(disk),
+					     .block_size = 512};
 	struct hvs_storvsp *ctl;
 	struct hvs_device *device;
 	struct hvs_nic *nic;
