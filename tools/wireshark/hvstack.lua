@@ -305,6 +305,12 @@ local scsi_names = {
 	[0xad] = "READ DVD STRUCTURE", [0xae] = "WRITE AND VERIFY(12)", [0xaf] = "VERIFY(12)",
 	[0xb9] = "READ CD MSF", [0xbd] = "MECHANISM STATUS", [0xbe] = "READ CD",
 }
+-- Opcode * 256 + service action.
+local service_actions = {
+	[0x9e10] = "READ CAPACITY(16)", [0x9e12] = "GET LBA STATUS",
+	[0xa30a] = "REPORT TARGET PORT GROUPS", [0xa30c] = "REPORT SUPPORTED OPERATION CODES",
+	[0xa30d] = "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS",
+}
 local vstor_names = {
 	[1] = "COMPLETE_IO", [2] = "REMOVE_DEVICE", [3] = "EXECUTE_SRB", [4] = "RESET_LUN",
 	[5] = "RESET_ADAPTER", [6] = "RESET_BUS", [7] = "BEGIN_INITIALIZATION",
@@ -404,7 +410,8 @@ local function show_srb(tree, tvb, at, completion)
 		tree:add(f_cdb, bytes)
 		tree:add(f_opcode, bytes(0, 1))
 		local op = bytes(0, 1):uint()
-		info = " " .. (scsi_names[op] or string.format("command 0x%02x", op)) ..
+		local action = bytes:len() > 1 and service_actions[op * 256 + bytes(1, 1):uint() % 32]
+		info = " " .. (action or scsi_names[op] or string.format("command 0x%02x", op)) ..
 			blocks(tree, bytes)
 	end
 	if completion and values.srb_status % 64 ~= 1 then

@@ -6,9 +6,9 @@ import subprocess
 import sys
 import tempfile
 
-from lab import host, ic, net
+from lab import host, ic, images, net
 
-PACKAGES = [*ic.PACKAGES, "busybox", "udhcpc"]
+PACKAGES = images.TOOLS
 PROGRAMS = ic.PROGRAMS
 
 # The guest has used the disk, the adapter and the services when it prints "used".
@@ -25,9 +25,9 @@ exit 0
 """
 )
 WANTED = [
-    "scsi", "QUERY_PROTOCOL_VERSION", "INQUIRY", "READ CAPACITY", "SYNCHRONIZE CACHE(10)",
+    "scsi", "QUERY_PROTOCOL_VERSION", "INQUIRY", "READ CAPACITY(16)", "SYNCHRONIZE CACHE(10)",
     "NVSP INIT", "NVSP SEND_RECEIVE_BUFFER_COMPLETE", "RNDIS INITIALIZE_COMPLETE",
-    "RNDIS QUERY 802_3_PERMANENT_ADDRESS", "RNDIS SET GEN_CURRENT_PACKET_FILTER", "DHCP Ack",
+    "RNDIS QUERY 802_3_PERMANENT_ADDRESS", "RNDIS SET GEN_CURRENT_PACKET_FILTER", "DHCP ACK",
     "IC NEGOTIATE answer", "IC HEARTBEAT answer", "IC TIMESYNC answer", "IC KVP request SET",
     "IC KVP answer ENUMERATE", "IC VSS answer FREEZE", "IC VSS answer THAW",
 ]  # fmt: skip
