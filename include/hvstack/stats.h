@@ -45,6 +45,7 @@ struct hvs_channel_info {
 	uint32_t send_ring_bytes; /* to the guest */
 	uint32_t recv_ring_bytes;
 };
+#define HVS_CHANNEL_INFO_INIT .size = (uint32_t)sizeof(struct hvs_channel_info)
 
 struct hvs_channel_counters {
 	uint32_t size;
@@ -61,6 +62,7 @@ struct hvs_channel_counters {
 	uint64_t ring_full;      /* times that a packet had to wait for room */
 	uint64_t faults;         /* times that the guest broke the protocol */
 };
+#define HVS_CHANNEL_COUNTERS_INIT .size = (uint32_t)sizeof(struct hvs_channel_counters)
 
 /*
  * Call fn for every channel of every device, also those that are not open. They stay valid until
@@ -97,6 +99,7 @@ struct hvs_disk_counters {
 	uint64_t bytes;  /* moved to or from the guest */
 	uint64_t errors; /* that did not end well, among `requests`; unit attentions included */
 };
+#define HVS_DISK_COUNTERS_INIT .size = (uint32_t)sizeof(struct hvs_disk_counters)
 
 /* 0, -EINVAL (NULL, op out of range, or no size). [any] */
 HVS_API HVS_NODISCARD int hvs_disk_get_counters(const struct hvs_disk *disk, enum hvs_disk_op op,
@@ -114,6 +117,7 @@ struct hvs_latency {
 	uint64_t sum_ns;
 	uint64_t bucket[HVS_LATENCY_BUCKETS];
 };
+#define HVS_LATENCY_INIT .size = (uint32_t)sizeof(struct hvs_latency)
 
 /* Upper bound of a bucket in nanoseconds; UINT64_MAX for the last, and beyond. [any] */
 HVS_API uint64_t hvs_latency_bound(unsigned bucket);

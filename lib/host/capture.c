@@ -145,7 +145,7 @@ const struct hvs_tap_ops *hvs_capture_tap_ops(void)
 
 static bool config_ok(const struct hvs_capture_config *cfg)
 {
-	return cfg->path && cfg->what <= HVS_CAPTURE_VMBUS &&
+	return cfg->path && !cfg->reserved && !cfg->reserved2 && cfg->what <= HVS_CAPTURE_VMBUS &&
 	       !(cfg->name && strlen(cfg->name) > MAX_NAME) &&
 	       !(cfg->max_packet && cfg->max_packet < MIN_PACKET) &&
 	       !(cfg->buffer_bytes && cfg->buffer_bytes < MIN_BUFFER);
@@ -158,7 +158,7 @@ int hvs_capture_open(const struct hvs_capture_config *cfg_in, struct hvs_capture
 	struct hvsi_pcapng_config file;
 	struct hvs_capture *c;
 	uint32_t most;
-	int err = HVSI_HOST_TAKE(&cfg, cfg_in, what);
+	int err = HVSI_HOST_TAKE(&cfg, cfg_in, reserved);
 
 	if (err || !out)
 		return err ? err : -EINVAL;

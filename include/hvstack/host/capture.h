@@ -38,7 +38,9 @@ struct hvs_capture_config {
 	const char *name;      /* what the interface is called in it; NULL: nothing */
 	uint64_t max_bytes;    /* of the file: what would exceed it is dropped; 0: no limit */
 	uint32_t buffer_bytes; /* for what is not written yet, at least 128 KiB; 0: 4 MiB */
+	uint32_t reserved;     /* 0 */
 	uint32_t what;         /* enum hvs_capture_what */
+	uint32_t reserved2;    /* 0 */
 	/* HVS_CAPTURE_VMBUS: packets of the device with this instance id, and nothing else; zeros:
 	 * all. */
 	struct hvs_guid instance_id;
