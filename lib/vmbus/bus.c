@@ -3,6 +3,7 @@
 #include "vmbus/bus.h"
 
 #include "util/alloc.h"
+#include "util/format.h"
 #include "util/probe.h"
 #include "util/sized.h"
 
@@ -10,7 +11,6 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 
 #define NEWEST_VERSION HVSI_VERSION(6, 0)
 #define DEFAULT_MAX_GPADLS 4096u
@@ -298,7 +298,7 @@ void hvsi_log(struct hvs_vmbus *bus, enum hvs_log_level level, const char *modul
 	if (!bus->ops.log || level > bus->cfg.log_level || !may_report(bus))
 		return;
 	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
+	hvsi_format(text, sizeof(text), format, ap);
 	va_end(ap);
 	bus->ops.log(bus->be, &rec);
 }

@@ -46,7 +46,7 @@ def run(lab):
     want = {}
     for size in sizes:
         name = f"file-{size}"
-        lab.shell(f"head -c {size} /dev/urandom > {name}")
+        lab.shell(f"seq 99999999 | head -c {size} > {name}")
         want[name] = lab.shell(f"sha256sum < {name}").split()[0]
         lab.hvctl("copy-file", "--create-path", name, f"/copied/{name}", timeout=COPY_SECONDS)
     # There already, and on purpose this time.
@@ -64,7 +64,7 @@ def run(lab):
     # The daemon of 6.12 only says that it failed.
     lab.check(status != 0 and ("full" in err or "failed" in err), f"a full disk: {status} {err}")
     # The client goes away half-way: the next copy is served.
-    lab.shell(f"head -c {CANCELLED} /dev/urandom > cancelled")
+    lab.shell(f"seq 99999999 | head -c {CANCELLED} > cancelled")
     hvctl = shlex.join([lab.program("hvctl"), "--socket", "control"])
     lab.shell(f"({hvctl} copy-file cancelled /copied/cancelled >/dev/null 2>&1 & p=$!; sleep 2; kill -9 $p)")
     ic.until(lab, "the copy has ended", lambda: lab.try_hvctl(
