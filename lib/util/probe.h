@@ -9,6 +9,10 @@
 #if defined(HVSI_WITH_USDT) && HVSI_WITH_USDT
 #include <sys/sdt.h>
 
+#if defined(__clang__) /* that header's macros, where they are used */
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
+
 #define HVSI_PROBE1(name, a) STAP_PROBE1(hvstack, name, a)
 #define HVSI_PROBE2(name, a, b) STAP_PROBE2(hvstack, name, a, b)
 #define HVSI_PROBE3(name, a, b, c) STAP_PROBE3(hvstack, name, a, b, c)
