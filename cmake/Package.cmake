@@ -42,3 +42,5 @@ install(FILES
 
 install(FILES "${PROJECT_SOURCE_DIR}/tools/wireshark/hvstack.lua"
 	DESTINATION ${CMAKE_INSTALL_DATADIR}/hvstack/wireshark)
+install(FILES "${PROJECT_SOURCE_DIR}/docs/man/libhvstack.3"
+	DESTINATION "${CMAKE_INSTALL_MANDIR}/man3")

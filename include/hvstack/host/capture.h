@@ -22,7 +22,7 @@ struct event_base; /* libevent */
 
 /* ---- capture ----------------------------------------------------------------------------- */
 
-struct hvs_capture;
+struct hvs_capture; /* a file for Wireshark */
 
 enum hvs_capture_what {
 	HVS_CAPTURE_FRAMES = 0, /* of a NIC: hvs_capture_ops */
