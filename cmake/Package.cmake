@@ -40,5 +40,7 @@ install(FILES
 	"${PROJECT_BINARY_DIR}/hvstackConfigVersion.cmake"
 	DESTINATION ${cmake_dir})
 
+install(FILES "${PROJECT_SOURCE_DIR}/tools/wireshark/hvstack.lua"
+	DESTINATION ${CMAKE_INSTALL_DATADIR}/hvstack/wireshark)
 install(FILES "${PROJECT_SOURCE_DIR}/docs/man/libhvstack.3"
 	DESTINATION "${CMAKE_INSTALL_MANDIR}/man3")

@@ -14,12 +14,13 @@ HVS_PACKAGES_FUZZ=(afl++)
 HVS_PACKAGES_BARE_METAL=(clang lld llvm cmake ninja-build qemu-system-x86 qemu-system-arm)
 HVS_PACKAGES_LINT=(clang clang-tidy clang-format shellcheck)
 HVS_PACKAGES_ABI=(abigail-tools)
+HVS_PACKAGES_OBSERVE=(tshark systemtap-sdt-dev)
 HVS_PACKAGES_PYTHON=(python3-cffi python3-dev python3-pip python3-pytest python3-setuptools python3-venv
 	python3-wheel mypy flake8 clang-format)
 # Where no other cargo is in PATH.
 HVS_PACKAGES_RUST=(cargo rustc rustfmt rust-clippy)
 HVS_PACKAGES_E2E=(qemu-system-x86 qemu-utils busybox-static mmdebstrap e2fsprogs genisoimage kmod zstd
-	util-linux ca-certificates)
+	util-linux ca-certificates tshark)
 HVS_PACKAGES_DOCS=(doxygen graphviz mandoc python3 python3-jsonschema)
 
 say() {

@@ -16,6 +16,7 @@
  *   manager_ip.c       addresses
  *   manager_copy.c     files that are copied into the guest
  *   manager_vss.c      freeze and thaw
+ *   manager_channels.c channels
  *   manager_metrics.c  OpenMetrics
  *
  * A connection that ends is only marked (cut) by whoever notices; it is taken away from a callback of
@@ -168,6 +169,8 @@ int hvsi_ip_methods(struct hvs_manager *m);
 int hvsi_copy_methods(struct hvs_manager *m);
 int hvsi_vss_methods(struct hvs_manager *m);
 int hvsi_metrics_methods(struct hvs_manager *m);
+int hvsi_channel_methods(struct hvs_manager *m);
+void hvsi_channel_metrics(const struct hvs_manager *m, struct evbuffer *out);
 void hvsi_methods_free(struct hvs_manager *m);
 
 /* ---- the manager ------------------------------------------------------------------------------- */
@@ -198,6 +201,7 @@ struct hvs_manager {
 	struct hvsi_left *left;
 	struct hvs_manager_machine_ops machine;
 	void *machine_arg;
+	struct hvs_vmbus *bus;            /* NULL: not known */
 	struct hvs_ic *ic[HVSI_IC_KINDS]; /* NULL: there is none of this kind */
 	struct hvs_guestinfo *guestinfo;
 	struct json_object *changed; /* pairs that kvp-changed will tell */

@@ -139,8 +139,8 @@ static const struct hvs_method own[] = {
 int hvsi_methods_add_own(struct hvs_manager *m)
 {
 	static int (*const files[])(struct hvs_manager *) = {
-		hvsi_info_methods, hvsi_metrics_methods, hvsi_ic_methods, hvsi_kvp_methods,
-		hvsi_ip_methods,   hvsi_copy_methods,    hvsi_vss_methods};
+		hvsi_info_methods, hvsi_metrics_methods, hvsi_ic_methods,  hvsi_kvp_methods,
+		hvsi_ip_methods,   hvsi_copy_methods,    hvsi_vss_methods, hvsi_channel_methods};
 	int err = hvs_manager_add_methods(m, own, sizeof(own) / sizeof(own[0]), m);
 
 	for (size_t i = 0; !err && i < sizeof(files) / sizeof(files[0]); i++)

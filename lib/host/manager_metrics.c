@@ -20,6 +20,45 @@ void hvs_metrics_label(struct evbuffer *out, const char *text)
 	}
 }
 
+void hvs_metrics_family(struct evbuffer *out, const char *name, const char *type, const char *unit,
+			const char *help)
+{
+	if (!out || !name || !type || !help)
+		return;
+	(void)evbuffer_add_printf(out, "# TYPE %s %s\n", name, type);
+	if (unit)
+		(void)evbuffer_add_printf(out, "# UNIT %s %s\n", name, unit);
+	(void)evbuffer_add_printf(out, "# HELP %s %s\n", name, help);
+}
+
+static void put_seconds(struct evbuffer *out, uint64_t ns)
+{
+	(void)evbuffer_add_printf(out, "%llu.%09llu", (unsigned long long)(ns / 1000000000),
+				  (unsigned long long)(ns % 1000000000));
+}
+
+void hvs_metrics_latency(struct evbuffer *out, const char *name, const char *labels,
+			 const struct hvs_latency *latency)
+{
+	uint64_t count = 0;
+
+	if (!out || !name || !labels || !latency || latency->size < sizeof(*latency))
+		return;
+	for (unsigned i = 0; i < HVS_LATENCY_BUCKETS; i++) {
+		count += latency->bucket[i];
+		(void)evbuffer_add_printf(out, "%s_bucket{%s,le=\"", name, labels);
+		if (hvs_latency_bound(i) == UINT64_MAX)
+			(void)evbuffer_add_printf(out, "+Inf");
+		else
+			put_seconds(out, hvs_latency_bound(i));
+		(void)evbuffer_add_printf(out, "\"} %llu\n", (unsigned long long)count);
+	}
+	(void)evbuffer_add_printf(out, "%s_count{%s} %llu\n%s_sum{%s} ", name, labels,
+				  (unsigned long long)count, name, labels);
+	put_seconds(out, latency->sum_ns);
+	(void)evbuffer_add(out, "\n", 1);
+}
+
 static void put_machine(struct evbuffer *out, const struct hvs_manager *m)
 {
 	char uuid[HVS_GUID_TEXT];
@@ -122,6 +161,7 @@ static void run_metrics(void *arg, struct hvs_call *call)
 		put_machine(out, m);
 		put_services(out, m);
 		put_heartbeat(out, m);
+		hvsi_channel_metrics(m, out);
 		if (m->machine.metrics)
 			m->machine.metrics(m->machine_arg, out);
 		(void)evbuffer_add(out, "# EOF\n", sizeof("# EOF\n"));

@@ -3,6 +3,7 @@
 #include "ic/service.h"
 
 #include "util/alloc.h"
+#include "util/probe.h"
 
 #include <hvstack/vmbus.h>
 
@@ -182,6 +183,7 @@ static int send(struct hvs_ic *ic, uint16_t type, uint32_t body_bytes)
 		return err;
 	ic->transaction = head.transaction;
 	ic->unanswered = true;
+	HVSI_PROBE4(ic_request, ic->class->kind, type, head.transaction, body_of(ic)[0]);
 	return 0;
 }
 
@@ -333,6 +335,8 @@ static void take(struct hvs_ic *ic, const struct hvs_packet *pkt)
 		fail(ic);
 		return;
 	}
+	HVSI_PROBE4(ic_answer, ic->class->kind, hvsi_get16(head.type), head.transaction,
+		    hvsi_get32(head.status));
 	body = (const uint8_t *)pkt->data + sizeof(head);
 	/* OpenBSD's is larger than what is there. */
 	len = pkt->len - (uint32_t)sizeof(head);

@@ -27,6 +27,7 @@
 #include "ic/service.h"
 
 #include "util/alloc.h"
+#include "util/probe.h"
 #include "util/sized.h"
 
 #include <errno.h>
@@ -125,6 +126,7 @@ static void thawed(struct hvs_ic *ic)
 
 	v->state = HVS_VSS_IDLE;
 	v->late = false;
+	HVSI_PROBE2(guest_thawed, ic->bus, late);
 	tell_thawers(ic, 0, HVS_IC_S_OK);
 	if (late)
 		hvsi_ic_event(ic, HVS_IC_EVENT_THAWED_LATE);
@@ -273,6 +275,7 @@ static bool end_freeze(struct hvs_ic *ic, struct hvsi_ic_request *r, int status,
 			freeze_failed(ic, f, status);
 		} else if (v->state == HVS_VSS_FREEZING) {
 			v->state = HVS_VSS_FROZEN;
+			HVSI_PROBE2(guest_frozen, ic->bus, v->hold_ms);
 			hvsi_ic_set_timer(ic, hvsi_ic_now(ic) + v->hold_ms * NS_PER_MS);
 		} else {
 			status = -ECANCELED; /* the thaw is next */

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Polite busy-wait step. */
 static inline void hvsi_relax(void)
@@ -14,6 +15,18 @@ static inline void hvsi_relax(void)
 #elif defined(__aarch64__)
 	__asm__ volatile("yield");
 #endif
+}
+
+/* Of a counter that one thread alone writes, and any thread reads. */
+static inline void hvsi_count(_Atomic(uint64_t) *counter, uint64_t by)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+			      memory_order_relaxed);
+}
+
+static inline uint64_t hvsi_counted(const _Atomic(uint64_t) *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
 /* Mutual exclusion for a few instructions; nothing is called while it is held. */

@@ -4,6 +4,7 @@
 
 #include "util/alloc.h"
 #include "util/format.h"
+#include "util/probe.h"
 #include "util/sized.h"
 
 #include <hvstack/hv.h>
@@ -68,6 +69,8 @@ static unsigned run_control(struct hvsi_work *work, unsigned budget)
 	while (hvsi_outq_pump(bus) && take_message(bus, &msg)) {
 		if (bus->ops.record)
 			record(bus, &msg);
+		if (hvsi_tapped(&bus->tap))
+			hvsi_tap_message(bus, false, msg.connection_id, msg.bytes, msg.len);
 		hvsi_message(bus, msg.connection_id, msg.bytes, msg.len);
 		if (++used >= budget) {
 			hvsi_worker_post(&bus->main_worker, &bus->control_work);
@@ -305,6 +308,7 @@ void hvsi_fault(struct hvs_vmbus *bus, uint32_t channel_id, enum hvs_fault_code 
 {
 	struct hvs_guest_fault f = {.channel_id = channel_id, .code = code, .where = where};
 
+	HVSI_PROBE3(fault, channel_id, code, where);
 	if (bus->ops.guest_fault && may_report(bus))
 		bus->ops.guest_fault(bus->be, &f);
 }

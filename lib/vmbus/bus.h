@@ -20,6 +20,7 @@
 
 #include <hvstack/backend.h>
 #include <hvstack/channel.h>
+#include <hvstack/stats.h>
 #include <hvstack/vmbus.h>
 #include <hvstack/worker.h>
 
@@ -206,6 +207,19 @@ enum {
 	HVSI_DONE_GPADL = 16,      /* it does not use one any more that the guest wants back */
 };
 
+/* As hvs_channel_counters. The channel's worker alone writes them. */
+struct hvsi_chan_counters {
+	_Atomic(uint64_t) from_packets;
+	_Atomic(uint64_t) from_bytes;
+	_Atomic(uint64_t) to_packets;
+	_Atomic(uint64_t) to_bytes;
+	_Atomic(uint64_t) batches;
+	_Atomic(uint64_t) signals_sent;
+	_Atomic(uint64_t) signals_spared;
+	_Atomic(uint64_t) ring_full;
+	_Atomic(uint64_t) faults;
+};
+
 struct hvs_channel {
 	struct hvs_device *dev;
 	struct hvs_worker *worker;
@@ -266,6 +280,7 @@ struct hvs_channel {
 	uint32_t target_vp;
 	unsigned received; /* packets in this run */
 	bool drained;      /* the device has seen the ring empty in this run */
+	struct hvsi_chan_counters counters;
 	struct hvsi_ring_in in;
 	struct hvsi_ring_out out;
 	struct hvsi_map_pool maps;
@@ -492,6 +507,27 @@ void hvsi_tl_offered(struct hvs_vmbus *bus, const struct hvs_offer *offer);
 /* restore.c: the bus as it was before it took state; it was not started since. */
 void hvsi_restore_undo(struct hvs_vmbus *bus);
 
+/* ---- tap.c: somebody sees all that passes ------------------------------------------------------ */
+
+struct hvsi_tap {
+	atomic_bool on; /* ops and arg are valid */
+	struct hvs_tap_ops ops;
+	void *arg;
+	struct hvsi_gate gate; /* threads inside ops */
+};
+
+static inline bool hvsi_tapped(const struct hvsi_tap *tap)
+{
+	return atomic_load_explicit(&tap->on, memory_order_relaxed);
+}
+
+void hvsi_tap_message(struct hvs_vmbus *bus, bool to_guest, uint32_t connection_id, const void *msg,
+		      size_t len);
+void hvsi_tap_received(struct hvs_channel *ch, const struct hvsi_descriptor *desc);
+/* As for hvsi_ring_write(), which has written it. */
+void hvsi_tap_sent(struct hvs_channel *ch, const struct hvsi_descriptor *desc, const void *header,
+		   size_t header_len, const struct iovec *iov, unsigned iovcnt);
+
 /* ---- the bus (bus.c) ----------------------------------------------------------------------- */
 
 #define HVSI_FIRST_CONNECTION_ID 0x2000u /* of relid 0; above every well-known connection id */
@@ -530,6 +566,7 @@ struct hvs_vmbus {
 	_Atomic(uint64_t) report_second;
 	atomic_uint report_count;
 
+	struct hvsi_tap tap;
 	struct hvsi_list outq;
 	struct hvsi_conn conn;
 	struct hvsi_gpadls gpadls;

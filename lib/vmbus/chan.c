@@ -6,6 +6,8 @@
  */
 #include "vmbus/bus.h"
 
+#include "util/probe.h"
+
 #include <errno.h>
 
 void hvsi_chan_command(struct hvs_channel *ch, unsigned ctl)
@@ -98,6 +100,7 @@ static bool open_ok(struct hvs_channel *ch, const struct hvsi_gpadl *g, uint32_t
 	if (ch->legacy)
 		vp = 0; /* the field means nothing */
 	ch->target_vp = vp;
+	atomic_store(&ch->modify_vp, vp);
 	return ring_ok(ch, g) && (vp < bus->cfg.vp_count || vp == HVSI_VP_NONE) &&
 	       take_signal_parameters(ch);
 }
@@ -486,6 +489,8 @@ void hvsi_chan_offer(struct hvs_channel *ch, uint32_t relid)
 	bus->offered[relid] = ch;
 	bus->offered_count++;
 	hvsi_monitor_assign(ch);
+	HVSI_PROBE4(channel_offer, relid, ch->index, ch->dev->offer.class_id.b,
+		    ch->dev->offer.instance_id.b);
 	hvsi_outq_add(bus, &ch->offer);
 }
 
@@ -542,8 +547,10 @@ void hvsi_chan_revoke(struct hvs_channel *ch)
 		return; /* withdrawn, but not closed yet */
 	if (!ch->reserved)
 		hvsi_list_remove(&ch->open_result.node);
-	if (known && !ch->release)
+	if (known && !ch->release) {
+		HVSI_PROBE1(channel_rescind, ch->relid);
 		hvsi_outq_add(ch->dev->bus, &ch->rescind);
+	}
 	switch (ch->state) {
 	case HVSI_CHAN_CLOSED:
 		if (!known)

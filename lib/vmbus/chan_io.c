@@ -6,6 +6,7 @@
 #include "vmbus/bus.h"
 
 #include "util/alloc.h"
+#include "util/probe.h"
 #include "vmbus/packet.h"
 #include "vmbus/packet_proto.h"
 
@@ -86,7 +87,20 @@ static void signal_guest(struct hvs_channel *ch)
 		bus->ops.synic_signal(bus->be, 0, HVS_VMBUS_SINT, 0);
 	} else if (ch->target_vp != HVSI_VP_NONE) {
 		bus->ops.synic_signal(bus->be, ch->target_vp, HVS_VMBUS_SINT, ch->event_flag);
+	} else {
+		return;
 	}
+	hvsi_count(&ch->counters.signals_sent, 1);
+	HVSI_PROBE2(signal_sent, ch->relid, ch->target_vp);
+}
+
+/* The guest broke the protocol: nothing is read from or written to its rings any more. */
+static int fault(struct hvs_channel *ch, enum hvs_fault_code code, const char *where)
+{
+	ch->faulted = true;
+	hvsi_count(&ch->counters.faults, 1);
+	hvsi_fault(ch->dev->bus, ch->relid, code, where);
+	return -EPROTO;
 }
 
 static int open_device(struct hvs_channel *ch)
@@ -100,13 +114,11 @@ static int open_device(struct hvs_channel *ch)
 	ch->faulted = false;
 	ch->ctx = NULL;
 	hvsi_map_pool_init(&ch->maps, &ch->dev->bus->cfg.alloc);
-	if (hvsi_ring_in_open(&ch->in, &in) < 0 || hvsi_ring_out_open(&ch->out, &out) < 0) {
-		hvsi_fault(ch->dev->bus, ch->relid, HVS_FAULT_RING_INDEX,
-			   "opened with bad indexes");
-		return -EPROTO;
-	}
+	if (hvsi_ring_in_open(&ch->in, &in) < 0 || hvsi_ring_out_open(&ch->out, &out) < 0)
+		return fault(ch, HVS_FAULT_RING_INDEX, "opened with bad indexes");
 	err = ch->dev->ops.open(ch->dev->priv, ch, &ch->params, &ch->ctx);
 	ch->accepted = !err;
+	HVSI_PROBE4(channel_open, ch->relid, ch->index, ch->dev->offer.instance_id.b, err);
 	return err;
 }
 
@@ -123,9 +135,8 @@ int hvsi_chan_io_restore(struct hvs_channel *ch, uint32_t in_next, uint32_t out_
 	hvsi_map_pool_init(&ch->maps, &ch->dev->bus->cfg.alloc);
 	if (!ch->faulted && (hvsi_ring_in_resume(&ch->in, &in, in_next) < 0 ||
 			     hvsi_ring_out_resume(&ch->out, &out, out_next) < 0)) {
-		ch->faulted = true; /* as it would have been a moment later */
-		hvsi_fault(ch->dev->bus, ch->relid, HVS_FAULT_RING_INDEX,
-			   "restored with bad indexes");
+		/* As it would have been a moment later. */
+		fault(ch, HVS_FAULT_RING_INDEX, "restored with bad indexes");
 	}
 	err = ch->dev->ops.restore(ch->dev->priv, ch, &ch->params, r, &ch->ctx);
 	ch->accepted = !err;
@@ -215,6 +226,7 @@ void hvs_channel_closed(struct hvs_channel *ch)
 	ch->accepted = false;
 	ch->timer_due = false;
 	hvsi_list_remove(&ch->timed);
+	HVSI_PROBE1(channel_close, ch->relid);
 	hvsi_chan_report(ch, HVSI_DONE_CLOSE);
 }
 
@@ -246,6 +258,7 @@ static unsigned run_io(struct hvsi_work *work, unsigned budget)
 		ch->dev->ops.ready(ch, ch->ctx, budget);
 		return 1;
 	}
+	hvsi_count(&ch->counters.batches, 1);
 	hvsi_ring_in_wake(&ch->in);
 	again = ch->dev->ops.ready(ch, ch->ctx, budget);
 	hvs_channel_flush(ch);
@@ -289,14 +302,6 @@ uint64_t hvs_channel_now(struct hvs_channel *ch)
 	struct hvs_vmbus *bus = ch->dev->bus;
 
 	return bus->ops.now_ns(bus->be);
-}
-
-/* The guest broke the protocol: nothing is read from or written to its rings any more. */
-static int fault(struct hvs_channel *ch, enum hvs_fault_code code, const char *where)
-{
-	ch->faulted = true;
-	hvsi_fault(ch->dev->bus, ch->relid, code, where);
-	return -EPROTO;
 }
 
 void hvs_channel_fault(struct hvs_channel *ch, const char *where)
@@ -343,8 +348,12 @@ int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 	default:
 		return fault(ch, HVS_FAULT_RING_INDEX, "write index");
 	}
+	hvsi_count(&ch->counters.from_packets, 1);
+	hvsi_count(&ch->counters.from_bytes, desc.len8 * 8u + HVSI_RING_TRAILER);
 	if (ch->dev->bus->ops.record)
 		record(ch, (size_t)desc.len8 * 8);
+	if (hvsi_tapped(&ch->dev->bus->tap))
+		hvsi_tap_received(ch, &desc);
 	code = hvsi_packet_parse(&desc, ch->staging, ch->dev->bus->mem, &ch->maps, &ch->packet,
 				 &ch->extents);
 	if (!code && is_pipe(ch))
@@ -356,17 +365,53 @@ int hvs_channel_recv(struct hvs_channel *ch, const struct hvs_packet **pkt)
 	return 1;
 }
 
+/* The ring does not take a packet. */
+__attribute__((cold, noinline)) static int refused(struct hvs_channel *ch, int err)
+{
+	if (err == -EPROTO)
+		return fault(ch, HVS_FAULT_RING_INDEX, "read index");
+	if (err == -EAGAIN) {
+		hvsi_count(&ch->counters.ring_full, 1);
+		HVSI_PROBE2(ring_full, ch->relid, ch->out.wanted);
+	}
+	return err;
+}
+
+static int put(struct hvs_channel *ch, const struct hvsi_descriptor *desc, const void *header,
+	       size_t header_len, const struct iovec *iov, unsigned iovcnt)
+{
+	const uint32_t from = ch->out.next;
+	int err = hvsi_ring_write(&ch->out, desc, header, header_len, iov, iovcnt);
+
+	if (err)
+		return refused(ch, err);
+	hvsi_count(&ch->counters.to_packets, 1);
+	hvsi_count(&ch->counters.to_bytes,
+		   ch->out.next - from + (ch->out.next < from ? ch->out.mem.size : 0));
+	return 0;
+}
+
+/* Apart, so that it costs others nothing. */
+__attribute__((cold, noinline)) static int put_tapped(struct hvs_channel *ch,
+						      const struct hvsi_descriptor *desc,
+						      const void *header, size_t header_len,
+						      const struct iovec *iov, unsigned iovcnt)
+{
+	int err = put(ch, desc, header, header_len, iov, iovcnt);
+
+	if (!err)
+		hvsi_tap_sent(ch, desc, header, header_len, iov, iovcnt);
+	return err;
+}
+
 static int send(struct hvs_channel *ch, const struct hvsi_descriptor *desc, const void *header,
 		size_t header_len, const struct iovec *iov, unsigned iovcnt)
 {
-	int err;
-
 	if (!usable(ch))
 		return -ESHUTDOWN;
-	err = hvsi_ring_write(&ch->out, desc, header, header_len, iov, iovcnt);
-	if (err == -EPROTO)
-		return fault(ch, HVS_FAULT_RING_INDEX, "read index");
-	return err;
+	if (hvsi_tapped(&ch->dev->bus->tap))
+		return put_tapped(ch, desc, header, header_len, iov, iovcnt);
+	return put(ch, desc, header, header_len, iov, iovcnt);
 }
 
 int hvs_channel_send(struct hvs_channel *ch, uint64_t xid, bool wants_completion,
@@ -421,13 +466,12 @@ int hvs_channel_has_room(struct hvs_channel *ch, uint32_t bytes)
 	if (!usable(ch))
 		return -ESHUTDOWN;
 	err = hvsi_ring_has_room(&ch->out, bytes);
-	if (err == -EPROTO)
-		return fault(ch, HVS_FAULT_RING_INDEX, "read index");
-	return err;
+	return err ? refused(ch, err) : 0;
 }
 
 void hvs_channel_flush(struct hvs_channel *ch)
 {
+	bool news = ch->out.next != ch->out.published;
 	bool arrived;
 	bool room;
 
@@ -437,6 +481,8 @@ void hvs_channel_flush(struct hvs_channel *ch)
 	room = hvsi_ring_in_commit(&ch->in);
 	if (arrived || room)
 		signal_guest(ch);
+	else if (news)
+		hvsi_count(&ch->counters.signals_spared, 1);
 }
 
 void hvs_channel_kick(struct hvs_channel *ch)

@@ -5,6 +5,7 @@
  */
 #include "vmbus/bus.h"
 
+#include "util/probe.h"
 #include "vmbus/state_format.h"
 
 #include <errno.h>
@@ -217,6 +218,7 @@ static void negotiate(struct hvs_vmbus *bus)
 	}
 	hvsi_log(bus, HVS_LOG_INFO, "conn", 0, "guest asks for VMBus %u.%u: %s", version >> 16,
 		 version & 0xffff, c->version_ok ? "connected" : "not supported");
+	HVSI_PROBE3(connect, version, c->version_ok, c->features);
 	hvsi_outq_add(bus, &c->version_response);
 }
 

@@ -52,6 +52,8 @@ bool hvsi_outq_pump(struct hvs_vmbus *bus)
 			hvsi_worker_wake_at(&bus->main_worker, bus->ops.now_ns(bus->be) + RETRY_NS);
 			return false;
 		}
+		if (hvsi_tapped(&bus->tap))
+			hvsi_tap_message(bus, true, 0, msg.payload, msg.payload_len);
 		hvsi_list_remove(&m->node);
 		if (m->sent)
 			m->sent(m);

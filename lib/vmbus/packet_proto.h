@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What follows the descriptor of a ring packet, as it lies on the wire. */
+/* A ring packet, as it lies on the wire. */
 #ifndef HVSI_VMBUS_PACKET_PROTO_H
 #define HVSI_VMBUS_PACKET_PROTO_H
 
@@ -11,6 +11,16 @@
 #include <sys/uio.h>
 
 #define HVSI_PACKET_COMPLETION_REQUESTED 1u /* the only flag of a descriptor */
+
+/* The first bytes of a packet; lengths in units of 8 bytes, without the trailer. */
+struct hvsi_wire_descriptor {
+	struct hvs_le16 type;
+	struct hvs_le16 header_len8;
+	struct hvs_le16 len8;
+	struct hvs_le16 flags;
+	struct hvs_le64 xid;
+};
+_Static_assert(sizeof(struct hvsi_wire_descriptor) == 16, "protocol 6.2");
 
 /* GPA-direct; page ranges follow (mem/extents.h). */
 struct hvsi_gpa_direct_header {

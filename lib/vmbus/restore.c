@@ -7,6 +7,7 @@
 #include "vmbus/bus.h"
 
 #include "util/guid.h"
+#include "util/probe.h"
 #include "vmbus/state_format.h"
 
 #include <errno.h>
@@ -552,6 +553,7 @@ int hvs_vmbus_restore(struct hvs_vmbus *bus, const void *state, size_t len)
 		err = -EBADMSG;
 	if (!err)
 		err = check_gpadls(bus);
+	HVSI_PROBE2(restore, bus, err);
 	if (err) {
 		hvsi_restore_undo(bus);
 		return err;

@@ -25,6 +25,7 @@
 #include "vmbus/ring.h"
 
 #include "util/le.h"
+#include "vmbus/packet_proto.h"
 
 #include <errno.h>
 
@@ -37,15 +38,6 @@
 #define FEATURE_PENDING_SEND_SZ 1u
 
 #define PAGE 4096u
-
-struct wire_descriptor {
-	struct hvs_le16 type;
-	struct hvs_le16 header_len8;
-	struct hvs_le16 len8;
-	struct hvs_le16 flags;
-	struct hvs_le64 xid;
-};
-_Static_assert(sizeof(struct wire_descriptor) == HVSI_RING_DESCRIPTOR, "protocol 6.2");
 
 struct wire_trailer {
 	struct hvs_le32 zero;
@@ -151,7 +143,7 @@ int hvsi_ring_read(struct hvsi_ring_in *in, struct hvsi_descriptor *desc, uint8_
 		   size_t buf_len)
 {
 	const struct hvsi_ringmem *m = &in->mem;
-	struct wire_descriptor d;
+	struct hvsi_wire_descriptor d;
 	struct cursor at;
 	uint32_t available;
 	uint32_t len;
@@ -272,7 +264,7 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 {
 	const struct hvsi_ringmem *m = &out->mem;
 	const size_t max = m->size - 8 - HVSI_RING_TRAILER;
-	struct wire_descriptor d;
+	struct hvsi_wire_descriptor d;
 	size_t len = sizeof(d) + header_len;
 	const struct wire_trailer trailer = {.start = hvsi_le32(out->next)};
 	static const uint8_t zeros[8];
@@ -303,14 +295,14 @@ int hvsi_ring_write(struct hvsi_ring_out *out, const struct hvsi_descriptor *des
 
 	header_len8 =
 		desc->header_len8 ? desc->header_len8 : (uint16_t)((sizeof(d) + header_len) / 8);
-	d = (struct wire_descriptor){.type = hvsi_le16(desc->type),
-				     .header_len8 = hvsi_le16(header_len8),
-				     .len8 = hvsi_le16((uint16_t)(len / 8)),
-				     .flags = hvsi_le16(desc->flags),
-				     .xid = hvsi_le64(desc->xid)};
+	d = (struct hvsi_wire_descriptor){.type = hvsi_le16(desc->type),
+					  .header_len8 = hvsi_le16(header_len8),
+					  .len8 = hvsi_le16((uint16_t)(len / 8)),
+					  .flags = hvsi_le16(desc->flags),
+					  .xid = hvsi_le64(desc->xid)};
 	at = cursor_at(m, out->next);
 	/* In the halves it was put together from: one load of both would wait for the stores. */
-	copy_in(&at, &d, offsetof(struct wire_descriptor, xid));
+	copy_in(&at, &d, offsetof(struct hvsi_wire_descriptor, xid));
 	copy_in(&at, &d.xid, sizeof(d.xid));
 	if (header_len)
 		copy_in(&at, header, (uint32_t)header_len);

@@ -2,6 +2,7 @@
 /* Write the state of a bus. Nothing runs meanwhile, and nothing is changed. */
 #include "vmbus/bus.h"
 
+#include "util/probe.h"
 #include "vmbus/state_format.h"
 
 #include <errno.h>
@@ -189,6 +190,7 @@ int hvs_vmbus_save(struct hvs_vmbus *bus, hvs_write_fn write, void *arg)
 {
 	struct hvsi_state_bus head;
 	struct hvs_state_writer w;
+	int err;
 
 	if (!bus || !write)
 		return -EINVAL;
@@ -203,5 +205,7 @@ int hvs_vmbus_save(struct hvs_vmbus *bus, hvs_write_fn write, void *arg)
 	save_connect_requests(bus, &w);
 	save_incoming(bus, &w);
 	save_outgoing(bus, &w);
-	return hvsi_state_end(&w);
+	err = hvsi_state_end(&w);
+	HVSI_PROBE2(save, bus, err);
+	return err;
 }

@@ -468,6 +468,110 @@ static int fill_guest_os(void *x)
 	return hvs_guest_os_decode(0x8100060c00000000, x);
 }
 
+/* ---- looking on ------------------------------------------------------------------------------------ */
+
+#ifdef HVS_TAP_OPS_INIT
+static void tapped(void *arg, const struct hvs_tap_event *event)
+{
+	(void)arg, (void)event;
+}
+
+static const struct hvs_tap_ops tap_ops = {HVS_TAP_OPS_INIT, .event = tapped};
+
+static int take_tap_ops(const void *x)
+{
+	struct hvs_loopback *lb = machine();
+	int err = lb ? hvs_vmbus_set_tap(hvs_loopback_bus(lb), x, NULL) : -ENOMEM;
+
+	if (!err)
+		err = hvs_vmbus_set_tap(hvs_loopback_bus(lb), NULL, NULL);
+	hvs_loopback_destroy(lb);
+	return err;
+}
+
+struct look {
+	int (*fill)(const struct hvs_channel *ch, void *x);
+	void *x;
+	int err;
+};
+
+static void look_at(void *arg, struct hvs_channel *ch)
+{
+	struct look *look = arg;
+
+	look->err = look->fill(ch, look->x);
+}
+
+static int with_channel(int (*fill)(const struct hvs_channel *ch, void *x), void *x)
+{
+	struct hvs_offer offer = {HVS_OFFER_INIT, .instance_id = id};
+	struct look look = {fill, x, -ENODEV};
+	struct hvs_loopback *lb = machine();
+	struct hvs_device *d;
+	int err = lb ? hvs_device_offer(hvs_loopback_bus(lb), &offer, &vsp_ops, NULL, &d) : -ENOMEM;
+
+	if (!err)
+		hvs_vmbus_visit_channels(hvs_loopback_bus(lb), look_at, &look);
+	hvs_loopback_destroy(lb);
+	return err ? err : look.err;
+}
+
+static int get_info(const struct hvs_channel *ch, void *x)
+{
+	return hvs_channel_get_info(ch, x);
+}
+
+static int get_channel_counters(const struct hvs_channel *ch, void *x)
+{
+	return hvs_channel_get_counters(ch, x);
+}
+
+static int fill_channel_info(void *x)
+{
+	return with_channel(get_info, x);
+}
+
+static int fill_channel_counters(void *x)
+{
+	return with_channel(get_channel_counters, x);
+}
+
+static int with_disk(int (*fill)(const struct hvs_disk *disk, void *x), void *x)
+{
+	struct hvs_loopback *lb = machine();
+	struct hvs_storvsp *ctl;
+	struct hvs_disk *disk;
+	int err = lb ? hvs_storvsp_create(hvs_loopback_bus(lb), &storvsp_config, &ctl) : -ENOMEM;
+
+	if (!err)
+		err = hvs_storvsp_attach(ctl, &disk_config, &no_blk_ops, NULL, &disk);
+	if (!err)
+		err = fill(disk, x);
+	hvs_loopback_destroy(lb);
+	return err;
+}
+
+static int get_disk_counters(const struct hvs_disk *disk, void *x)
+{
+	return hvs_disk_get_counters(disk, HVS_DISK_READ, x);
+}
+
+static int get_latency(const struct hvs_disk *disk, void *x)
+{
+	return hvs_disk_get_latency(disk, HVS_DISK_READ, x);
+}
+
+static int fill_disk_counters(void *x)
+{
+	return with_disk(get_disk_counters, x);
+}
+
+static int fill_latency(void *x)
+{
+	return with_disk(get_latency, x);
+}
+#endif
+
 /* ---- all ------------------------------------------------------------------------------------------- */
 
 const struct given given_core[] = {
@@ -492,6 +596,9 @@ const struct given given_core[] = {
 	GIVEN(shutdown_request, shutdown_request, -ENOTCONN),
 	GIVEN(kvp_ip, kvp_ip, -ENOTCONN),
 	GIVEN(vss_freeze_request, vss_freeze_request, -ENOTCONN),
+#ifdef HVS_TAP_OPS_INIT
+	GIVEN(tap_ops, tap_ops, 0),
+#endif
 	{0},
 };
 
@@ -502,5 +609,11 @@ const struct filled filled_core[] = {
 	FILLED(heartbeat_info),
 	FILLED(filecopy_progress),
 	FILLED(guest_os),
+#ifdef HVS_CHANNEL_INFO_INIT
+	FILLED(channel_info),
+	FILLED(channel_counters),
+	FILLED(disk_counters),
+	FILLED(latency),
+#endif
 	{0},
 };

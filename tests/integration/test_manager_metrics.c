@@ -141,3 +141,66 @@ Test(manager_metrics, a_vmm_adds_its_own_with_labels_of_any_text)
 	free(text);
 	down(fd);
 }
+
+Test(manager_metrics, channels_of_the_bus_are_listed_and_counted)
+{
+	const struct ic_options opt = {.cfg = {.kind = HVS_IC_SHUTDOWN}};
+	struct json_object *answer;
+	struct json_object *all;
+	struct json_object *one;
+	struct json_object *member;
+	char *text;
+	int fd;
+
+	mgr_up(&t, NULL);
+	machine = ic_new(&opt, IC_VERSION(3, 2));
+	t.run = run_host;
+	hvs_manager_set_bus(t.m, hvs_loopback_bus(machine->lb));
+	fd = mgr_connect(&t);
+	answer = mgr_call(&t, fd, "channels", NULL);
+	all = mgr_result(answer, "channels");
+	cr_assert_eq(json_object_array_length(all), 1);
+	one = json_object_array_get_idx(all, 0);
+	cr_assert(json_object_object_get_ex(one, "class", &member));
+	cr_expect_str_eq(json_object_get_string(member), "shutdown");
+	cr_assert(json_object_object_get_ex(one, "state", &member));
+	cr_expect_str_eq(json_object_get_string(member), "open");
+	json_object_put(answer);
+	text = metrics(fd);
+	cr_expect_eq(openmetrics_value(text, "hvs_channel_faults_total{class=\"shutdown\",instance="
+					     "\"b6650ff7-33bc-4840-8048-e0676786f393\","
+					     "subchannel=\"0\"}"),
+		     0);
+	/* The versions. */
+	cr_expect_eq(openmetrics_value(text, "hvs_channel_from_guest_packets_total{class="
+					     "\"shutdown\",instance="
+					     "\"b6650ff7-33bc-4840-8048-e0676786f393\","
+					     "subchannel=\"0\"}"),
+		     1);
+	free(text);
+	hvs_manager_set_bus(t.m, NULL);
+	down(fd);
+}
+
+Test(manager_metrics, latencies_are_a_histogram)
+{
+	struct hvs_latency l = {HVS_LATENCY_INIT, .sum_ns = 2500000000};
+	struct evbuffer *out = evbuffer_new();
+	const char *text;
+
+	l.bucket[0] = 2;
+	l.bucket[3] = 1;
+	l.bucket[HVS_LATENCY_BUCKETS - 1] = 1;
+	hvs_metrics_family(out, "x_seconds", "histogram", "seconds", "How long.");
+	hvs_metrics_latency(out, "x_seconds", "a=\"b\"", &l);
+	cr_assert_eq(evbuffer_add(out, "# EOF\n", sizeof("# EOF\n")), 0);
+	text = (const char *)evbuffer_pullup(out, -1);
+	openmetrics_check(text);
+	cr_expect_eq(openmetrics_value(text, "x_seconds_bucket{a=\"b\",le=\"0.000001024\"}"), 2);
+	cr_expect_eq(openmetrics_value(text, "x_seconds_bucket{a=\"b\",le=\"0.000004096\"}"), 2);
+	cr_expect_eq(openmetrics_value(text, "x_seconds_bucket{a=\"b\",le=\"0.000008192\"}"), 3);
+	cr_expect_eq(openmetrics_value(text, "x_seconds_bucket{a=\"b\",le=\"+Inf\"}"), 4);
+	cr_expect_eq(openmetrics_value(text, "x_seconds_count{a=\"b\"}"), 4);
+	cr_expect_eq(openmetrics_value(text, "x_seconds_sum{a=\"b\"}"), 2.5);
+	evbuffer_free(out);
+}

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_SEEN 512
+#define MAX_SEEN 4096
 
 /* Names and samples, as they were, to find what is there twice. */
 static char *seen[MAX_SEEN];
@@ -20,6 +20,10 @@ static struct {
 	bool unit;
 	bool help;
 	bool samples;
+	/* Of a histogram's buckets. */
+	double bound; /* -1: the first is to come */
+	double count;
+	bool whole; /* the last was +Inf */
 } family;
 
 static void note(const char *start, size_t len)
@@ -47,7 +51,7 @@ static size_t name_len(const char *text)
 static void begin_family(const char *line, const char *name, size_t len)
 {
 	const char *type = name + len + 1;
-	static const char *const types[] = {"counter", "gauge", "info"};
+	static const char *const types[] = {"counter", "gauge", "histogram", "info"};
 	bool known = false;
 
 	cr_assert(!*family.name || family.samples || family.help, "%s has nothing", family.name);
@@ -55,6 +59,8 @@ static void begin_family(const char *line, const char *name, size_t len)
 	note(line, (size_t)(type - line));
 	memset(&family, 0, sizeof(family));
 	memcpy(family.name, name, len);
+	family.bound = -1;
+	family.whole = true;
 	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		known |= strcmp(types[i], type) == 0;
 	cr_assert(known, "type '%s'", type);
@@ -131,11 +137,50 @@ static const char *skip_labels(const char *at)
 	return at + 1;
 }
 
+/* Buckets go up, in bounds and counts, to +Inf; then come _count, which is the same, and _sum. */
+static void check_histogram(const char *line, const char *suffix, double value)
+{
+	static const char le[] = ",le=\"";
+	const char *at;
+
+	if (strcmp(suffix, "_bucket") != 0) {
+		cr_assert(family.whole, "no bucket +Inf before %s", line);
+		cr_assert(strcmp(suffix, "_count") != 0 || value == family.count, "%s", line);
+		family.bound = -1;
+		return;
+	}
+	at = strstr(line, le);
+	cr_assert_not_null(at, "%s", line);
+	at += sizeof(le) - 1;
+	family.whole = strncmp(at, "+Inf\"", 5) == 0;
+	if (family.bound >= 0)
+		cr_assert(value >= family.count &&
+				  (family.whole || strtod(at, NULL) > family.bound),
+			  "%s", line);
+	family.bound = family.whole ? family.bound : strtod(at, NULL);
+	family.count = value;
+}
+
+static const char *suffix_of(const char *line)
+{
+	static const char *const parts[] = {"_bucket", "_count", "_sum"};
+	const size_t base = strlen(family.name);
+
+	if (strcmp(family.type, "counter") == 0)
+		return "_total";
+	if (strcmp(family.type, "info") == 0)
+		return "_info";
+	if (strcmp(family.type, "histogram") != 0)
+		return "";
+	for (unsigned i = 0; strlen(line) > base && i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (strncmp(line + base, parts[i], strlen(parts[i])) == 0)
+			return parts[i];
+	return "_bucket"; /* the check fails */
+}
+
 static void check_sample(const char *line)
 {
-	const char *suffix = strcmp(family.type, "counter") == 0 ? "_total"
-			     : strcmp(family.type, "info") == 0  ? "_info"
-								 : "";
+	const char *suffix = suffix_of(line);
 	const size_t base = strlen(family.name);
 	const size_t len = name_len(line);
 	const char *end = skip_labels(line + len);
@@ -150,6 +195,8 @@ static void check_sample(const char *line)
 	value = strtod(end + 1, &rest);
 	cr_assert_eq(*rest, '\0', "%s", line);
 	cr_assert(value == 1 || strcmp(family.type, "info") != 0, "%s", line);
+	if (strcmp(family.type, "histogram") == 0)
+		check_histogram(line, suffix, value);
 	family.samples = true;
 }
 

@@ -36,6 +36,63 @@ static int list(struct ctl *ctl, int argc, char **argv)
 	return list_command(ctl, argc, argv, &disks);
 }
 
+/* The time that so many hundredths of the commands took at most. 0: none was measured. */
+static uint64_t percentile_us(struct json_object *buckets, unsigned hundredths)
+{
+	uint64_t all = 0;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < array_length(buckets); i++)
+		all += json_object_get_uint64(json_object_array_get_idx(buckets, i));
+	for (size_t i = 0; all && i < array_length(buckets) && i < 50; i++) {
+		sum += json_object_get_uint64(json_object_array_get_idx(buckets, i));
+		if (sum * 100 >= all * hundredths)
+			return (UINT64_C(1024) << i) / 1000;
+	}
+	return 0;
+}
+
+static void op_row(struct table *t, const char *disk, const char *op, struct json_object *one)
+{
+	struct json_object *buckets = array_member(object_member(one, "latency"), "buckets");
+	char text[FORMAT_MAX];
+
+	table_cell(t, disk);
+	table_cell(t, op);
+	table_cellf(t, "%llu", (unsigned long long)number_member(one, "requests", 0));
+	table_cell(t, format_bytes(number_member(one, "bytes", 0), text));
+	table_cellf(t, "%llu", (unsigned long long)number_member(one, "errors", 0));
+	for (unsigned hundredths = 50; hundredths <= 99; hundredths += 49) {
+		const uint64_t us = percentile_us(buckets, hundredths);
+
+		if (us)
+			table_cellf(t, "%llu us", (unsigned long long)us);
+		else
+			table_cell(t, NULL);
+	}
+}
+
+static void stats_rows(struct table *t, struct json_object *d)
+{
+	struct json_object *counters = object_member(d, "counters");
+
+	if (!counters)
+		return;
+	json_object_object_foreach(counters, op, one)
+	{
+		op_row(t, string_member(d, "disk"), op, one);
+	}
+}
+
+static int stats(struct ctl *ctl, int argc, char **argv)
+{
+	static const char *const titles[] = {"Disk",   "Operation", "Requests", "Bytes",
+					     "Errors", "50% in",    "99% in",   NULL};
+	static const struct list disks = {"devices", "disks", titles, stats_rows};
+
+	return list_command(ctl, argc, argv, &disks);
+}
+
 /* FILE[,OPTION]... with the file named in full: the server may run elsewhere. In the option, a
  * comma of a name is written twice. */
 static char *full_disk_option(const char *given)
@@ -221,8 +278,31 @@ static int eject(struct ctl *ctl, int argc, char **argv)
 	return order(ctl, "medium-eject", params);
 }
 
+static int latency(struct ctl *ctl, int argc, char **argv)
+{
+	struct json_object *params;
+	const char *state;
+	int code;
+
+	if (!take_arguments(ctl, argc, argv, common_options, 2, 2, &code))
+		return code;
+	state = argv[optind + 1];
+	if (strcmp(state, "on") != 0 && strcmp(state, "off") != 0)
+		return fail(EXIT_USAGE, "%s: give on or off", state);
+	params = new_params();
+	put_string(params, "disk", argv[optind]);
+	put_bool(params, "on", strcmp(state, "on") == 0);
+	return order(ctl, "disk-latency", params);
+}
+
 const struct command disk_commands[] = {
 	{"disk list", "", "List the disks", NULL, list},
+	{"disk stats", "", "Show what disks have done, and how long it took",
+	 "Times are upper bounds of intervals that double, and there if they are measured: see\n"
+	 "`disk latency`.\n",
+	 stats},
+	{"disk latency", "DISK on|off", "Measure how long commands take, or no longer", NULL,
+	 latency},
 	{"disk add", "FILE[,OPTION]...", "Add a disk; print its id",
 	 "The options are those of --disk in hvrun(1).\n", add},
 	{"disk remove", "DISK", "Take a disk away", NULL, remove_disk},

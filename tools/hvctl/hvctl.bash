@@ -16,6 +16,7 @@ _hvctl_options() {
 	"disk limit") echo --iops --bps ;;
 	"disk eject") echo --force ;;
 	"net capture") echo --max-bytes ;;
+	"channel capture") echo --max-bytes --max-packet --device ;;
 	events*) echo --follow ;;
 	esac
 }
@@ -26,7 +27,8 @@ _hvctl_second() {
 	kvp) echo list get set delete ;;
 	ip) echo get set ;;
 	backup) echo create verify restore list status cancel check ;;
-	disk) echo list add remove resize read-only limit fault insert eject ;;
+	channel) echo list capture capture-status ;;
+	disk) echo list stats latency add remove resize read-only limit fault insert eject ;;
 	net) echo list add remove link policy capture mirror forward unforward ;;
 	esac
 }
@@ -83,7 +85,7 @@ _hvctl() {
 		else
 			_hvctl_complete "list info version methods metrics call services service
 				heartbeat time-sync shutdown restart hibernate kvp ip copy-file freeze
-				thaw backup disk net events" "$current"
+				thaw backup channel disk net events" "$current"
 		fi
 	elif [[ -z $second && -n $(_hvctl_second "$first") ]]; then
 		_hvctl_complete "$(_hvctl_second "$first")" "$current"

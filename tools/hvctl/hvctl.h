@@ -60,6 +60,7 @@ extern const struct command event_commands[];
 extern const struct command info_commands[];
 extern const struct command ip_commands[];
 extern const struct command kvp_commands[];
+extern const struct command channel_commands[];
 extern const struct command net_commands[];
 extern const struct command power_commands[];
 extern const struct command service_commands[];

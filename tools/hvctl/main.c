@@ -10,9 +10,9 @@
 #define NAME_MAX_BYTES 40
 
 static const struct command *const lists[] = {
-	info_commands, service_commands, power_commands, kvp_commands,
-	ip_commands,   copy_commands,    vss_commands,   backup_commands,
-	disk_commands, net_commands,     event_commands,
+	info_commands,    service_commands, power_commands, kvp_commands,
+	ip_commands,      copy_commands,    vss_commands,   backup_commands,
+	channel_commands, disk_commands,    net_commands,   event_commands,
 };
 #define LISTS (sizeof(lists) / sizeof(lists[0]))
 

@@ -146,10 +146,14 @@ static int describe_machine(struct control *control)
 		.devices = list_devices,          .metrics = put_metrics};
 	int err = hvs_manager_set_machine(control->manager, &ops, control);
 
+	if (control->cfg.kvm)
+		hvs_manager_set_bus(control->manager, hvs_kvm_bus(control->cfg.kvm));
 	if (!err)
 		err = control_add_disks(control->manager, control->cfg.disks);
 	if (!err)
 		err = control_add_nets(control->manager, control->cfg.nets);
+	if (!err)
+		err = control_add_channels(control->manager, control->cfg.capture);
 	if (!err)
 		err = control_add_backup(control->manager, &control->cfg, &control->backup);
 	return err ? report(HVRUN_VMM_ERROR, "--control: %s", strerror(-err)) : 0;

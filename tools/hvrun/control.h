@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct bus_capture;
 struct control;
 struct disks;
 struct evbuffer;
@@ -27,6 +28,7 @@ struct control_config {
 	struct hvs_guid machine_id;
 	struct event_base *base;
 	struct hvs_kvm *kvm;
+	struct bus_capture *capture;
 	struct disks *disks;
 	struct nets *nets;
 	struct hvs_services *services; /* NULL: control_set_services() follows */
@@ -55,9 +57,10 @@ void control_call_end(struct hvs_call *call, bool ok, const char *why);
 /* End a call that takes no parameters with this list, which becomes its own. */
 void control_call_list(struct hvs_call *call, const char *name, struct json_object *array);
 
-/* Of control_backup.c, control_disks.c, control_metrics.c and control_nets.c. 0 or a negative errno. */
+/* Of control_backup.c, control_channels.c, control_disks.c, control_metrics.c and control_nets.c. 0 or a negative errno. */
 int control_add_backup(struct hvs_manager *manager, const struct control_config *cfg,
 		       struct hvs_manager_backup **backup);
+int control_add_channels(struct hvs_manager *manager, struct bus_capture *capture);
 int control_add_disks(struct hvs_manager *manager, struct disks *disks);
 int control_add_nets(struct hvs_manager *manager, struct nets *nets);
 void control_list_disks(const struct disks *disks, struct json_object *array);

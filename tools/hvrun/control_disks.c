@@ -6,6 +6,7 @@
 #include "option_text.h"
 
 #include <hvstack/host/manager.h>
+#include <hvstack/stats.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,17 @@ static void disk_limit(void *arg, struct hvs_call *call)
 		control_call_end(call, disks_set_limits(arg, id, iops, bps, why), why);
 }
 
+static void disk_latency(void *arg, struct hvs_call *call)
+{
+	static const char *const params[] = {"disk", "on", NULL};
+	char why[DISKS_WHY];
+	const char *id;
+	bool on;
+
+	if (get_disk(arg, call, params, &id) && hvs_call_bool(call, "on", true, &on))
+		control_call_end(call, disks_measure_latency(arg, id, on, why), why);
+}
+
 static void medium_insert(void *arg, struct hvs_call *call)
 {
 	static const char *const params[] = {"disk", "file", NULL};
@@ -138,6 +150,43 @@ static void disk_fault(void *arg, struct hvs_call *call)
 		control_call_end(call, disks_set_faults(arg, id, rules, why), why);
 }
 
+static const char *const ops[HVS_DISK_OPS] = {
+	[HVS_DISK_READ] = "read",   [HVS_DISK_WRITE] = "write", [HVS_DISK_FLUSH] = "flush",
+	[HVS_DISK_UNMAP] = "unmap", [HVS_DISK_OTHER] = "other",
+};
+
+static struct json_object *latency(const struct hvs_disk *disk, enum hvs_disk_op op)
+{
+	struct hvs_latency l = {.size = sizeof(l)};
+	struct json_object *object = json_object_new_object();
+	struct json_object *buckets = json_object_new_array();
+
+	(void)!hvs_disk_get_latency(disk, op, &l);
+	for (unsigned i = 0; i < HVS_LATENCY_BUCKETS; i++)
+		json_object_array_add(buckets, json_object_new_uint64(l.bucket[i]));
+	json_object_object_add(object, "sum-ns", json_object_new_uint64(l.sum_ns));
+	json_object_object_add(object, "buckets", buckets);
+	return object;
+}
+
+static struct json_object *counters(const struct hvs_disk *disk)
+{
+	struct json_object *all = json_object_new_object();
+
+	for (unsigned op = 0; op < HVS_DISK_OPS; op++) {
+		struct hvs_disk_counters c = {.size = sizeof(c)};
+		struct json_object *one = json_object_new_object();
+
+		(void)!hvs_disk_get_counters(disk, op, &c);
+		json_object_object_add(one, "requests", json_object_new_uint64(c.requests));
+		json_object_object_add(one, "bytes", json_object_new_uint64(c.bytes));
+		json_object_object_add(one, "errors", json_object_new_uint64(c.errors));
+		json_object_object_add(one, "latency", latency(disk, op));
+		json_object_object_add(all, ops[op], one);
+	}
+	return all;
+}
+
 static void list_one(void *arg, const struct disk_view *disk)
 {
 	struct json_object *d = json_object_new_object();
@@ -151,6 +200,7 @@ static void list_one(void *arg, const struct disk_view *disk)
 	json_object_object_add(d, "optical", json_object_new_boolean(disk->optical));
 	json_object_object_add(d, "read-only", json_object_new_boolean(disk->read_only));
 	json_object_object_add(d, "backup", json_object_new_boolean(disk->backup));
+	json_object_object_add(d, "counters", counters(disk->handle));
 	json_object_array_add(arg, d);
 }
 
@@ -175,6 +225,7 @@ static const struct hvs_method methods[] = {
 	{"disk-resize", HVS_ROLES_OPERATE, 0, disk_resize},
 	{"disk-read-only", HVS_ROLES_OPERATE, 0, disk_read_only},
 	{"disk-limit", HVS_ROLES_OPERATE, 0, disk_limit},
+	{"disk-latency", HVS_ROLES_OPERATE, 0, disk_latency},
 	{"disk-fault", HVS_ROLES_ADMINISTER, 0, disk_fault},
 	{"medium-insert", HVS_ROLES_ADMINISTER, 0, medium_insert},
 	{"medium-eject", HVS_ROLES_OPERATE, 0, medium_eject},

@@ -6,19 +6,10 @@
 
 #include <event2/buffer.h>
 #include <hvstack/host/manager.h>
+#include <hvstack/stats.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-
-/* A family; its samples follow. unit: what the name ends in, NULL: nothing. */
-static void put_family(struct evbuffer *out, const char *name, const char *type, const char *unit,
-		       const char *help)
-{
-	(void)evbuffer_add_printf(out, "# TYPE %s %s\n", name, type);
-	if (unit)
-		(void)evbuffer_add_printf(out, "# UNIT %s %s\n", name, unit);
-	(void)evbuffer_add_printf(out, "# HELP %s %s\n", name, help);
-}
 
 /* name is the sample's; more: labels besides the id, with a comma in front. */
 static void put_sample(struct evbuffer *out, const char *name, const char *label, const char *id,
@@ -42,12 +33,89 @@ static void put_disk_read_only(void *arg, const struct disk_view *disk)
 	put_sample(arg, "hvs_disk_read_only", "disk", disk->id, "", disk->read_only);
 }
 
+static const char *const ops[HVS_DISK_OPS] = {
+	[HVS_DISK_READ] = "read",   [HVS_DISK_WRITE] = "write", [HVS_DISK_FLUSH] = "flush",
+	[HVS_DISK_UNMAP] = "unmap", [HVS_DISK_OTHER] = "other",
+};
+
+static void put_disk_counter(struct evbuffer *out, const struct disk_view *disk, const char *name,
+			     size_t at)
+{
+	for (unsigned op = 0; op < HVS_DISK_OPS; op++) {
+		struct hvs_disk_counters c = {.size = sizeof(c)};
+		char more[32];
+		uint64_t value;
+
+		if (hvs_disk_get_counters(disk->handle, op, &c) < 0)
+			continue;
+		(void)snprintf(more, sizeof(more), ",op=\"%s\"", ops[op]);
+		memcpy(&value, (const char *)&c + at, sizeof(value));
+		put_sample(out, name, "disk", disk->id, more, value);
+	}
+}
+
+static void put_disk_requests(void *arg, const struct disk_view *disk)
+{
+	put_disk_counter(arg, disk, "hvs_disk_requests_total",
+			 offsetof(struct hvs_disk_counters, requests));
+}
+
+static void put_disk_transferred(void *arg, const struct disk_view *disk)
+{
+	put_disk_counter(arg, disk, "hvs_disk_transferred_bytes_total",
+			 offsetof(struct hvs_disk_counters, bytes));
+}
+
+static void put_disk_errors(void *arg, const struct disk_view *disk)
+{
+	put_disk_counter(arg, disk, "hvs_disk_errors_total",
+			 offsetof(struct hvs_disk_counters, errors));
+}
+
+/* Of those that measure, or have. */
+static void put_disk_latency(void *arg, const struct disk_view *disk)
+{
+	for (unsigned op = 0; op < HVS_DISK_OPS; op++) {
+		struct hvs_latency latency = {.size = sizeof(latency)};
+		struct evbuffer *labels;
+		bool any = false;
+
+		if (hvs_disk_get_latency(disk->handle, op, &latency) < 0)
+			continue;
+		for (unsigned i = 0; i < HVS_LATENCY_BUCKETS; i++)
+			any |= latency.bucket[i] != 0;
+		labels = any ? evbuffer_new() : NULL;
+		if (!labels)
+			continue;
+		(void)evbuffer_add_printf(labels, "disk=\"");
+		hvs_metrics_label(labels, disk->id);
+		(void)evbuffer_add_printf(labels, "\",op=\"%s\"", ops[op]);
+		(void)evbuffer_add(labels, "", 1);
+		hvs_metrics_latency(arg, "hvs_disk_latency_seconds",
+				    (const char *)evbuffer_pullup(labels, -1), &latency);
+		evbuffer_free(labels);
+	}
+}
+
 static void put_disks(const struct disks *disks, struct evbuffer *out)
 {
-	put_family(out, "hvs_disk_bytes", "gauge", "bytes", "Size of the disk, or of the medium.");
+	hvs_metrics_family(out, "hvs_disk_bytes", "gauge", "bytes",
+			   "Size of the disk, or of the medium.");
 	disks_visit(disks, put_disk_bytes, out);
-	put_family(out, "hvs_disk_read_only", "gauge", NULL, "1: the guest can't write to it.");
+	hvs_metrics_family(out, "hvs_disk_read_only", "gauge", NULL,
+			   "1: the guest can't write to it.");
 	disks_visit(disks, put_disk_read_only, out);
+	hvs_metrics_family(out, "hvs_disk_requests", "counter", NULL, "Commands that have ended.");
+	disks_visit(disks, put_disk_requests, out);
+	hvs_metrics_family(out, "hvs_disk_transferred_bytes", "counter", "bytes",
+			   "To or from the guest.");
+	disks_visit(disks, put_disk_transferred, out);
+	hvs_metrics_family(out, "hvs_disk_errors", "counter", NULL,
+			   "Commands that did not end well.");
+	disks_visit(disks, put_disk_errors, out);
+	hvs_metrics_family(out, "hvs_disk_latency_seconds", "histogram", "seconds",
+			   "From a command's packet to its completion, where it is measured.");
+	disks_visit(disks, put_disk_latency, out);
 }
 
 /* ---- adapters -------------------------------------------------------------------------------- */
@@ -134,15 +202,17 @@ static void put_policies(void *arg, const struct net_view *net)
 
 static void put_nets(const struct nets *nets, struct evbuffer *out)
 {
-	put_family(out, "hvs_net_link_up", "gauge", NULL, "1: the cable is plugged in.");
+	hvs_metrics_family(out, "hvs_net_link_up", "gauge", NULL, "1: the cable is plugged in.");
 	nets_visit(nets, put_link, out);
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
 		struct put put = {out, &counters[i]};
 
-		put_family(out, counters[i].name, "counter", counters[i].unit, counters[i].help);
+		hvs_metrics_family(out, counters[i].name, "counter", counters[i].unit,
+				   counters[i].help);
 		nets_visit(nets, put_counter, &put);
 	}
-	put_family(out, "hvs_net_policy_dropped", "counter", NULL, "Frames that a policy dropped.");
+	hvs_metrics_family(out, "hvs_net_policy_dropped", "counter", NULL,
+			   "Frames that a policy dropped.");
 	nets_visit(nets, put_policies, out);
 }
 

@@ -11,6 +11,7 @@
 #include <hvstack/host/filedisk.h>
 #include <hvstack/host/limit.h>
 #include <hvstack/host/reservation.h>
+#include <hvstack/stats.h>
 #include <hvstack/storage.h>
 #include <limits.h>
 #include <stdio.h>
@@ -456,6 +457,14 @@ bool disks_set_read_only(struct disks *disks, const char *id, bool read_only, ch
 	return refresh(d, why);
 }
 
+bool disks_measure_latency(struct disks *disks, const char *id, bool on, char *why)
+{
+	struct disk *d = find_present(disks, id, why);
+	int err = d ? hvs_disk_measure_latency(d->handle, on) : 0;
+
+	return d && (!err || fail(why, "cannot measure it", err));
+}
+
 static struct disk *find_drive(const struct disks *disks, const char *id, char *why)
 {
 	struct disk *d = find_present(disks, id, why);
@@ -584,7 +593,8 @@ void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struc
 					       .lun = (unsigned)d->option.lun,
 					       .optical = d->option.optical,
 					       .read_only = d->option.read_only,
-					       .backup = d->layers.snapshot != NULL};
+					       .backup = d->layers.snapshot != NULL,
+					       .handle = d->handle};
 
 		if (!d->leaving)
 			visit(arg, &view);

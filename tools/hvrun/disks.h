@@ -16,6 +16,7 @@
 
 struct disks;
 struct event_base;
+struct hvs_disk;
 struct hvs_snapshot;
 struct hvs_vmbus;
 struct iothreads;
@@ -59,6 +60,9 @@ bool disks_set_limits(struct disks *disks, const char *id, uint64_t iops, uint64
 bool disks_set_faults(struct disks *disks, const char *id, const char *rules, char *why);
 bool disks_set_read_only(struct disks *disks, const char *id, bool read_only, char *why);
 
+/* Measure how long its commands take, or no longer. */
+bool disks_measure_latency(struct disks *disks, const char *id, bool on, char *why);
+
 /*
  * A drive with removable media: put an image in; take it out again, also if the guest has locked the
  * drive (force). out() is called when the file is closed.
@@ -82,7 +86,8 @@ struct disk_view {
 	unsigned lun;
 	bool optical;
 	bool read_only;
-	bool backup; /* it can be backed up */
+	bool backup;                   /* it can be backed up */
+	const struct hvs_disk *handle; /* for its counters */
 };
 void disks_visit(const struct disks *disks, void (*visit)(void *arg, const struct disk_view *disk),
 		 void *arg);

@@ -9,6 +9,7 @@
  */
 #include "hyperv.h"
 
+#include "bus_capture.h"
 #include "control.h"
 #include "control_path.h"
 #include "disks.h"
@@ -36,6 +37,7 @@ struct hyperv {
 	char control_path[CONTROL_PATH];
 	struct control *control; /* NULL: not wanted */
 	struct record *record;   /* NULL: not wanted */
+	struct bus_capture *capture;
 };
 
 static int failed(const char *what, int err)
@@ -185,6 +187,21 @@ static int add_nets(struct machine *machine, const struct options *opt)
 	return 0;
 }
 
+static int start_capture(struct machine *machine, const struct options *opt)
+{
+	struct hyperv *hyperv = machine->hyperv;
+	struct hvs_capture_config cfg = {HVS_CAPTURE_CONFIG_INIT, .path = opt->capture_vmbus,
+					 .name = "vmbus", .what = HVS_CAPTURE_VMBUS};
+	char why[BUS_CAPTURE_WHY];
+
+	hyperv->capture = bus_capture_create(hvs_kvm_bus(hyperv->kvm));
+	if (!hyperv->capture)
+		return report(HVRUN_VMM_ERROR, "out of memory");
+	if (cfg.path && !bus_capture_begin(hyperv->capture, &cfg, why))
+		return report(HVRUN_USAGE, "--capture-vmbus %s", why);
+	return 0;
+}
+
 static int start_control(struct machine *machine, const struct options *opt)
 {
 	struct hyperv *hyperv = machine->hyperv;
@@ -194,6 +211,7 @@ static int start_control(struct machine *machine, const struct options *opt)
 				     .machine_id = opt->machine_id,
 				     .base = machine->base,
 				     .kvm = hyperv->kvm,
+				     .capture = hyperv->capture,
 				     .disks = hyperv->disks,
 				     .nets = hyperv->nets};
 
@@ -240,6 +258,8 @@ static int add_devices(struct machine *machine, const struct options *opt)
 		status = add_disks(machine, opt);
 	if (!status)
 		status = add_nets(machine, opt);
+	if (!status)
+		status = start_capture(machine, opt);
 	if (!status)
 		status = start_control(machine, opt);
 	if (!status)
@@ -292,6 +312,7 @@ void hyperv_detach(struct machine *machine)
 	control_destroy(hyperv->control);
 	iothreads_destroy(hyperv->threads);
 	record_close(hyperv->record);
+	bus_capture_destroy(hyperv->capture);
 	free(hyperv);
 	machine->hyperv = NULL;
 }

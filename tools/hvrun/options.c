@@ -82,6 +82,8 @@ static const char *const help_texts[] = {
 	"                         or KVM if it can (default auto)\n"
 	"  --console              connect the guest's serial input to standard input, raw;\n"
 	"                         Ctrl-A x quits, Ctrl-A Ctrl-A sends Ctrl-A\n"
+	"  --capture-vmbus FILE   write down what passes the VMBus, for Wireshark: messages,\n"
+	"                         packets, frames; it has the guest's data in it\n"
 	"  --record FILE          write down what the guest says to the Hyper-V devices\n"
 	"  --uuid UUID            who the machine is to others that share a disk, and what the\n"
 	"                         addresses of network adapters are made from (default: another\n"
@@ -240,6 +242,7 @@ int options_parse(struct options *opt, int argc, char **argv)
 	static const struct option longopts[] = {
 		{"append", required_argument, NULL, 'a'},
 		{"backup-dir", required_argument, NULL, 'b'},
+		{"capture-vmbus", required_argument, NULL, 'C'},
 		{"cdrom", required_argument, NULL, 'o'},
 		{"console", no_argument, NULL, 'c'},
 		{"control", required_argument, NULL, 'l'},
@@ -309,6 +312,9 @@ int options_parse(struct options *opt, int argc, char **argv)
 			break;
 		case 'n':
 			status = parse_cpus(optarg, &opt->cpu_count);
+			break;
+		case 'C':
+			opt->capture_vmbus = optarg;
 			break;
 		case 'N':
 			opt->name = optarg;

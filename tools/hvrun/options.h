@@ -27,9 +27,10 @@ struct options {
 	const char *kernel;
 	const char *initrd; /* NULL: none */
 	const char *append;
-	const char *record;  /* NULL: nothing */
-	const char *control; /* NULL: no socket */
-	const char *roles;   /* NULL: no rules */
+	const char *record;        /* NULL: nothing */
+	const char *capture_vmbus; /* the same */
+	const char *control;       /* NULL: no socket */
+	const char *roles;         /* NULL: no rules */
 	const char *name;
 	const char *backup_dir; /* NULL: beside the images */
 	const char *kvp_store;  /* NULL: none */

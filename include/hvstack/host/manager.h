@@ -13,6 +13,7 @@
 #include <hvstack/export.h>
 #include <hvstack/ic.h>
 #include <hvstack/kvp.h>
+#include <hvstack/stats.h>
 #include <hvstack/types.h>
 
 #include <stdbool.h>
@@ -143,8 +144,22 @@ HVS_API HVS_NODISCARD int hvs_manager_set_machine(struct hvs_manager *m,
 						  const struct hvs_manager_machine_ops *ops,
 						  void *arg);
 
-/* For metrics(): write the value of a label, any text, as it stands between its quotes. */
+/* For `channels` and metrics. NULL: none, before it is destroyed. */
+HVS_API void hvs_manager_set_bus(struct hvs_manager *m, struct hvs_vmbus *bus);
+
+/* ---- for metrics() ------------------------------------------------------------------------------ */
+
+/* Write the value of a label, any text, as it stands between its quotes. */
 HVS_API void hvs_metrics_label(struct evbuffer *out, const char *text);
+
+/* Begin a family; its samples follow. unit: what the name ends in; NULL: nothing. */
+HVS_API void hvs_metrics_family(struct evbuffer *out, const char *name, const char *type,
+				const char *unit, const char *help);
+
+/* Samples of a family of type histogram, in seconds. labels: one or more, as they stand between their
+ * braces. */
+HVS_API void hvs_metrics_latency(struct evbuffer *out, const char *name, const char *labels,
+				 const struct hvs_latency *latency);
 
 /* ---- methods of a VMM ------------------------------------------------------------------------------ */
 

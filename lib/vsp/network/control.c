@@ -2,6 +2,8 @@
 /* RNDIS control messages, and what the guest is told unasked. On the primary channel's worker. */
 #include "vsp/network/netvsp.h"
 
+#include <hvstack/stats.h>
+
 #include <errno.h>
 
 #define PACKET_HEADER 24u
@@ -38,6 +40,7 @@ static bool send_message(struct hvsi_net_chan *c, const struct hvsi_rndis_messag
 				       .u.rndis = {.channel_type = hvsi_le32(HVSI_NVSP_CONTROL),
 						   .section = hvsi_le32(HVSI_NVSP_NO_SECTION)}};
 	const struct iovec iov = {.iov_base = (void *)(uintptr_t)&nvsp, .iov_len = bytes};
+	const struct iovec payload = {.iov_base = (void *)(uintptr_t)m->bytes, .iov_len = m->len};
 	struct hvs_page_range range = {.len = m->len};
 	uint32_t slot;
 	int err;
@@ -55,6 +58,7 @@ static bool send_message(struct hvsi_net_chan *c, const struct hvsi_rndis_messag
 	b->slot[slot].next = HVSI_NO_SLOT;
 	b->slot[slot].more = false;
 	atomic_store_explicit(&b->slot[slot].state, HVSI_SLOT_GUESTS, memory_order_release);
+	hvs_channel_tap(c->ch, true, slot, &payload, 1, m->len);
 	(void)!hvs_channel_send_pages(c->ch, slot, true, b->id, &range, 1, &iov, 1);
 	return true;
 }

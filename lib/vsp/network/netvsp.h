@@ -24,6 +24,7 @@
 
 #include "mem/guestptr.h"
 #include "util/atomic.h"
+#include "util/probe.h"
 #include "vsp/network/frame.h"
 #include "vsp/network/policy.h"
 #include "vsp/network/proto.h"
@@ -248,11 +249,12 @@ struct hvsi_net_counters {
 	_Atomic(uint64_t) to_too_long;
 };
 
-/* Of a counter that one thread alone writes. */
-static inline void hvsi_count(_Atomic(uint64_t) *counter, uint64_t by)
+/* Frames that don't pass. */
+static inline void hvsi_net_drop(const struct hvs_nic *nic, _Atomic(uint64_t) *counter, uint64_t n,
+				 const char *why)
 {
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
-			      memory_order_relaxed);
+	hvsi_count(counter, n);
+	HVSI_PROBE3(net_drop, (const void *)nic, why, n);
 }
 
 struct hvsi_port_policy;

@@ -9,6 +9,7 @@
 #include "vsp/network/checksum.h"
 #include "vsp/network/segment.h"
 
+#include <hvstack/stats.h>
 #include <hvstack/vmbus.h>
 
 #include <string.h>
@@ -61,8 +62,21 @@ static void add_ppi(struct header *h, unsigned *n, uint32_t type, uint32_t value
 					     .value = hvsi_le32(value)};
 }
 
+/* For who looks on. */
+static void tap(const struct hvsi_net_chan *c, uint32_t slot, const void *header,
+		uint32_t header_len, const struct plain *f)
+{
+	struct iovec iov[1 + RX_IOV] = {
+		{.iov_base = (void *)(uintptr_t)header, .iov_len = header_len}};
+	unsigned n = f->iovcnt < RX_IOV ? f->iovcnt : RX_IOV;
+
+	memcpy(iov + 1, f->iov, n * sizeof(iov[0]));
+	hvs_channel_tap(c->ch, true, slot, iov, 1 + n, header_len + f->len);
+}
+
 /* Fill a slot. */
-static void fill(const struct rx *rx, uint32_t slot, const struct plain *f)
+static void fill(const struct rx *rx, const struct hvsi_net_chan *c, uint32_t slot,
+		 const struct plain *f)
 {
 	struct header h;
 	uint32_t at = slot * rx->b->slot_bytes;
@@ -92,6 +106,8 @@ static void fill(const struct rx *rx, uint32_t slot, const struct plain *f)
 		.ppi_off = hvsi_le32(sizeof(h.p) - HVSI_RNDIS_OFFSETS_FROM),
 		.ppi_len = hvsi_le32((uint32_t)(n * sizeof(h.ppi[0]))),
 	};
+	if (hvs_channel_tapped(c->ch))
+		tap(c, slot, &h, data, f);
 	hvsi_shared_write(&rx->b->shared, at, &h, data);
 	at += data;
 	for (unsigned i = 0; i < f->iovcnt; i++) {
@@ -149,7 +165,7 @@ static void add_local(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot)
 
 static void deliver(struct rx *rx, struct hvsi_net_chan *c, uint32_t slot, const struct plain *f)
 {
-	fill(rx, slot, f);
+	fill(rx, c, slot, f);
 	if (c->queue == rx->q)
 		add_local(rx, c, slot);
 	else
@@ -270,7 +286,7 @@ static enum taken take_large(struct rx *rx, const struct hvs_net_frame *f, struc
 
 	if (hvsi_segments_start(&s, f, headers, false) < 0 || f->payload_off + f->mss > rx->most ||
 	    s.count > rx->b->pool[rx->q->number].count) {
-		hvsi_count(&rx->q->counters.to_too_long, 1);
+		hvsi_net_drop(rx->nic, &rx->q->counters.to_too_long, 1, "too long");
 		return DROPPED;
 	}
 	if (!get_slots(rx, slot, s.count))
@@ -341,7 +357,7 @@ static enum taken take_coalesced(struct rx *rx, const struct hvs_net_frame *f, s
 	uint32_t left = f->len;
 
 	if (count > HVSI_PACKET_SLOTS || count > rx->b->pool[rx->q->number].count) {
-		hvsi_count(&rx->q->counters.to_too_long, 1);
+		hvsi_net_drop(rx->nic, &rx->q->counters.to_too_long, 1, "too long");
 		return DROPPED;
 	}
 	if (!get_slots(rx, slot, count))
@@ -366,7 +382,7 @@ static enum taken take_small(struct rx *rx, const struct hvs_net_frame *f, struc
 	uint32_t slot;
 
 	if (f->len > rx->most) {
-		hvsi_count(&rx->q->counters.to_too_long, 1);
+		hvsi_net_drop(rx->nic, &rx->q->counters.to_too_long, 1, "too long");
 		return DROPPED;
 	}
 	slot = hvsi_slot_get(rx->b, rx->q->number);
@@ -405,7 +421,7 @@ __attribute__((noinline)) static enum taken take_slowly(struct rx *rx,
 	plain.flags &= ~HVS_NET_VLAN;
 	/* A tag among the bytes of each segment is not worth the trouble. */
 	if (!plain.iovcnt || (large && (!h.payload_off || (h.tagged && !rx->tags)))) {
-		hvsi_count(&rx->q->counters.to_too_long, 1);
+		hvsi_net_drop(rx->nic, &rx->q->counters.to_too_long, 1, "too long");
 		return DROPPED;
 	}
 	p.tagged = h.tagged && rx->tags;
@@ -463,14 +479,14 @@ static enum taken take_one(struct rx *rx, const struct hvs_net_frame *f)
 	else
 		want = gather(copy, f, want);
 	if (!hvsi_frame_parse(&h, bytes, want, f->len)) {
-		hvsi_count(&rx->q->counters.to_too_long, 1);
+		hvsi_net_drop(rx->nic, &rx->q->counters.to_too_long, 1, "too long");
 		return DROPPED;
 	}
 	if (f->flags & HVS_NET_VLAN)
 		hvsi_frame_tagged(&h, f->vlan_tci);
 	c = hvsi_rndis_wants(&rx->nic->rndis, bytes) ? steer(rx, &h, &p) : NULL;
 	if (!c) {
-		hvsi_count(&rx->q->counters.to_unwanted, 1);
+		hvsi_net_drop(rx->nic, &rx->q->counters.to_unwanted, 1, "unwanted");
 		return DROPPED;
 	}
 	if (!has_room(rx, c))
@@ -530,7 +546,7 @@ static unsigned take_all(struct rx *rx, const struct hvs_net_frame *const *frame
 	rx->offloads_on = atomic_load_explicit(&nic->rndis.offloads_on, memory_order_relaxed);
 	while (i < n) {
 		if (take_one(rx, frames[i]) == NO_ROOM) {
-			hvsi_count(&rx->q->counters.to_no_room, 1);
+			hvsi_net_drop(rx->nic, &rx->q->counters.to_no_room, 1, "no room");
 			if (rx->q->channels && rx->b->pool[rx->q->number].count)
 				break;
 			/* Nobody there who could say when there is room, or there never is: dropped. */
@@ -560,7 +576,7 @@ unsigned hvs_nic_rx(struct hvs_nic *nic, uint32_t queue, const struct hvs_net_fr
 		rx.q->blocked = taken < n;
 		n = taken;
 	} else {
-		hvsi_count(&rx.q->counters.to_unwanted, n);
+		hvsi_net_drop(rx.nic, &rx.q->counters.to_unwanted, n, "unwanted");
 		rx.q->blocked = false;
 	}
 	hvsi_gate_leave(&rx.q->gate);

@@ -6,6 +6,8 @@
 #include "util/list.h"
 #include "vsp/network/segment.h"
 
+#include <hvstack/stats.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -15,6 +17,7 @@
 #define MAX_BYTES (1024u * 1024) /* in one packet */
 #define MAX_PPI_BYTES 256u
 #define SECTION_PIECES 18u /* 64 KiB */
+#define TAP_BYTES 2048u    /* of a message that are shown */
 
 struct hvsi_tx_slab {
 	struct hvsi_tx_slab *next;
@@ -241,7 +244,7 @@ void hvsi_tx_take_done(struct hvsi_net_chan *c)
 		struct hvsi_net_request *r = f->req;
 
 		if (f->status != HVS_NET_OK)
-			hvsi_count(&c->queue->counters.from_dropped, 1);
+			hvsi_net_drop(c->nic, &c->queue->counters.from_dropped, 1, "dropped");
 		frame_put(c, f);
 		one_less(c, r);
 		f = next;
@@ -292,7 +295,7 @@ static void cut(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 		struct hvsi_tx_frame *f = frame_get(c);
 
 		if (!f) {
-			hvsi_count(&c->queue->counters.from_dropped, 1);
+			hvsi_net_drop(c->nic, &c->queue->counters.from_dropped, 1, "dropped");
 			return;
 		}
 		f->f.size = sizeof(f->f);
@@ -410,13 +413,13 @@ static bool send_frame(struct hvsi_net_chan *c, struct hvsi_net_request *r, cons
 		bytes = hvsi_frame_pull_tag(&h, bytes);
 	own_mac(nic, bytes + HVSI_MAC_BYTES, mac);
 	if (!hvsi_policy_out(c->policy, &nic->port, &h, mac, c->now_ns)) {
-		hvsi_count(&count->from_refused, 1);
+		hvsi_net_drop(c->nic, &count->from_refused, 1, "refused");
 		return false;
 	}
 	f->iov[0] = (struct iovec){bytes, h.copied};
 	got = hvsi_frame_prepare(&f->f, &h, &w->request, nic->info.offloads, f->iov, f->f.iovcnt);
 	if (got < 0 || hvsi_frame_packet_len(&f->f) > nic->info.mtu) {
-		hvsi_count(&count->from_malformed, 1);
+		hvsi_net_drop(c->nic, &count->from_malformed, 1, "malformed");
 		return false;
 	}
 	hvsi_count(&count->from_frames[kind], 1);
@@ -440,13 +443,13 @@ static void take_frame(struct hvsi_net_chan *c, struct hvsi_net_request *r, cons
 	struct hvsi_tx_frame *f = atomic_load(&c->nic->link_up) ? frame_get(c) : NULL;
 
 	if (!f) {
-		hvsi_count(&c->queue->counters.from_dropped, 1);
+		hvsi_net_drop(c->nic, &c->queue->counters.from_dropped, 1, "dropped");
 		return;
 	}
 	f->f.size = sizeof(f->f);
 	copy(s, at, f->headers + HVSI_TAG_BYTES, copied);
 	if (!take_payload(c, r, s, skip(s, at, copied), len - copied, f)) {
-		hvsi_count(&c->queue->counters.from_dropped, 1);
+		hvsi_net_drop(c->nic, &c->queue->counters.from_dropped, 1, "dropped");
 		frame_put(c, f);
 		return;
 	}
@@ -483,6 +486,15 @@ static bool take_message(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 	return true;
 }
 
+/* For who looks on. What is in too many pieces is not shown. */
+static void tap(struct hvsi_net_chan *c, const struct hvsi_net_request *r, const struct stream *s,
+		struct place at, uint32_t len)
+{
+	struct iovec iov[HVSI_TX_IOV];
+
+	hvs_channel_tap(c->ch, false, r->xid, iov, slice(s, at, len, iov, HVSI_TX_IOV), len);
+}
+
 /* All of a packet. Returns an NVSP status. */
 static uint32_t take_messages(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 			      const struct stream *s)
@@ -498,6 +510,8 @@ static uint32_t take_messages(struct hvsi_net_chan *c, struct hvsi_net_request *
 
 		copy(s, at, &p, sizeof(p));
 		len = hvsi_get32(p.hdr.len);
+		if (hvs_channel_tapped(c->ch))
+			tap(c, r, s, at, len < left ? len : left);
 		if (hvsi_get32(p.hdr.type) != HVSI_RNDIS_PACKET || len < sizeof(p) || len > left ||
 		    ++n > MAX_MESSAGES || !take_message(c, r, s, at, &p, len))
 			return HVSI_NVSP_INVALID_RNDIS_PACKET;
@@ -511,7 +525,7 @@ static uint32_t take_messages(struct hvsi_net_chan *c, struct hvsi_net_request *
 static enum hvsi_tx_taken refuse(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 				 uint32_t status)
 {
-	hvsi_count(&c->queue->counters.from_malformed, 1);
+	hvsi_net_drop(c->nic, &c->queue->counters.from_malformed, 1, "malformed");
 	hvsi_net_request_status(c, r, status);
 	return HVSI_TX_TAKEN;
 }
@@ -521,10 +535,13 @@ static enum hvsi_tx_taken take_control(struct hvsi_net_chan *c, struct hvsi_net_
 				       const struct stream *s, uint32_t *len)
 {
 	struct hvsi_session *n = &c->nic->session;
+	struct iovec iov;
 
 	if (c->index || s->len > sizeof(n->control))
 		return refuse(c, r, HVSI_NVSP_INVALID_RNDIS_PACKET);
 	copy(s, (struct place){0}, n->control, s->len);
+	iov = (struct iovec){.iov_base = n->control, .iov_len = s->len};
+	hvs_channel_tap(c->ch, false, r->xid, &iov, 1, s->len);
 	*len = s->len;
 	return HVSI_TX_CONTROL;
 }
@@ -537,7 +554,7 @@ static void take_packets(struct hvsi_net_chan *c, struct hvsi_net_request *r,
 	r->status = take_messages(c, r, s);
 	hvsi_nic_policy_done(c->queue);
 	if (r->status != HVSI_NVSP_SUCCESS)
-		hvsi_count(&c->queue->counters.from_malformed, 1);
+		hvsi_net_drop(c->nic, &c->queue->counters.from_malformed, 1, "malformed");
 	one_less(c, r);
 }
 

@@ -249,7 +249,9 @@ int hvs_storvsp_attach(struct hvs_storvsp *ctl, const struct hvs_disk_config *cf
 	d->ops = ops;
 	d->priv = priv;
 	d->drive = (struct hvsi_drive){0};
-	err = hvsi_reservations_attach(d);
+	err = hvsi_disk_stats_attach(d);
+	if (!err)
+		err = hvsi_reservations_attach(d);
 	if (err)
 		return err;
 	d->info = info;

@@ -7,6 +7,7 @@
 
 #include "util/alloc.h"
 #include "util/list.h"
+#include "util/probe.h"
 
 #include <hvstack/vmbus.h>
 
@@ -74,6 +75,7 @@ struct hvsi_stor_request *hvsi_request_get(struct hvsi_stor_chan *c)
 	c->in_flight++;
 	r->state = HVSI_REQ_RUNNING;
 	r->disk = NULL;
+	r->target = NULL;
 	r->holds = NULL;
 	r->aborted = false;
 	r->timed_out = false;
@@ -169,6 +171,7 @@ enum hvsi_scsi_state hvsi_request_submit(struct hvsi_stor_request *r)
 	r->state = HVSI_REQ_SUBMITTED;
 	atomic_store_explicit(&r->at_back_end, true, memory_order_relaxed);
 	c->touched |= 1ull << (disk - c->ctl->disk);
+	HVSI_PROBE4(disk_submit, r, r->blk.op, r->blk.offset, r->blk.len);
 	disk->ops.submit(disk->priv, &r->blk);
 	return HVSI_SCSI_PENDING;
 }
@@ -302,6 +305,8 @@ static bool send(struct hvsi_stor_request *r)
 	/* A channel that is faulted or closing gets no answers. */
 	if (r->wants_completion && hvs_channel_complete(r->chan->ch, r->xid, &iov, 1) == -EAGAIN)
 		return false;
+	if (r->target)
+		hvsi_request_ended(r);
 	put(r);
 	return true;
 }

@@ -159,5 +159,6 @@ enum hvsi_scsi_state hvsi_scsi_execute(struct hvs_storvsp *ctl, struct hvsi_stor
 	if (!cmd.disk)
 		return cmd.cdb[0] == OP_INQUIRY ? hvsi_scsi_inquiry_absent(&cmd, srb->lun)
 						: no_such_lun(req);
+	hvsi_request_begins(req, cmd.disk);
 	return execute_on_disk(&cmd, srb);
 }

@@ -128,8 +128,10 @@ void hvsi_storvsp_destroy(void *dev)
 {
 	struct hvs_storvsp *ctl = dev;
 
-	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++)
+	for (unsigned i = 0; i < HVS_STORVSP_MAX_DISKS; i++) {
 		hvsi_reservations_detach(&ctl->disk[i]);
+		hvsi_disk_stats_free(&ctl->disk[i]);
+	}
 	hvsi_free(hvs_vmbus_allocator(ctl->bus), ctl, size_of(ctl->channel_count));
 }
 

@@ -6,7 +6,7 @@
  *   chan.c       a channel: packets in,           request.c  requests: to the back end and back,
  *                completions out                             and to the guest
  *   control.c    negotiation, resets              drain.c    wait until requests have ended
- *   save.c       saved state
+ *   save.c       saved state                         stats.c    what is counted
  *   scsi.c       one SCSI command: which LUN, which command, may it be done
  *   disk_commands.c   the commands of a disk, in: inquiry.c  mode.c  opcodes.c  rw.c  unmap.c
  *                     verify.c  write_same.c
@@ -25,6 +25,7 @@
 #include "vsp/storage/reservation_state.h"
 
 #include <hvstack/channel.h>
+#include <hvstack/stats.h>
 #include <hvstack/storage.h>
 
 #include <stdatomic.h>
@@ -131,6 +132,19 @@ struct hvsi_drive {
 	void *done_arg;
 };
 
+/* What commands of one kind count; written by one worker. */
+struct hvsi_disk_op_stats {
+	_Atomic(uint64_t) requests;
+	_Atomic(uint64_t) bytes;
+	_Atomic(uint64_t) errors;
+	_Atomic(uint64_t) sum_ns;
+	_Atomic(uint64_t) bucket[HVS_LATENCY_BUCKETS];
+};
+
+struct hvsi_disk_stats {
+	struct hvsi_disk_op_stats op[HVS_DISK_OPS];
+};
+
 /* Its memory stays as long as the controller: who has found it may look at it. */
 struct hvs_disk {
 	struct hvs_storvsp *ctl;
@@ -145,6 +159,10 @@ struct hvs_disk {
 	/* A command that no write may overlap is being executed: writes are parked. */
 	atomic_bool exclusive;
 	struct hvsi_reservations reservations;
+	/* One for each queue, as each has one worker. Not freed when the disk leaves: NULL before the
+	 * first disk was at this place. */
+	struct hvsi_disk_stats *stats;
+	atomic_bool timed; /* latencies are measured */
 	struct hvsi_drive drive;
 	struct hvsi_drain leaving;
 	hvs_done_fn done;
@@ -189,6 +207,15 @@ int hvsi_disk_ask(const struct hvs_storvsp *ctl, uint8_t type, const struct hvs_
 /* Have ready() called, of all channels. [any] */
 void hvsi_storvsp_kick_all(struct hvs_storvsp *ctl);
 
+/* ---- what is counted (stats.c) --------------------------------------------------------------- */
+
+/* Of a disk that comes. 0, -ENOMEM. */
+int hvsi_disk_stats_attach(struct hvs_disk *disk);
+void hvsi_disk_stats_free(struct hvs_disk *disk);
+/* A command for a disk begins; and its completion is in the ring. On its worker. */
+void hvsi_request_begins(struct hvsi_stor_request *req, struct hvs_disk *disk);
+void hvsi_request_ended(const struct hvsi_stor_request *req);
+
 /* ---- requests (request.c) ------------------------------------------------------------------ */
 
 /* How a command ended. */
@@ -221,7 +248,12 @@ struct hvsi_stor_request {
 	struct hvs_blk_req blk;
 	struct hvsi_stor_request *next; /* in one of: free, done, unsent, parked */
 	struct hvsi_stor_chan *chan;
-	struct hvs_disk *disk;  /* NULL: not for one */
+	struct hvs_disk *disk; /* NULL: not for one */
+	/* Counts there when it ends; NULL: nowhere. `op` is how. */
+	struct hvs_disk *target;
+	uint8_t op;             /* enum hvs_disk_op */
+	uint8_t opcode;         /* of the SCSI command */
+	uint64_t began_ns;      /* 0: not measured */
 	struct hvs_disk *holds; /* made exclusive for it; or NULL */
 	struct hvs_map *map;
 	uint64_t xid;

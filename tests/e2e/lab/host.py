@@ -24,6 +24,7 @@ TOOLS = {
     "ip": "iproute2",
     "iperf3": "iperf3",
     "tcpdump": "tcpdump",
+    "tshark": "tshark",
     "cc": "build-essential",
     "busybox": "busybox-static",
     "mmdebstrap": "mmdebstrap",
