@@ -233,7 +233,8 @@ static int check_all(const struct options *opt, bool has_uuid, const char *extra
 	if (!opt->kernel)
 		return report(HVRUN_USAGE, "no kernel given: use --kernel FILE (see --help)");
 	if (opt->kvp_store && !has_uuid)
-		return report(HVRUN_USAGE, "--kvp-store needs --uuid: the file belongs to one machine");
+		return report(HVRUN_USAGE,
+			      "--kvp-store needs --uuid: the file belongs to one machine");
 	return 0;
 }
 
