@@ -12,6 +12,8 @@ HVS_PACKAGES_TEST=(libcriterion-dev libbenchmark-dev binutils fio qemu-utils nbd
 HVS_PACKAGES_CLANG=(clang libclang-rt-14-dev llvm)
 HVS_PACKAGES_LINT=(clang clang-tidy clang-format shellcheck)
 HVS_PACKAGES_ABI=(abigail-tools)
+HVS_PACKAGES_DEBIAN=(lintian mmdebstrap debhelper dpkg-dev dh-python pybuild-plugin-pyproject python3-cffi
+	python3-dev python3-setuptools python3-wheel systemtap-sdt-dev)
 HVS_PACKAGES_E2E=(qemu-system-x86 qemu-utils busybox-static mmdebstrap e2fsprogs genisoimage kmod zstd
 	util-linux ca-certificates)
 
