@@ -7,12 +7,16 @@ set(cmake_dir "${CMAKE_INSTALL_LIBDIR}/cmake/hvstack")
 
 # Export sets are apart, so that a user of the core need not have what the others depend on.
 foreach(library IN LISTS HVS_LIBRARIES)
-	install(TARGETS ${library} EXPORT ${library}_shared
-		LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-		FILE_SET HEADERS)
+	set(sets ${library}_static)
+	if(HVS_SHARED)
+		install(TARGETS ${library} EXPORT ${library}_shared
+			LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+			FILE_SET HEADERS)
+		list(PREPEND sets ${library}_shared)
+	endif()
 	install(TARGETS ${library}_static EXPORT ${library}_static
 		ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-	foreach(set ${library}_shared ${library}_static)
+	foreach(set IN LISTS sets)
 		install(EXPORT ${set} NAMESPACE hvstack:: FILE ${set}.cmake
 			DESTINATION ${cmake_dir})
 	endforeach()
@@ -21,6 +25,11 @@ foreach(library IN LISTS HVS_LIBRARIES)
 	install(FILES "${PROJECT_BINARY_DIR}/${library}.pc"
 		DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endforeach()
+
+if(NOT HVS_SHARED)
+	install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/hvstack"
+		DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} PATTERN host EXCLUDE)
+endif()
 
 configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/hvstackConfig.cmake.in"
 	hvstackConfig.cmake INSTALL_DESTINATION ${cmake_dir})

@@ -10,6 +10,7 @@ HVS_PACKAGES_BUILD=(gcc g++ libc6-dev make cmake ninja-build pkg-config python3
 HVS_PACKAGES_TEST=(libcriterion-dev libbenchmark-dev binutils fio qemu-utils nbdkit
 	iproute2 tcpdump)
 HVS_PACKAGES_CLANG=(clang libclang-rt-14-dev llvm)
+HVS_PACKAGES_BARE_METAL=(clang lld llvm cmake ninja-build qemu-system-x86 qemu-system-arm)
 HVS_PACKAGES_LINT=(clang clang-tidy clang-format shellcheck)
 HVS_PACKAGES_ABI=(abigail-tools)
 HVS_PACKAGES_DEBIAN=(lintian mmdebstrap debhelper dpkg-dev dh-python pybuild-plugin-pyproject python3-cffi

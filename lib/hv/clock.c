@@ -82,6 +82,7 @@ void hvsi_place_reference_tsc(struct hvs_hv *hv, uint64_t value, uint64_t offset
 		return;
 	/* Readers see sequence 0, or the whole page. */
 	hvsi_guest_store32(p, 0);
+	hvsi_guest_barrier(); /* a release alone keeps no later write behind it */
 	hvsi_guest_write(p + 4, (const uint8_t *)&page + 4, sizeof(page) - 4);
 	if (hv->tsc_sequence >= UINT32_MAX - 1)
 		hv->tsc_sequence = 0;

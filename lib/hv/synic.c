@@ -31,9 +31,10 @@ void hvsi_synic_reset(struct hvsi_synic *s)
 	atomic_store(&s->message_page, (uintptr_t)0);
 }
 
+/* In the gate, or on the VP's thread. */
 static uint8_t HVSI_GUEST *page_of(_Atomic(uintptr_t) *page)
 {
-	return (uint8_t HVSI_GUEST *)atomic_load_explicit(page, memory_order_acquire);
+	return (uint8_t HVSI_GUEST *)atomic_load(page);
 }
 
 /*
@@ -221,6 +222,7 @@ static int fill_slot(uint8_t HVSI_GUEST *slot, const struct hvs_synic_msg *msg)
 		 * and read the flags before this.
 		 */
 		hvsi_guest_or8(slot + SLOT_FLAGS, 1);
+		hvsi_guest_barrier();
 		if (!slot_free(slot))
 			return -EAGAIN;
 	}

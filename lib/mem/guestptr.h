@@ -80,7 +80,11 @@ static inline void hvsi_guest_zero(uint8_t HVSI_GUEST *to, size_t len)
 	memset((void *)(uintptr_t)to, 0, len);
 }
 
-/* Shared 32-bit words, naturally aligned, little endian as on every host that has such guests. */
+/*
+ * Shared words, naturally aligned, little endian as on every host that has such guests. A load is an
+ * acquire, a store a release, what does both is both; a store and a load after it, of another word,
+ * may still pass each other.
+ */
 static inline uint32_t hvsi_guest_load32(const uint8_t HVSI_GUEST *p)
 {
 	hvsi_guest_runs(p, sizeof(uint32_t));
@@ -92,14 +96,14 @@ static inline void hvsi_guest_store32(uint8_t HVSI_GUEST *p, uint32_t v)
 	__atomic_store_n((uint32_t *)(uintptr_t)p, v, __ATOMIC_RELEASE);
 }
 
-/* Returns the old value; a full barrier. */
+/* Returns the old value. */
 static inline uint32_t hvsi_guest_or32(uint8_t HVSI_GUEST *p, uint32_t bits)
 {
 	hvsi_guest_runs(p, sizeof(uint32_t));
 	return __atomic_fetch_or((uint32_t *)(uintptr_t)p, bits, __ATOMIC_SEQ_CST);
 }
 
-/* Returns the old value; a full barrier. */
+/* Returns the old value. */
 static inline uint32_t hvsi_guest_swap32(uint8_t HVSI_GUEST *p, uint32_t v)
 {
 	hvsi_guest_runs(p, sizeof(uint32_t));
@@ -109,6 +113,13 @@ static inline uint32_t hvsi_guest_swap32(uint8_t HVSI_GUEST *p, uint32_t v)
 static inline void hvsi_guest_or8(uint8_t HVSI_GUEST *p, uint8_t bits)
 {
 	__atomic_fetch_or((uint8_t *)(uintptr_t)p, bits, __ATOMIC_SEQ_CST);
+}
+
+/* What was written before it, guest memory and ours, is seen by all before what is read or written
+ * after it happens. */
+static inline void hvsi_guest_barrier(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 #endif

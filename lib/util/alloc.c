@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The only file of the core that calls malloc and free. */
+/* The only file of the core that calls malloc and free, and only where there is a C library. */
 #include "util/alloc.h"
 
 #include <errno.h>
+
+#if __STDC_HOSTED__
 #include <stdlib.h>
 
 static void *default_alloc(void *arg, size_t len)
@@ -17,6 +19,7 @@ static void default_free(void *arg, void *p, size_t len)
 	(void)len;
 	free(p);
 }
+#endif
 
 int hvsi_alloc_setup(const struct hvs_allocator *from, struct hvs_allocator *to)
 {
@@ -26,8 +29,12 @@ int hvsi_alloc_setup(const struct hvs_allocator *from, struct hvs_allocator *to)
 	}
 	if (from && (from->alloc || from->free))
 		return -EINVAL;
+#if __STDC_HOSTED__
 	*to = (struct hvs_allocator){.alloc = default_alloc, .free = default_free};
 	return 0;
+#else
+	return -EINVAL;
+#endif
 }
 
 void *hvsi_alloc(const struct hvs_allocator *a, size_t len)

@@ -6,7 +6,7 @@
 #include <hvstack/types.h>
 
 /*
- * Check an embedder's allocator (all or nothing) and fill in the default.
+ * Check an embedder's allocator (all or nothing) and fill in the default, if there is a C library.
  * 0, -EINVAL.
  */
 int hvsi_alloc_setup(const struct hvs_allocator *from, struct hvs_allocator *to);

@@ -11,6 +11,8 @@ static inline void hvsi_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
 	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
 #endif
 }
 
@@ -39,6 +41,10 @@ static inline void hvsi_spin_unlock(struct hvsi_spin *s)
  * Lets many threads use something that one thread can take away: users enter, look at a pointer,
  * use what it points to and leave; the owner first clears the pointer, then drains. Users never
  * wait; the owner waits for the users that had entered before, which is a few instructions.
+ *
+ * The pointer must be loaded and stored seq_cst (atomic_load(), atomic_store()): only that keeps the
+ * load behind the count of enter, and with it an owner that reads 0 ahead of a user that reads the old
+ * pointer. So is leave, for users that look then whether the owner has asked meanwhile.
  */
 struct hvsi_gate {
 	atomic_uint users;
@@ -51,7 +57,7 @@ static inline void hvsi_gate_enter(struct hvsi_gate *g)
 
 static inline void hvsi_gate_leave(struct hvsi_gate *g)
 {
-	atomic_fetch_sub_explicit(&g->users, 1, memory_order_release);
+	atomic_fetch_sub_explicit(&g->users, 1, memory_order_seq_cst);
 }
 
 static inline void hvsi_gate_drain(struct hvsi_gate *g)

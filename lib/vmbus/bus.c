@@ -3,13 +3,13 @@
 #include "vmbus/bus.h"
 
 #include "util/alloc.h"
+#include "util/format.h"
 #include "util/sized.h"
 
 #include <hvstack/hv.h>
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 
 #define NEWEST_VERSION HVSI_VERSION(6, 0)
 #define DEFAULT_MAX_GPADLS 4096u
@@ -295,7 +295,7 @@ void hvsi_log(struct hvs_vmbus *bus, enum hvs_log_level level, const char *modul
 	if (!bus->ops.log || level > bus->cfg.log_level || !may_report(bus))
 		return;
 	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
+	hvsi_format(text, sizeof(text), format, ap);
 	va_end(ap);
 	bus->ops.log(bus->be, &rec);
 }

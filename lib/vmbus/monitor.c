@@ -113,6 +113,8 @@ void hvsi_monitor_changed(struct hvs_vmbus *bus)
 static void scan(struct hvsi_monitor *m)
 {
 	for (uint32_t group = 0; group < GROUPS; group++) {
+		/* What a guest wrote to its ring before it set the bit is seen behind this; a bit
+		 * that it sets later stays for the next time. */
 		uint32_t bits = hvsi_guest_swap32(m->page + TRIGGER_GROUP(group), 0);
 
 		for (; bits; bits &= bits - 1) {

@@ -16,6 +16,11 @@
  *
  * [A] pairs with [B], [C] with [D]. Every shared word is loaded once per decision; each side
  * keeps its own indexes private and never reads them back.
+ *
+ * The rest is acquire and release: data is written before write_index (release) and read after it
+ * (acquire); data has been read before read_index is stored (release), and is overwritten after that
+ * was loaded (acquire). interrupt_mask = 1 needs nothing: who sees it late signals once too often,
+ * and nobody sleeps before [B].
  */
 #include "vmbus/ring.h"
 
@@ -47,11 +52,6 @@ struct wire_trailer {
 	struct hvs_le32 start; /* index of the packet's first byte */
 };
 _Static_assert(sizeof(struct wire_trailer) == HVSI_RING_TRAILER, "protocol 6.2");
-
-static void full_barrier(void)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
 
 static bool index_ok(const struct hvsi_ringmem *m, uint32_t index)
 {
@@ -197,7 +197,7 @@ bool hvsi_ring_in_commit(struct hvsi_ring_in *in)
 		return false;
 	in->committed = in->next;
 	hvsi_guest_store32(m->ctl + CTL_READ_INDEX, in->next);
-	full_barrier(); /* [D] */
+	hvsi_guest_barrier(); /* [D] */
 	/* Some producers set sizes that are no multiple of 8 (ring size - 1). More than a ring ever
 	 * has means: when it is empty. */
 	pending = hvsi_guest_load32(m->ctl + CTL_PENDING_SEND_SZ) & ~7u;
@@ -222,7 +222,7 @@ bool hvsi_ring_in_sleep(struct hvsi_ring_in *in)
 	const struct hvsi_ringmem *m = &in->mem;
 
 	hvsi_guest_store32(m->ctl + CTL_INTERRUPT_MASK, 0);
-	full_barrier(); /* [B] */
+	hvsi_guest_barrier(); /* [B] */
 	if (hvsi_guest_load32(m->ctl + CTL_WRITE_INDEX) == in->next)
 		return true;
 	hvsi_guest_store32(m->ctl + CTL_INTERRUPT_MASK, 1);
@@ -261,7 +261,7 @@ static int make_room(struct hvsi_ring_out *out, uint32_t total)
 		if (look == 0) {
 			out->wanted = total;
 			hvsi_guest_store32(m->ctl + CTL_PENDING_SEND_SZ, total);
-			full_barrier(); /* [C] */
+			hvsi_guest_barrier(); /* [C] */
 		}
 	}
 	return -EAGAIN;
@@ -351,7 +351,7 @@ bool hvsi_ring_publish(struct hvsi_ring_out *out)
 		return false;
 	out->published = out->next;
 	hvsi_guest_store32(m->ctl + CTL_WRITE_INDEX, out->next);
-	full_barrier(); /* [A] */
+	hvsi_guest_barrier(); /* [A] */
 	return hvsi_guest_load32(m->ctl + CTL_INTERRUPT_MASK) == 0 &&
 	       hvsi_guest_load32(m->ctl + CTL_READ_INDEX) == old;
 }

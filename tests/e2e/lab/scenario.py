@@ -9,7 +9,7 @@ import shlex
 import sys
 import time
 
-from . import host, images
+from . import host, images, machine
 from .host import LabError
 
 BOOT_SECONDS = 240  # until the guest's session begins: many times what it takes
@@ -245,16 +245,17 @@ class Lab:
         self.check("result" in answer, f"{command}: {answer}")
         return answer["result"]
 
-    def try_hvctl(self, *arguments, prefix=""):
+    def try_hvctl(self, *arguments, prefix="", timeout=machine.COMMAND_SECONDS):
         """hvctl for the running hvrun. Returns its exit status, what it says, and its errors."""
         command = shlex.join([self.program("hvctl"), "--socket", "control", *map(str, arguments)])
-        status, out, err = self.machine.run(f"cd {shlex.quote(self.dir)} && {prefix}{command}")
+        command = f"{prefix}{command}"
+        status, out, err = self.machine.run(f"cd {shlex.quote(self.dir)} && {command}", timeout)
         self._write_log(f"-- {command}: {status}\n{out}{err}")
         return status, out, err
 
-    def hvctl(self, *arguments):
+    def hvctl(self, *arguments, **how):
         """A command that has to succeed. Returns what it says."""
-        status, out, err = self.try_hvctl(*arguments)
+        status, out, err = self.try_hvctl(*arguments, **how)
         self.check(status == 0, f"hvctl {shlex.join(map(str, arguments))}: {status}: {err.strip()}")
         return out
 

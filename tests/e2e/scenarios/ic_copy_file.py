@@ -8,6 +8,7 @@ PACKAGES = images.TOOLS
 PROGRAMS = [*ic.PROGRAMS, ic.FCOPY_UIO]
 
 SIZES = [0, 1, 6143, 6144, 6145, 3_000_000]
+COPY_SECONDS = 900  # the large one
 LARGE = 100_000_000
 CANCELLED = 30_000_000
 OPTIONS = ["--services", "all"]
@@ -45,9 +46,9 @@ def run(lab):
     want = {}
     for size in sizes:
         name = f"file-{size}"
-        lab.shell(f"head -c {size} /dev/urandom > {name}")
+        lab.shell(f"seq 99999999 | head -c {size} > {name}")
         want[name] = lab.shell(f"sha256sum < {name}").split()[0]
-        lab.hvctl("copy-file", "--create-path", name, f"/copied/{name}")
+        lab.hvctl("copy-file", "--create-path", name, f"/copied/{name}", timeout=COPY_SECONDS)
     # There already, and on purpose this time.
     status, _, err = lab.try_hvctl("copy-file", "file-1", "/copied/file-1")
     lab.check(status != 0 and "exist" in err, f"a file that is there: {status} {err}")
@@ -63,7 +64,7 @@ def run(lab):
     # The daemon of 6.12 only says that it failed.
     lab.check(status != 0 and ("full" in err or "failed" in err), f"a full disk: {status} {err}")
     # The client goes away half-way: the next copy is served.
-    lab.shell(f"head -c {CANCELLED} /dev/urandom > cancelled")
+    lab.shell(f"seq 99999999 | head -c {CANCELLED} > cancelled")
     hvctl = shlex.join([lab.program("hvctl"), "--socket", "control"])
     lab.shell(f"({hvctl} copy-file cancelled /copied/cancelled >/dev/null 2>&1 & p=$!; sleep 2; kill -9 $p)")
     ic.until(lab, "the copy has ended", lambda: lab.try_hvctl(
