@@ -64,7 +64,8 @@ struct hvs_page_range {
 /*
  * Where the library gets its own memory. alloc returns zeroed memory aligned for any object, or
  * NULL; free gets the length that was asked for. Both may be called from any thread that is
- * inside the library. Without one, malloc and free are used. Layout fixed.
+ * inside the library. Without one, malloc and free are used; where the library was built without
+ * a C library (-ffreestanding) that is -EINVAL. Layout fixed.
  */
 struct hvs_allocator {
 	void *(*alloc)(void *arg, size_t len);
