@@ -39,3 +39,6 @@ install(FILES
 	"${PROJECT_BINARY_DIR}/hvstackConfig.cmake"
 	"${PROJECT_BINARY_DIR}/hvstackConfigVersion.cmake"
 	DESTINATION ${cmake_dir})
+
+install(FILES "${PROJECT_SOURCE_DIR}/docs/man/libhvstack.3"
+	DESTINATION "${CMAKE_INSTALL_MANDIR}/man3")

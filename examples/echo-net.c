@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A network back end of one's own: at the other end of the link is somebody who sends every frame
- * back. Runs over the loopback; see docs/integration.md.
+ * back. Runs over the loopback, with the guest of net-guest.c; see docs/integration.md.
  */
-#include <hvstack/guest/loopback.h>
-#include <hvstack/guest/network.h>
+#include "net-guest.h"
+
 #include <hvstack/network.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -84,71 +83,6 @@ static int echo_create(struct hvs_vmbus *bus, struct echo_net *net)
 	return hvs_nic_create(bus, &cfg, &echo_ops, net, &nic);
 }
 
-/* ---- the guest ---------------------------------------------------------------------------- */
-
-#define FRAMES 1000u
-#define NVSP_VERSION 0x60001u
-#define VMBUS_VERSION (5u << 16 | 3)
-#define FILTER_DIRECTED 0x01u
-
-struct guest {
-	unsigned received;
-	bool wrong;
-};
-
-static void on_frame(void *arg, const struct hvs_guest_net_frame *f)
-{
-	struct guest *guest = arg;
-
-	guest->received++;
-	guest->wrong |= f->len != 60 || memcmp(f->data, nic_mac, sizeof(nic_mac)) != 0;
-}
-
-static int send_all(struct hvs_guest_net *drv, struct hvs_loopback *lb)
-{
-	uint8_t frame[60] = {0x02, [12] = 0x88, [13] = 0xb5}; /* a type for experiments */
-	const struct hvs_guest_net_packet packet = {.data = frame, .len = sizeof(frame)};
-	int err = 0;
-
-	memcpy(frame + ADDRESS_BYTES, nic_mac, sizeof(nic_mac));
-	for (unsigned i = 0; !err && i < FRAMES; i++) {
-		err = hvs_guest_net_send(drv, 0, i, &packet, 1);
-		hvs_loopback_run(lb);
-		if (!err && hvs_guest_net_poll(drv) < 0)
-			err = -EPROTO;
-	}
-	return err;
-}
-
-static int guest_run(struct hvs_guest *g, struct hvs_loopback *lb)
-{
-	struct guest guest = {0};
-	const struct hvs_guest_net_config cfg = {HVS_GUEST_NET_CONFIG_INIT, .version = NVSP_VERSION,
-						 .send_bytes = 64u << 10, .received = on_frame,
-						 .arg = &guest};
-	struct hvs_guest_channel *ch;
-	struct hvs_guest_net *drv;
-	int err = hvs_guest_connect(g, VMBUS_VERSION);
-
-	if (!err && hvs_guest_request_offers(g) != 1)
-		err = -ENODEV;
-	if (!err)
-		err = hvs_guest_channel_open(g, hvs_guest_offer_at(g, 0), 64u << 10, &ch);
-	if (!err)
-		err = hvs_guest_net_open(ch, &cfg, &drv);
-	if (err)
-		return err;
-	err = hvs_guest_net_initialize(drv);
-	if (!err)
-		err = hvs_guest_net_set_filter(drv, FILTER_DIRECTED);
-	if (!err)
-		err = send_all(drv, lb);
-	if (!err && (guest.received != FRAMES || guest.wrong))
-		err = -EPROTO;
-	(void)hvs_guest_net_close(drv, HVS_GUEST_NET_REVOKE);
-	return err;
-}
-
 int main(void)
 {
 	struct hvs_loopback *lb = NULL;
@@ -161,9 +95,9 @@ int main(void)
 	if (!err)
 		err = hvs_loopback_start(lb, &g);
 	if (!err)
-		err = guest_run(g, lb);
+		err = net_guest_run(g, lb, nic_mac);
 	if (!err)
-		printf("%u frames came back\n", FRAMES);
+		printf("%u frames came back\n", NET_GUEST_FRAMES);
 	else
 		fprintf(stderr, "echo: %s\n", strerror(-err));
 	hvs_loopback_destroy(lb);

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A device of one's own: sends every packet back. Runs over the loopback, and half-way on another
- * host, from saved state; see docs/integration.md.
+ * A device of one's own: sends every packet back. echo-loopback.c is a guest that uses it in the same
+ * process, echo-uio.c one on Linux; see docs/integration.md.
  */
+#include "echo-vsp.h"
+
 #include <hvstack/channel.h>
-#include <hvstack/guest/loopback.h>
-#include <hvstack/vmbus.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* [device] */
-#define ECHO_MAX 1024u /* bytes of a packet */
+#define ECHO_MAX (65535u * 8) /* bytes: larger ones do not exist */
+#define ECHO_LATENCY_US 1000u /* programs in the guest cannot make hypercalls */
 
 struct echo_channel {
 	bool blocked; /* the answer below waits for room in the ring */
@@ -107,69 +107,15 @@ static int echo_restore(void *dev, struct hvs_channel *ch, const struct hvs_open
 }
 
 /* [offer] */
-static int echo_create(struct hvs_vmbus *bus)
+int echo_offer(struct hvs_vmbus *bus)
 {
 	static const struct hvs_vsp_ops ops = {HVS_VSP_OPS_INIT,    .open = echo_open,
 					       .ready = echo_ready, .close = echo_close,
 					       .save = echo_save,   .restore = echo_restore};
-	const struct hvs_offer offer = {HVS_OFFER_INIT, .class_id = {"echo's class id"},
-					.instance_id = {"echo instance 0"},
-					.max_packet_bytes = ECHO_MAX};
+	const struct hvs_offer offer = {
+		HVS_OFFER_INIT, .class_id = {"echo's class id"}, .instance_id = {"echo instance 0"},
+		.max_packet_bytes = ECHO_MAX, .monitor_latency_us = ECHO_LATENCY_US};
 	struct hvs_device *device;
 
 	return hvs_device_offer(bus, &offer, &ops, NULL, &device);
-}
-/* [end] */
-
-static int offer(void *arg, struct hvs_vmbus *bus)
-{
-	(void)arg;
-	return echo_create(bus);
-}
-
-/* The guest's driver: sends a text, waits for it to come back. */
-static int guest_run(struct hvs_guest *g, struct hvs_loopback *lb)
-{
-	char text[] = "is anybody there?";
-	const struct iovec iov = {.iov_base = text, .iov_len = sizeof(text)};
-	struct hvs_guest_channel *ch;
-	struct hvs_guest_packet pkt;
-	int err = hvs_guest_connect(g, 5u << 16 | 3);
-
-	if (!err && hvs_guest_request_offers(g) != 1)
-		err = -ENODEV;
-	if (!err)
-		err = hvs_guest_channel_open(g, hvs_guest_offer_at(g, 0), 4096, &ch);
-	for (uint64_t xid = 1; !err && xid <= 1000; xid++) {
-		err = hvs_guest_send(ch, xid, true, NULL, &iov, 1);
-		if (!err && xid == 500)
-			err = hvs_loopback_replace_host(lb, 0, offer, NULL);
-		if (!err && hvs_guest_recv_wait(ch, &pkt) != 1)
-			err = -EIO;
-		/* The payload is padded to a multiple of 8. */
-		if (!err && (pkt.type != HVS_PACKET_COMPLETION || pkt.xid != xid ||
-			     pkt.len < sizeof(text) || memcmp(pkt.data, text, sizeof(text)) != 0))
-			err = -EPROTO;
-	}
-	return err ? err : hvs_guest_channel_close(ch);
-}
-
-int main(void)
-{
-	struct hvs_loopback *lb = NULL;
-	struct hvs_guest *g;
-	int err = hvs_loopback_create(NULL, &lb);
-
-	if (!err)
-		err = echo_create(hvs_loopback_bus(lb));
-	if (!err)
-		err = hvs_loopback_start(lb, &g);
-	if (!err)
-		err = guest_run(g, lb);
-	if (!err)
-		puts("1000 packets came back, half of them from a second host");
-	else
-		fprintf(stderr, "echo: %s\n", strerror(-err));
-	hvs_loopback_destroy(lb);
-	return err ? 1 : 0;
 }

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host side without KVM: plain memory, one VP, a memory disk. Everything that a VMM on another
- * hypervisor has to supply is here. A vCPU is played by guest.c, which calls what exits lead to.
+ * The host side without KVM: plain memory, one VP, a disk. Everything that a VMM on another hypervisor
+ * has to supply is here. A vCPU is played by played-vcpu.c, which calls what exits lead to.
  */
-#include "guest.h"
+#include "minimal-vmm.h"
+
+#include "played-vcpu.h"
 
 #include <hvstack/hvstack.h>
 
-#include <stdio.h>
+#include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define RAM_BYTES (8u << 20) /* from guest physical address 0 on */
-#define DISK_BYTES (1u << 20)
 
 struct vmm {
 	struct hvs_mem *mem;
 	struct hvs_hv *hv;
 	struct hvs_vmbus *bus;
+	sem_t work; /* wake() was called */
 	uint64_t now_ns;
 	bool reset;
 };
@@ -35,7 +38,8 @@ static void synic_signal(void *be, uint32_t vp, uint8_t sint, uint16_t flag)
 
 static void wake(void *be, struct hvs_worker *worker, void *worker_priv)
 {
-	(void)be, (void)worker, (void)worker_priv; /* a VMM wakes the worker's thread */
+	(void)worker, (void)worker_priv; /* there is no other than the main worker */
+	sem_post(&((struct vmm *)be)->work);
 }
 
 static uint64_t now_ns(void *be)
@@ -65,7 +69,7 @@ static void slot_free(void *be, uint32_t vp)
 }
 
 /* [create] */
-static int create(struct vmm *vmm, void *ram, struct hvs_memdisk *disk)
+static int create(struct vmm *vmm, void *ram, const struct hvs_blk_ops *ops, void *disk)
 {
 	const struct hvs_hv_config hv_cfg = {HVS_HV_CONFIG_INIT, .vp_count = 1,
 					     .hypercall_port = 0xe8, .signal_port = 0xe4};
@@ -93,7 +97,7 @@ static int create(struct vmm *vmm, void *ram, struct hvs_memdisk *disk)
 	if (!err)
 		err = hvs_storvsp_create(vmm->bus, &ctl_cfg, &ctl);
 	if (!err)
-		err = hvs_storvsp_attach(ctl, &disk_cfg, hvs_memdisk_ops(), disk, NULL);
+		err = hvs_storvsp_attach(ctl, &disk_cfg, ops, disk, NULL);
 	return err ? err : hvs_vmbus_start(vmm->bus);
 }
 
@@ -102,6 +106,7 @@ static void run_worker(void *arg)
 {
 	struct vmm *vmm = arg;
 
+	sem_wait(&vmm->work);
 	(void)hvs_worker_dispatch(hvs_vmbus_main_worker(vmm->bus), 0, NULL);
 }
 
@@ -123,22 +128,19 @@ static void destroy(struct vmm *vmm)
 }
 /* [end] */
 
-int main(void)
+int vmm_run(const struct hvs_blk_ops *ops, void *disk)
 {
 	struct vmm vmm = {0};
 	unsigned char *ram = aligned_alloc(4096, RAM_BYTES);
-	struct hvs_memdisk disk = {HVS_MEMDISK_INIT, .data = calloc(1, DISK_BYTES),
-				   .len = DISK_BYTES, .block_size = 512};
-	int err = ram && disk.data ? create(&vmm, memset(ram, 0, RAM_BYTES), &disk) : -1;
+	int err = -ENOMEM;
 
+	sem_init(&vmm.work, 0, 0);
+	if (ram)
+		err = create(&vmm, memset(ram, 0, RAM_BYTES), ops, disk);
 	if (!err)
-		err = guest_run(vmm.hv, ram, RAM_BYTES, run_worker, &vmm);
+		err = vcpu_run(vmm.hv, ram, RAM_BYTES, run_worker, &vmm);
 	destroy(&vmm);
-	if (!err)
-		printf("the disk holds what the guest wrote: %s\n", (char *)disk.data);
-	else
-		fprintf(stderr, "failed: %d\n", err);
-	free(disk.data);
+	sem_destroy(&vmm.work);
 	free(ram);
-	return err ? 1 : 0;
+	return err;
 }

@@ -1,35 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a VMM asks of its guest: pairs, a moment in which its file systems are consistent, a file. Runs
- * over the loopback, with a guest that says yes to everything; see docs/integration.md.
+ * What a VMM asks of its guest: a moment in which its file systems are consistent, a file. Runs over the
+ * loopback, with the guest of ic-guest.c; see docs/integration.md.
  */
-#include <hvstack/guest/ic.h>
-#include <hvstack/guest/loopback.h>
+#include "ic-guest.h"
+
 #include <hvstack/hvstack.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* ---- what the guest says about itself -------------------------------------------------------- */
-
-static void print_pair(void *arg, const char *key, const char *value)
-{
-	(void)arg;
-	printf("%s: %s\n", key, value);
-}
-
-static void pairs_done(void *arg, int status, uint32_t guest_status)
-{
-	(void)arg;
-	if (status)
-		printf("not all of them: %s\n", hvs_ic_guest_status_name(guest_status));
-}
-
-static int ask_what_it_is(struct hvs_ic *kvp)
-{
-	return hvs_kvp_enumerate(kvp, HVS_KVP_AUTO, 0, print_pair, pairs_done, NULL);
-}
 
 /* ---- a backup -------------------------------------------------------------------------------- */
 
@@ -125,87 +104,46 @@ static int start_copy(struct copy *c)
 	return hvs_filecopy_start(c->filecopy, &request, copy_next, c);
 }
 
-/* ---- the machine, and its guest -------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
-#define SERVICES 3u
-#define RING_BYTES 12288u
+#define SERVICES 2u
 
-static const struct {
-	enum hvs_ic_kind kind;
-	uint32_t version; /* that the guest knows */
-} services[SERVICES] = {
-	{HVS_IC_KVP, 4u << 16}, {HVS_IC_VSS, 5u << 16}, {HVS_IC_FILECOPY, 1u << 16 | 1}};
+static const enum hvs_ic_kind kinds[SERVICES] = {HVS_IC_VSS, HVS_IC_FILECOPY};
 
-struct machine {
-	struct hvs_loopback *lb;
-	struct hvs_guest *guest;
-	struct hvs_ic *ic[SERVICES];
-	struct hvs_guest_channel *ch[SERVICES];
-};
-
-static int boot(struct machine *m)
+static int create(struct hvs_loopback *lb, struct hvs_ic *ic[SERVICES])
 {
-	const struct hvs_ic_ops ops = {HVS_IC_OPS_INIT};
-	int err = hvs_loopback_create(NULL, &m->lb);
+	static const struct hvs_ic_ops ops = {HVS_IC_OPS_INIT};
+	int err = 0;
 
 	for (unsigned i = 0; !err && i < SERVICES; i++) {
-		const struct hvs_ic_config cfg = {HVS_IC_CONFIG_INIT, .kind = services[i].kind};
+		const struct hvs_ic_config cfg = {HVS_IC_CONFIG_INIT, .kind = kinds[i]};
 
-		err = hvs_ic_create(hvs_loopback_bus(m->lb), &cfg, &ops, NULL, &m->ic[i]);
+		err = hvs_ic_create(hvs_loopback_bus(lb), &cfg, &ops, NULL, &ic[i]);
 	}
-	if (!err)
-		err = hvs_loopback_start(m->lb, &m->guest);
-	if (!err)
-		err = hvs_guest_connect(m->guest, 0x50003);
-	if (!err && hvs_guest_request_offers(m->guest) != SERVICES)
-		err = -EIO;
-	for (unsigned i = 0; !err && i < SERVICES; i++) {
-		err = hvs_guest_channel_open(m->guest,
-					     hvs_guest_ic_offer(m->guest, services[i].kind),
-					     RING_BYTES, &m->ch[i]);
-		if (!err && hvs_guest_ic_negotiate(m->ch[i], &services[i].version, 1, true) <= 0)
-			err = -EIO;
-	}
-	if (!err)
-		hvs_loopback_run(m->lb);
 	return err;
-}
-
-/* Yes to everything; of pairs there are none. */
-static void guest_answers(struct machine *m)
-{
-	struct hvs_guest_ic_message msg;
-
-	for (unsigned i = 0; i < SERVICES; i++) {
-		hvs_loopback_run(m->lb);
-		while (hvs_guest_ic_recv(m->ch[i], &msg) == 1) {
-			const uint32_t status =
-				msg.type == HVS_IC_KVP ? HVS_IC_E_NO_MORE_ITEMS : HVS_IC_S_OK;
-
-			(void)!hvs_guest_ic_reply(m->ch[i], &msg, status, msg.body, 12);
-			hvs_loopback_run(m->lb);
-		}
-	}
 }
 
 int main(void)
 {
 	static const char text[] = "Hello, guest.\n";
-	struct machine m = {0};
+	struct ic_guest guest = {0};
+	struct hvs_ic *ic[SERVICES];
 	struct backup b = {0};
 	struct copy c = {.text = text, .len = strlen(text)};
-	int err = boot(&m);
+	int err = hvs_loopback_create(NULL, &guest.lb);
 
+	if (!err)
+		err = create(guest.lb, ic);
+	if (!err)
+		err = ic_guest_boot(&guest, kinds, SERVICES);
 	if (!err) {
-		b.vss = m.ic[1];
-		c.filecopy = m.ic[2];
+		b.vss = ic[0];
+		c.filecopy = ic[1];
 		back_up(&b);
-		err = ask_what_it_is(m.ic[0]);
+		err = start_copy(&c);
 	}
 	if (!err)
-		err = start_copy(&c);
-	if (!err)
-		guest_answers(&m);
-	hvs_loopback_destroy(m.lb);
+		ic_guest_answer(&guest);
+	hvs_loopback_destroy(guest.lb);
 	return err || !b.done || !b.consistent || !c.done;
 }

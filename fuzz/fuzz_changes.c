@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The file of changed chunks: for a disk of some size, any bytes, with a right checksum if the first says
- * so. What is taken for one has no chunk behind the end of the disk; what is not changes nothing.
+ * so. What is taken for one has no chunk behind the end of the disk, and is the same when it is written and
+ * read; what is not changes nothing.
  */
+#include "check.h"
 #include "host/changes_file.h"
 #include "input.h"
+#include "scratch.h"
 
+#include <errno.h>
 #include <hvstack/host/snapshot.h>
 #include <stdlib.h>
 
@@ -22,6 +26,21 @@ static void seal(uint8_t *data, size_t len)
 			sum = (sum ^ data[i]) * 0x100000001b3u;
 	for (unsigned i = 0; i < 8; i++)
 		data[SUM_AT + i] = (uint8_t)(sum >> (8 * i));
+}
+
+static void write_and_take(const struct hvsi_changes *changes)
+{
+	const char *path = scratch_path("changes");
+	struct hvsi_changes again = *changes;
+
+	again.map = hvsi_chunkmap_new(changes->map->chunks);
+	CHECK(again.map && hvsi_changes_write(path, changes) == 0);
+	CHECK(hvsi_changes_take(path, &again) == 0);
+	CHECK(memcmp(&again.backup, &changes->backup, sizeof(again.backup)) == 0);
+	for (uint64_t i = 0; i < hvsi_chunkmap_words(changes->map->chunks); i++)
+		CHECK(again.map->words[i] == changes->map->words[i]);
+	CHECK(hvsi_changes_take(path, &again) == -ENOENT);
+	free(again.map);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -47,6 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	if (!err && chunks % 64 && map->words[chunks / 64] >> (chunks % 64))
 		abort();
+	if (!err)
+		write_and_take(&changes);
 	free(file);
 	free(map);
 	return 0;

@@ -25,6 +25,8 @@ struct machine {
 	struct hvs_hv *hv;
 	uint64_t now_ns;
 	bool reset;
+	bool connects; /* the guest, and is not answered yet */
+	struct hvs_connect_request request;
 };
 
 static size_t live;
@@ -69,6 +71,25 @@ static void wake(void *be, struct hvs_worker *worker, void *priv)
 static uint64_t now_ns(void *be)
 {
 	return ((struct machine *)be)->now_ns += 1000000;
+}
+
+static int connect_request(void *be, const struct hvs_connect_request *request)
+{
+	struct machine *m = be;
+
+	if (request->service_id.b[0] & 1)
+		return -ENOTSUP;
+	m->connects = true;
+	m->request = *request;
+	return 0;
+}
+
+static void answer_connect(struct machine *m)
+{
+	if (m->connects)
+		(void)!hvs_vmbus_refuse_connect(m->bus, &m->request.endpoint_id,
+						&m->request.service_id);
+	m->connects = false;
 }
 
 static void interrupt(void *be, uint32_t vp, uint8_t sint, uint8_t vector)
@@ -166,9 +187,9 @@ static void offer_storage(struct hvs_vmbus *bus)
 static void machine_up(struct machine *m, uint8_t *ram, unsigned flags)
 {
 	const struct hvs_allocator alloc = {.alloc = count_alloc, .free = count_free};
-	const struct hvs_backend_ops ops = {HVS_BACKEND_OPS_INIT, .synic_post = post,
-					    .synic_signal = signal_guest, .wake = wake,
-					    .now_ns = now_ns};
+	const struct hvs_backend_ops ops = {
+		HVS_BACKEND_OPS_INIT, .synic_post = post, .synic_signal = signal_guest,
+		.wake = wake,         .now_ns = now_ns,   .connect_request = connect_request};
 	const struct hvs_hv_ops hv_ops = {HVS_HV_OPS_INIT, .interrupt = interrupt, .now_ns = now_ns,
 					  .post_message = post_message,
 					  .signal_event = signal_event};
@@ -297,6 +318,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		input_bytes(&in, msg, len);
 		(void)hvs_vmbus_post_message(m.bus, 1, 1, msg, len);
+		if (len & 1)
+			answer_connect(&m);
 		run(&m);
 	}
 	machine_down(&m, ram);

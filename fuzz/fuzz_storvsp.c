@@ -105,6 +105,7 @@ struct machine {
 	struct hvs_guest_channel *ch[CHANNELS];
 	unsigned channels;
 	uint64_t gpa;
+	uint8_t *buffer;
 	struct disk disk[DISKS];
 	uint64_t xid;
 	unsigned replaced;
@@ -208,6 +209,14 @@ static void send_command(struct machine *m, struct input *in, unsigned n)
 	exchange(m, n, true, &buffer, &iov);
 }
 
+/* What the next command writes. */
+static void fill_buffer(struct machine *m, struct input *in)
+{
+	size_t len = input_number(in, 1);
+
+	input_bytes(in, m->buffer, len);
+}
+
 static void send_reset(struct machine *m, struct input *in, unsigned n)
 {
 	uint32_t what = (uint32_t)input_number(in, 1);
@@ -288,8 +297,11 @@ static bool act(struct machine *m, struct input *in)
 	case 0:
 		send_packet(m, in, n);
 		return true;
-	case 1:
 	case 2:
+		fill_buffer(m, in);
+		send_command(m, in, n);
+		return true;
+	case 1:
 		send_command(m, in, n);
 		return true;
 	case 3:
@@ -338,7 +350,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hvs_memdisk memdisk = {HVS_MEMDISK_INIT, .data = medium, .len = DISK_BYTES,
 				      .block_size = 512};
 	uint8_t flags;
-	uint8_t *ram;
 
 	m = (struct machine){0};
 	memset(leaving, 0, sizeof(leaving));
@@ -357,10 +368,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	start(&m, flags);
 	if ((flags & (ACTIONS | NO_NEGOTIATION)) == ACTIONS)
 		open_subchannels(&m);
-	ram = hvs_loopback_alloc_pages(m.lb, BUFFER_PAGES, &m.gpa);
-	if (!ram)
+	m.buffer = hvs_loopback_alloc_pages(m.lb, BUFFER_PAGES, &m.gpa);
+	if (!m.buffer)
 		abort();
-	race_start(ram - (m.gpa - RAM_GPA), RAM_BYTES); /* rings, SynIC pages: all of it */
+	race_start(m.buffer - (m.gpa - RAM_GPA), RAM_BYTES); /* rings, SynIC pages: all of it */
 	if (flags & ACTIONS)
 		run_actions(&m, &in);
 	else

@@ -10,13 +10,17 @@ HVS_PACKAGES_BUILD=(gcc g++ libc6-dev make cmake ninja-build pkg-config python3
 HVS_PACKAGES_TEST=(libcriterion-dev libbenchmark-dev binutils fio qemu-utils nbdkit
 	iproute2 tcpdump)
 HVS_PACKAGES_CLANG=(clang libclang-rt-14-dev llvm)
+HVS_PACKAGES_FUZZ=(afl++)
 HVS_PACKAGES_BARE_METAL=(clang lld llvm cmake ninja-build qemu-system-x86 qemu-system-arm)
 HVS_PACKAGES_LINT=(clang clang-tidy clang-format shellcheck)
 HVS_PACKAGES_ABI=(abigail-tools)
 HVS_PACKAGES_DEBIAN=(lintian mmdebstrap debhelper dpkg-dev dh-python pybuild-plugin-pyproject python3-cffi
 	python3-dev python3-setuptools python3-wheel systemtap-sdt-dev)
+HVS_PACKAGES_PYTHON=(python3-cffi python3-dev python3-pip python3-pytest python3-setuptools python3-venv
+	python3-wheel mypy flake8 clang-format)
 HVS_PACKAGES_E2E=(qemu-system-x86 qemu-utils busybox-static mmdebstrap e2fsprogs genisoimage kmod zstd
 	util-linux ca-certificates)
+HVS_PACKAGES_DOCS=(doxygen graphviz mandoc python3 python3-jsonschema)
 
 say() {
 	printf '[%4ds] %s\n' "$SECONDS" "$*"

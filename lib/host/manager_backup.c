@@ -208,10 +208,14 @@ static bool take_disk(struct hvs_manager_backup *mb, struct hvs_call *call,
 
 static bool take_disks(struct hvs_manager_backup *mb, struct hvs_call *call)
 {
-	struct json_object *names = NULL;
+	struct json_object *names;
 	size_t count;
 
-	(void)json_object_object_get_ex(hvs_call_params(call), "disks", &names);
+	if (!json_object_object_get_ex(hvs_call_params(call), "disks", &names)) {
+		hvs_call_fail(call, HVS_CALL_INVALID_PARAMS,
+			      "'disks' is missing: an array of ids: `devices` has them");
+		return false;
+	}
 	count = json_object_is_type(names, json_type_array) ? json_object_array_length(names) : 0;
 	if (count == 0 || count > HVS_POINT_MAX_DISKS) {
 		hvs_call_fail(call, HVS_CALL_INVALID_PARAMS,

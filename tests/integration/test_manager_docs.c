@@ -2,18 +2,35 @@
 /* docs/management.md and docs/management.schema.json have the methods that the server has. */
 #include "support/manager.h"
 
+#include <hvstack/host/backup.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static struct mgr t;
+static struct hvs_manager_backup *backups;
 static int fd;
 static struct json_object *schema;
 
+static bool no_disk(void *arg, const char *id, struct hvs_backup_disk *disk)
+{
+	(void)arg;
+	(void)id;
+	(void)disk;
+	return false;
+}
+
 static void up(void)
 {
+	const struct hvs_manager_backup_ops ops = {HVS_MANAGER_BACKUP_OPS_INIT,
+						   .find_disk = no_disk};
+	struct hvs_manager_backup_config cfg = {HVS_MANAGER_BACKUP_CONFIG_INIT, .ops = &ops};
+
 	mgr_up(&t, NULL);
+	cfg.manager = t.m;
+	cfg.base = t.base;
+	cr_assert_eq(hvs_manager_backup_create(&cfg, &backups), 0);
 	fd = mgr_connect(&t);
 	schema = json_object_from_file(HVST_DOCS "/management.schema.json");
 	cr_assert(json_object_is_type(schema, json_type_object));
@@ -23,7 +40,9 @@ static void down(void)
 {
 	json_object_put(schema);
 	close(fd);
+	hvs_manager_backup_end(backups);
 	mgr_down(&t);
+	hvs_manager_backup_destroy(backups);
 }
 
 TestSuite(manager_docs, .init = up, .fini = down, .timeout = 60);
@@ -103,8 +122,9 @@ Test(manager_docs, the_schema_names_the_parameters_of_methods)
 
 Test(manager_docs, results_have_the_members_that_the_schema_requires)
 {
-	static const char *const callable[] = {"version", "methods", "events",   "info",
-					       "devices", "metrics", "services", "backup-check"};
+	static const char *const callable[] = {"version",  "methods",      "events",
+					       "info",     "devices",      "metrics",
+					       "services", "backup-check", "backup-status"};
 
 	for (unsigned i = 0; i < sizeof(callable) / sizeof(callable[0]); i++) {
 		struct json_object *answer = mgr_call(&t, fd, callable[i], NULL);

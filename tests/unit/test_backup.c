@@ -104,7 +104,7 @@ static struct hvs_backup_config config(const struct hvs_backup_disk *disks)
 static void begin(enum hvs_backup_consistency consistency, const struct hvs_guid *parent)
 {
 	struct hvs_backup_disk disks[DISKS];
-	struct hvs_backup_config cfg = config(disks);
+	struct hvs_backup_config cfg;
 
 	for (unsigned i = 0; i < DISKS; i++)
 		disks[i] = (struct hvs_backup_disk){.id = i ? "second" : "first",
@@ -112,6 +112,7 @@ static void begin(enum hvs_backup_consistency consistency, const struct hvs_guid
 						    .image_fd = image[i],
 						    .map_fd = map[i],
 						    .block_size = 512};
+	cfg = config(disks);
 	cfg.consistency = consistency;
 	cfg.vss = consistency == HVS_BACKUP_CRASH ? NULL : vss();
 	cfg.parent = parent;

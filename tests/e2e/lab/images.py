@@ -30,6 +30,12 @@ GUEST_MODULES = ["hv_vmbus", "hv_storvsc", "sd_mod", "ext4"]
 GUEST_MODULES_OPTIONAL = ["crc32c_intel", "crc32c_generic"]
 GUEST_MODULES_ON_REQUEST = ["virtio_pci", "virtio_scsi", "virtio_blk"]
 
+# Programs that are built with hvrun, and where in the build folder.
+BUILT = {
+    "hvctl": "tools/hvctl", "hvrun-echo": "tests",
+    "example-kvm-vmm": "examples", "example-kvm-guest": "examples",
+}  # fmt: skip
+
 
 class Cpio:
     """A newc archive in memory: what the kernel unpacks as initramfs."""
@@ -216,7 +222,8 @@ def work_image(root):
 def program(source):
     """A C file of tests/e2e, compiled so that it runs in an initramfs. Cached."""
     source = E2E / source
-    final = host.LAB / f"{source.stem}-{host.digest(source)}"
+    headers = sorted(source.parent.glob("*.h"))
+    final = host.LAB / f"{source.stem}-{host.digest(source, *headers)}"
     if not final.exists():
         host.need("cc")
         scratch = final.with_suffix(".tmp")
@@ -232,16 +239,16 @@ def lab_programs():
 
 def programs(names, hvrun):
     """{name: Path} of what scenarios name: C files and scripts of tests/e2e, programs of TOOLS,
-    SUITE:PACKAGE:FILE of Debian, or hvctl, which was built with hvrun."""
+    SUITE:PACKAGE:FILE of Debian, or those of BUILT, beside hvrun or in its build folder."""
     found = {}
     for name in names:
         if name.endswith(".c"):
             found[Path(name).stem] = program(name)
-        elif name == "hvctl":
-            beside = [hvrun.with_name("hvctl"), hvrun.parent.parent / "hvctl/hvctl"]
-            built = [p for p in beside if p.is_file()]
+        elif name in BUILT:
+            places = [hvrun.with_name(name), hvrun.parents[2] / BUILT[name] / name]
+            built = [p for p in places if p.is_file()]
             if not built:
-                raise LabError(f"{beside[-1]} is missing: build it")
+                raise LabError(f"{places[-1]} is missing: build it")
             found[name] = built[0]
         elif ":" in name:
             found[Path(name).name] = _program_of(*name.split(":"))
