@@ -21,7 +21,7 @@ struct event_base; /* libevent */
 
 /* ---- capture ----------------------------------------------------------------------------- */
 
-struct hvs_capture;
+struct hvs_capture; /* a file for Wireshark */
 
 struct hvs_capture_config {
 	uint32_t size;
