@@ -15,6 +15,8 @@ HVS_PACKAGES_BARE_METAL=(clang lld llvm cmake ninja-build qemu-system-x86 qemu-s
 HVS_PACKAGES_LINT=(clang clang-tidy clang-format shellcheck)
 HVS_PACKAGES_ABI=(abigail-tools)
 HVS_PACKAGES_OBSERVE=(tshark systemtap-sdt-dev)
+HVS_PACKAGES_DEBIAN=(lintian mmdebstrap debhelper dpkg-dev dh-python pybuild-plugin-pyproject python3-cffi
+	python3-dev python3-setuptools python3-wheel systemtap-sdt-dev)
 HVS_PACKAGES_PYTHON=(python3-cffi python3-dev python3-pip python3-pytest python3-setuptools python3-venv
 	python3-wheel mypy flake8 clang-format)
 # Where no other cargo is in PATH.

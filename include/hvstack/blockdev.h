@@ -133,7 +133,7 @@ HVS_API void hvs_blk_complete(struct hvs_blk_req *req, enum hvs_blk_status statu
 /* The operations of a struct hvs_memdisk. [any] */
 HVS_API const struct hvs_blk_ops *hvs_memdisk_ops(void);
 
-/* A disk in memory the embedder owns; give it with hvs_memdisk_ops to hvs_storvsp_attach(). It
+/* A disk in memory the embedder owns; give it with hvs_memdisk_ops() to hvs_storvsp_attach(). It
  * unmaps by writing zeros, and blocks of zeros count as unmapped. */
 struct hvs_memdisk {
 	uint32_t size;

@@ -70,17 +70,17 @@ struct hvs_record {
 	uint32_t vp;
 	uint32_t msr;
 	uint64_t value;
-	uint64_t param_in; /* guest address of the block, or with the fast bit a parameter */
-	uint64_t param_out;
-	const void *data; /* private copy: what the library goes on with */
+	uint64_t param_in;  /* guest address of the block, or with the fast bit a parameter */
+	uint64_t param_out; /* likewise */
+	const void *data;   /* private copy: what the library goes on with */
 	size_t len;
 };
 
 /* A SynIC message to put into a guest's message slot. Layout fixed. */
 struct hvs_synic_msg {
-	uint32_t type;       /* HvMessageType; VMBus: 1 */
-	uint8_t payload_len; /* bytes, 0..240 */
-	uint8_t payload[HVS_SYNIC_MESSAGE_MAX];
+	uint32_t type;                          /* HvMessageType; VMBus: 1 */
+	uint8_t payload_len;                    /* bytes, 0..240 */
+	uint8_t payload[HVS_SYNIC_MESSAGE_MAX]; /* payload_len bytes count */
 };
 
 /*

@@ -68,15 +68,15 @@ struct hvs_blk_req {
 };
 #define HVS_BLK_REQ_INIT .size = (uint32_t)sizeof(struct hvs_blk_req)
 
-#define HVS_BLK_INFO_READ_ONLY 0x01u
-#define HVS_BLK_INFO_FUA 0x02u        /* HVS_BLK_FUA is honoured */
-#define HVS_BLK_INFO_WRITE_BACK 0x04u /* writes are durable only after FLUSH (or with FUA) */
-#define HVS_BLK_INFO_UNMAP 0x08u
+#define HVS_BLK_INFO_READ_ONLY 0x01u    /* no WRITE, UNMAP, WRITE_ZEROES */
+#define HVS_BLK_INFO_FUA 0x02u          /* HVS_BLK_FUA is honoured */
+#define HVS_BLK_INFO_WRITE_BACK 0x04u   /* writes are durable only after FLUSH (or with FUA) */
+#define HVS_BLK_INFO_UNMAP 0x08u        /* HVS_BLK_UNMAP is there */
 #define HVS_BLK_INFO_UNMAP_ZEROES 0x10u /* what was unmapped reads as zeros, always */
 #define HVS_BLK_INFO_WRITE_ZEROES 0x20u /* faster than to write them */
-#define HVS_BLK_INFO_LBA_STATUS 0x40u
+#define HVS_BLK_INFO_LBA_STATUS 0x40u   /* HVS_BLK_LBA_STATUS is there */
 
-#define HVS_BLK_ANY_QUEUE UINT32_MAX
+#define HVS_BLK_ANY_QUEUE UINT32_MAX /* of hvs_blk_info: requests may come from any queue */
 
 /* The library zeroes it and sets size; the back end fills it in. */
 struct hvs_blk_info {
@@ -130,9 +130,10 @@ HVS_API void hvs_blk_complete(struct hvs_blk_req *req, enum hvs_blk_status statu
 
 /* ---- memory disk ----------------------------------------------------------------------- */
 
+/* The operations of a struct hvs_memdisk. [any] */
 HVS_API const struct hvs_blk_ops *hvs_memdisk_ops(void);
 
-/* A disk in memory the embedder owns; give it with hvs_memdisk_ops to hvs_storvsp_attach(). It
+/* A disk in memory the embedder owns; give it with hvs_memdisk_ops() to hvs_storvsp_attach(). It
  * unmaps by writing zeros, and blocks of zeros count as unmapped. */
 struct hvs_memdisk {
 	uint32_t size;

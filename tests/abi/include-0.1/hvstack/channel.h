@@ -199,6 +199,8 @@ HVS_API HVS_NODISCARD int hvs_channel_complete(struct hvs_channel *ch, uint64_t 
  * named before (a network device's receive buffer). The library looks at neither: that the ranges
  * are inside the set, and the data written, is up to the device.
  *
+ * pageset_id  which set, as in the device's protocol
+ *
  * Returns as hvs_channel_send(), and -EINVAL (no range, or more than HVS_PAGE_RANGES_MAX). [worker]
  */
 HVS_API HVS_NODISCARD int hvs_channel_send_pages(struct hvs_channel *ch, uint64_t xid,
@@ -296,6 +298,8 @@ HVS_API void hvs_map_put(struct hvs_map *map);
  * it wants them back, it is answered when they have been put: until then they are the device's.
  * From open() on. In restore(), too, for what was in use when it was saved: nothing of that is kept
  * otherwise.
+ *
+ * id  as the guest named it in the device's protocol
  *
  * 0, -ENOENT (there is none, or it is on its way out), -ENOMEM. [worker]
  */

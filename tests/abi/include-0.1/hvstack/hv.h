@@ -42,8 +42,8 @@ enum hvs_hv_status {
 
 /* What a guest wrote to the crash MSRs: parameters P0..P4 and the control word. Library-owned. */
 struct hvs_hv_crash {
-	uint64_t param[5];
-	uint64_t control;
+	uint64_t param[5]; /* HV_X64_MSR_CRASH_P0 to P4 */
+	uint64_t control;  /* HV_X64_MSR_CRASH_CTL */
 };
 
 /* Any slot may be called from any thread that is inside the library. None may block. */
@@ -166,7 +166,11 @@ HVS_API uint64_t hvs_hv_hypercall(struct hvs_hv *hv, uint32_t vp, uint64_t input
 
 /*
  * With HVS_HV_EXTERNAL_SINTS: the guest changed SCONTROL, SIEFP or SIMP of vp; values as in the
- * MSRs. On the thread that runs the VP. 0, -EINVAL (vp).
+ * MSRs. On the thread that runs the VP.
+ *
+ * scontrol, siefp, simp  what is in the registers now
+ *
+ * 0, -EINVAL (vp).
  */
 HVS_API HVS_NODISCARD int hvs_hv_synic_update(struct hvs_hv *hv, uint32_t vp, uint64_t scontrol,
 					      uint64_t siefp, uint64_t simp);

@@ -16,6 +16,7 @@
 #include <hvstack/port.h>
 #include <hvstack/reservation.h>
 #include <hvstack/state.h>
+#include <hvstack/stats.h>
 #include <hvstack/storage.h>
 #include <hvstack/types.h>
 #include <hvstack/version.h>

@@ -63,6 +63,7 @@ enum hvs_ic_kind {
 #define HVS_IC_E_MACHINE_LOCKED 0x800704f7u
 #define HVS_IC_E_NOT_CONNECTED 0x8007048fu
 
+/* A request has ended: with 0, a negative errno value, or -EREMOTEIO and what the guest answered. */
 typedef void (*hvs_ic_done_fn)(void *arg, int status, uint32_t guest_status);
 
 /* ---- a service ------------------------------------------------------------------------------ */
@@ -93,12 +94,12 @@ struct hvs_ic_status {
 	bool open;                  /* the guest's driver has the channel open */
 	bool ready;                 /* and has agreed upon versions: requests are taken */
 	uint32_t framework_version; /* (major << 16) | minor; 0: not agreed */
-	uint32_t service_version;
-	uint64_t requests;  /* that the guest was sent */
-	uint64_t failures;  /* it answered with an error; the end of a list is none */
-	uint64_t timeouts;  /* it did not answer in time */
-	uint64_t malformed; /* answers that made no sense, or came too late */
-	uint32_t waiting;   /* requests, the one that the guest has included */
+	uint32_t service_version;   /* likewise */
+	uint64_t requests;          /* that the guest was sent */
+	uint64_t failures;          /* it answered with an error; the end of a list is none */
+	uint64_t timeouts;          /* it did not answer in time */
+	uint64_t malformed;         /* answers that made no sense, or came too late */
+	uint32_t waiting;           /* requests, the one that the guest has included */
 	uint32_t reserved;
 };
 #define HVS_IC_STATUS_INIT .size = (uint32_t)sizeof(struct hvs_ic_status)

@@ -69,6 +69,7 @@ HVS_API HVS_NODISCARD int hvs_kvp_enumerate(struct hvs_ic *ic, enum hvs_kvp_pool
 #define HVS_KVP_MAX_ADDRESSES 64u /* of each family */
 #define HVS_KVP_MAX_GATEWAYS 5u   /* of each family */
 
+/* Where an address comes from. */
 enum hvs_kvp_origin {
 	HVS_KVP_ORIGIN_UNKNOWN = 0,
 	HVS_KVP_ORIGIN_OTHER = 1, /* DHCP and the like */
@@ -77,7 +78,7 @@ enum hvs_kvp_origin {
 
 /* Layout fixed. */
 struct hvs_kvp_address {
-	bool ipv6;
+	bool ipv6;         /* else IPv4 */
 	uint8_t prefix;    /* bits of the network; 0: not known; gateways and DNS servers: 0 */
 	uint8_t origin;    /* enum hvs_kvp_origin; addresses only */
 	uint8_t bytes[16]; /* network byte order; IPv4: the first 4 */
@@ -87,7 +88,7 @@ struct hvs_kvp_address {
  * writes and reads. */
 struct hvs_kvp_ip {
 	uint32_t size;
-	bool dhcp;
+	bool dhcp;              /* the adapter gets its addresses by DHCP */
 	uint32_t address_count; /* at most HVS_KVP_MAX_ADDRESSES of a family; so dns_count */
 	uint32_t gateway_count; /* at most HVS_KVP_MAX_GATEWAYS of a family */
 	uint32_t dns_count;

@@ -115,7 +115,7 @@ struct hvs_net_ops {
 };
 #define HVS_NET_OPS_INIT .size = (uint32_t)sizeof(struct hvs_net_ops)
 
-#define HVS_NET_BATCH 64u
+#define HVS_NET_BATCH 64u /* frames of one tx() at most */
 
 /* ---- network adapters -------------------------------------------------------------------- */
 
@@ -180,7 +180,7 @@ enum hvs_net_status {
 	HVS_NET_ERROR = 2,
 };
 
-/* The back end is done with frames from the guest. [any]; cheapest on the queue's worker. */
+/* The back end is done with n frames from the guest. [any]; cheapest on the queue's worker. */
 HVS_API void hvs_nic_tx_done(struct hvs_nic *nic, struct hvs_net_frame *const *frames, unsigned n,
 			     enum hvs_net_status status);
 
@@ -233,6 +233,7 @@ HVS_API void hvs_nic_set_vf(struct hvs_nic *nic, bool allocated, uint32_t serial
 struct hvs_net_monitor_ops {
 	uint32_t size;
 	uint32_t reserved; /* 0 */
+	/* A frame passes; on the worker of its queue. It is valid during the call. Required. */
 	void (*frame)(void *arg, uint32_t queue, bool to_guest, const struct hvs_net_frame *frame);
 };
 #define HVS_NET_MONITOR_OPS_INIT .size = (uint32_t)sizeof(struct hvs_net_monitor_ops)
@@ -255,7 +256,7 @@ struct hvs_nic_counters {
 	uint64_t from_bytes;
 	uint64_t from_dropped;   /* by the back end, for want of memory, or the link was down */
 	uint64_t from_malformed; /* against NVSP, RNDIS, or what their headers say */
-	uint64_t to_frames;
+	uint64_t to_frames;      /* that the guest was given */
 	uint64_t to_bytes;
 	uint64_t to_unwanted; /* no driver, interface or link down, or not addressed to it */
 	/* Times that hvs_nic_rx() took fewer than it was given; and frames that it dropped since the
@@ -278,8 +279,8 @@ struct hvs_nic_status {
 	uint32_t mtu;      /* largest IP packet */
 	uint32_t filter;   /* NDIS_PACKET_TYPE_*; 0: it wants no frames */
 	uint8_t mac[6];
-	bool link_up;
-	bool vf; /* its traffic goes through a virtual function */
+	bool link_up; /* the guest's cable is plugged in */
+	bool vf;      /* its traffic goes through a virtual function */
 };
 #define HVS_NIC_STATUS_INIT .size = (uint32_t)sizeof(struct hvs_nic_status)
 

@@ -28,6 +28,7 @@ extern "C" {
  */
 #define HVS_PORT_QUARANTINE 0x10u
 
+/* What a port does with VLAN tags. */
 enum hvs_port_vlan {
 	HVS_PORT_VLAN_TRANSPARENT = 0, /* tags pass as they are */
 	/* The guest sends and gets untagged frames, which are tagged vlan_id outside. A tag with a
@@ -38,18 +39,21 @@ enum hvs_port_vlan {
 	HVS_PORT_VLAN_TRUNK = 2,
 };
 
+/* What a rule does with the frames that match. */
 enum hvs_port_action {
 	HVS_PORT_ALLOW = 1,
 	HVS_PORT_DENY = 2,
 	HVS_PORT_METER = 3, /* allow, and count */
 };
 
+/* As the guest sees it: what it receives, what it sends. */
 enum hvs_port_direction {
 	HVS_PORT_IN = 1,
 	HVS_PORT_OUT = 2,
 	HVS_PORT_BOTH = 3,
 };
 
+/* What an address of a rule is. */
 enum hvs_port_address_kind {
 	HVS_PORT_ANY = 0, /* every frame */
 	HVS_PORT_MAC = 1,
@@ -83,7 +87,7 @@ struct hvs_port_rule {
 	struct hvs_port_address remote; /* who it talks to; its kind is local's, or either is ANY */
 };
 
-#define HVS_PORT_MAX_RULES 1024u
+#define HVS_PORT_MAX_RULES 1024u /* of a policy */
 
 struct hvs_port_policy {
 	uint32_t size;
@@ -109,16 +113,16 @@ struct hvs_port_policy {
 
 /* Frames that were dropped, by what; and what HVS_PORT_METER counted. Layout fixed. */
 struct hvs_port_counters {
-	uint64_t quarantine;
-	uint64_t mac_spoofing;
-	uint64_t vlan;
-	uint64_t dhcp_guard;
-	uint64_t router_guard;
-	uint64_t denied;
-	uint64_t storm;
-	uint64_t metered_out_frames;
+	uint64_t quarantine;         /* HVS_PORT_QUARANTINE */
+	uint64_t mac_spoofing;       /* from an address that is not the NIC's */
+	uint64_t vlan;               /* of another VLAN */
+	uint64_t dhcp_guard;         /* HVS_PORT_DHCP_GUARD */
+	uint64_t router_guard;       /* HVS_PORT_ROUTER_GUARD */
+	uint64_t denied;             /* by a rule */
+	uint64_t storm;              /* over the limit of broadcasts */
+	uint64_t metered_out_frames; /* HVS_PORT_METER, from the guest; passed */
 	uint64_t metered_out_bytes;
-	uint64_t metered_in_frames;
+	uint64_t metered_in_frames; /* to the guest; passed */
 	uint64_t metered_in_bytes;
 };
 

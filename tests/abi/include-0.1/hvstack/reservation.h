@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define HVS_RESERVATION_BYTES 8256u
+#define HVS_RESERVATION_BYTES 8256u /* of a state */
 
 struct hvs_reservation_ops {
 	uint32_t size;

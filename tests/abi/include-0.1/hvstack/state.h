@@ -32,7 +32,8 @@ extern "C" {
 typedef int (*hvs_write_fn)(void *arg, const void *bytes, size_t len);
 
 /*
- * Write the state of a bus, and change nothing. No thread may be inside the library meanwhile.
+ * Have write() take the state of a bus, and change nothing. No thread may be inside the library
+ * meanwhile.
  *
  * 0, -EINVAL (NULL), -EBUSY (a reset is under way: wait for its end), what write() or a device's
  * save() returned.
@@ -53,7 +54,7 @@ HVS_API HVS_NODISCARD int hvs_vmbus_save(struct hvs_vmbus *bus, hvs_write_fn wri
 HVS_API HVS_NODISCARD int hvs_vmbus_restore(struct hvs_vmbus *bus, const void *state, size_t len);
 
 /*
- * The same for the hypervisor interface. VPs do not run.
+ * The same for the hypervisor interface: write() takes its state. VPs do not run.
  *
  * 0, -EINVAL (NULL; HVS_HV_EXTERNAL_SINTS without get_register() and set_register()), what write()
  * or get_register() returned.

@@ -17,6 +17,7 @@ extern "C" {
 struct hvs_storvsp; /* one controller */
 struct hvs_disk;    /* one logical unit on it */
 
+/* Disks of one controller, and the addresses that they may have. */
 #define HVS_STORVSP_MAX_DISKS 64u
 #define HVS_STORVSP_MAX_PATH 7u
 #define HVS_STORVSP_MAX_TARGET 1u
@@ -79,6 +80,7 @@ HVS_API HVS_NODISCARD int hvs_storvsp_create(struct hvs_vmbus *bus,
  */
 HVS_API HVS_NODISCARD int hvs_storvsp_remove(struct hvs_storvsp *ctl, hvs_done_fn done, void *arg);
 
+/* What a disk is to the guest. */
 enum hvs_disk_type {
 	HVS_DISK_FIXED = 0, /* a disk */
 	/* A DVD-ROM drive; the medium can change. Not on an IDE controller, no `reservations`. Media

@@ -45,7 +45,7 @@ struct hvs_gpadl;   /* guest memory that was shared for longer than a packet, in
 
 /* GUID as the guest sees it: the first three fields little endian (MS-DTYP 2.3.4.2). Layout fixed. */
 struct hvs_guid {
-	uint8_t b[16];
+	uint8_t b[16]; /* in the order of memory */
 };
 
 enum hvs_access {
@@ -64,11 +64,12 @@ struct hvs_page_range {
 /*
  * Where the library gets its own memory. alloc returns zeroed memory aligned for any object, or
  * NULL; free gets the length that was asked for. Both may be called from any thread that is
- * inside the library. Without one, malloc and free are used. Layout fixed.
+ * inside the library. Without one, malloc and free are used; where the library was built without
+ * a C library (-ffreestanding) that is -EINVAL. Layout fixed.
  */
 struct hvs_allocator {
-	void *(*alloc)(void *arg, size_t len);
-	void (*free)(void *arg, void *p, size_t len);
+	void *(*alloc)(void *arg, size_t len);        /* len bytes, zeroed; NULL: none left */
+	void (*free)(void *arg, void *p, size_t len); /* p is never NULL */
 	void *arg;
 };
 

@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 #define HVS_VMBUS_SINT 2u /* VMBus uses no other, unless a guest that crashes asks for one */
-#define HVS_VMBUS_MESSAGE_CONNECTION 1u
+#define HVS_VMBUS_MESSAGE_CONNECTION 1u     /* message port, where guests post */
 #define HVS_VMBUS_EVENT_CONNECTION 2u       /* shared by all channels, before version 2.4 */
 #define HVS_VMBUS_MULTICLIENT_CONNECTION 4u /* message port for clients of version 5.0 and later */
 
@@ -74,7 +74,8 @@ HVS_API void hvs_vmbus_destroy(struct hvs_vmbus *bus);
 /*
  * The guest's HvPostMessage. Returns the hypercall status (TLFS; HVS_HV_STATUS_* of hv.h):
  * success, invalid connection id, invalid hypercall input (size), insufficient buffers (the
- * guest tries again). payload must be a private copy that the guest can't change. [any]
+ * guest tries again). message_type: VMBus takes 1 alone. payload must be a private copy that the
+ * guest can't change. [any]
  */
 HVS_API uint16_t hvs_vmbus_post_message(struct hvs_vmbus *bus, uint32_t connection_id,
 					uint32_t message_type, const void *payload, size_t len);

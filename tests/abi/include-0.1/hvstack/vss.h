@@ -33,6 +33,7 @@ extern "C" {
 /* Numbers of hvs_vss_check()'s flags: bits whose meaning is not documented, but for: */
 #define HVS_VSS_NO_AUTO_RECOVER 0x4u /* the copy must not be recovered by the guest */
 
+/* Where the service is between two freezes. */
 enum hvs_vss_state {
 	HVS_VSS_IDLE = 0,
 	HVS_VSS_FREEZING = 1, /* asked to, not answered */
@@ -55,12 +56,12 @@ HVS_API HVS_NODISCARD int hvs_vss_check(struct hvs_ic *ic, uint32_t timeout_ms,
 /* A disk of the guest, by its place. Layout fixed. */
 struct hvs_vss_lun {
 	struct hvs_guid controller; /* instance GUID of the SCSI controller */
-	uint8_t port;
-	uint8_t target;
+	uint8_t port;               /* of the controller */
+	uint8_t target;             /* on it */
 	uint8_t lun;
 	uint8_t reserved; /* 0 */
 };
-#define HVS_VSS_MAX_LUNS 260u
+#define HVS_VSS_MAX_LUNS 260u /* of one request */
 
 struct hvs_vss_freeze_request {
 	uint32_t size;

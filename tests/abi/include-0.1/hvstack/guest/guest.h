@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-struct hvs_guest;
+struct hvs_guest; /* the guest's end of a bus */
 struct hvs_guest_channel;
 
 /* What the guest end needs of the machine it runs on. All required. */
@@ -61,11 +61,11 @@ HVS_API HVS_NODISCARD int hvs_guest_unload(struct hvs_guest *g);
 struct hvs_guest_offer {
 	struct hvs_guid class_id;
 	struct hvs_guid instance_id;
-	uint16_t flags;
-	uint16_t subchannel;
+	uint16_t flags;      /* HVS_OFFER_* */
+	uint16_t subchannel; /* 0: primary */
 	uint32_t relid;
 	uint32_t connection_id;
-	uint8_t user_data[120];
+	uint8_t user_data[120]; /* class specific */
 };
 
 /*
@@ -151,7 +151,7 @@ HVS_API unsigned hvs_guest_channel_events(struct hvs_guest_channel *ch);
 
 /* ---- for tests: say anything ------------------------------------------------------------ */
 
-/* Post a control message as it is. Returns the hypercall status. */
+/* Post a control message, the bytes of msg as they are. Returns the hypercall status. */
 HVS_API uint16_t hvs_guest_post(struct hvs_guest *g, uint32_t connection_id, const void *msg,
 				size_t len);
 /*

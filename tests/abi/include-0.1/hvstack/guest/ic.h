@@ -19,11 +19,11 @@ HVS_API const struct hvs_guest_offer *hvs_guest_ic_offer(const struct hvs_guest 
 
 /* A message of the host; a private copy. Layout fixed. */
 struct hvs_guest_ic_message {
-	uint16_t type; /* 0: negotiation; else enum hvs_ic_kind */
-	uint8_t transaction;
-	uint8_t flags;
+	uint16_t type;              /* 0: negotiation; else enum hvs_ic_kind */
+	uint8_t transaction;        /* the host's number of the request */
+	uint8_t flags;              /* 1: transaction, 2: request, 4: response */
 	uint32_t framework_version; /* (major << 16) | minor */
-	uint32_t service_version;
+	uint32_t service_version;   /* (major << 16) | minor */
 	uint32_t status;
 	uint32_t len;        /* of body, in bytes */
 	const uint8_t *body; /* valid until the next receive on any channel */

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-struct hvs_loopback;
+struct hvs_loopback; /* host and guest in one process */
 
 /* The hypervisor of the machine keeps synthetic MSRs itself: HVS_HV_EXTERNAL_SINTS. */
 #define HVS_LOOPBACK_EXTERNAL_SINTS 0x1u
@@ -49,6 +49,7 @@ HVS_API HVS_NODISCARD int hvs_loopback_create(const struct hvs_loopback_config *
 /* Resets the bus, waits for requests, frees everything; the guest end too. NULL is allowed. */
 HVS_API void hvs_loopback_destroy(struct hvs_loopback *lb);
 
+/* The host's side, for devices, memory and hypercalls of a test. They stay the loopback's. */
 HVS_API struct hvs_vmbus *hvs_loopback_bus(struct hvs_loopback *lb);
 HVS_API struct hvs_mem *hvs_loopback_mem(struct hvs_loopback *lb);
 HVS_API struct hvs_hv *hvs_loopback_hv(struct hvs_loopback *lb);
@@ -65,7 +66,7 @@ HVS_API void hvs_loopback_run(struct hvs_loopback *lb);
 /* Let it do a little: each worker at most about `budget` units. */
 HVS_API void hvs_loopback_step(struct hvs_loopback *lb, unsigned budget);
 
-/* Let time pass. It does so by itself, 2 ms, whenever the guest waits. */
+/* Let time pass, ns nanoseconds. It does so by itself, 2 ms, whenever the guest waits. */
 HVS_API void hvs_loopback_advance(struct hvs_loopback *lb, uint64_t ns);
 
 /*
@@ -80,6 +81,7 @@ HVS_API HVS_NODISCARD int hvs_loopback_replace_host(struct hvs_loopback *lb, uin
 						    int (*offer)(void *arg, struct hvs_vmbus *bus),
 						    void *arg);
 
+/* What has happened until now; valid as long as the loopback. */
 HVS_API const struct hvs_loopback_counters *hvs_loopback_count(const struct hvs_loopback *lb);
 
 /* RAM of the machine: pages for the guest, as its own allocator gives them. NULL: none left. */

@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-struct hvs_guest_net;
+struct hvs_guest_net; /* a guest's network adapter */
 
 /* A frame that was received. Library-owned. */
 struct hvs_guest_net_frame {
@@ -24,8 +24,8 @@ struct hvs_guest_net_frame {
 	bool tagged;   /* there is one of type 6: */
 	uint32_t vlan;
 	uint32_t hash_info; /* 0: there is no hash */
-	uint32_t hash;
-	unsigned parts; /* of a coalesced segment, put together; 1: it was in one piece */
+	uint32_t hash;      /* RSS, of the kind in hash_info */
+	unsigned parts;     /* of a coalesced segment, put together; 1: it was in one piece */
 };
 
 struct hvs_guest_net_config {
@@ -77,19 +77,19 @@ struct hvs_guest_net_info {
 	uint32_t section_count;
 	uint32_t channels; /* open */
 	uint8_t *receive;  /* the buffers */
-	uint8_t *send;
+	uint8_t *send;     /* NULL: there is none */
 };
 #define HVS_GUEST_NET_INFO_INIT .size = (uint32_t)sizeof(struct hvs_guest_net_info)
-/* 0, -EINVAL (size is too small to be one). */
+/* What was agreed upon, and where the buffers are. 0, -EINVAL (size is too small to be one). */
 HVS_API int hvs_guest_net_get_info(const struct hvs_guest_net *net,
 				   struct hvs_guest_net_info *info);
-/* NULL: there is none. */
+/* Channel n, 0: the primary. NULL: there is none. */
 HVS_API struct hvs_guest_channel *hvs_guest_net_channel(struct hvs_guest_net *net, unsigned n);
 
 /* ---- control ------------------------------------------------------------------------------ */
 
 /*
- * Send an RNDIS control message and wait for its answer, which is copied to reply (*len: in room,
+ * Send the RNDIS control message msg and wait for its answer, which is copied to reply (*len: in room,
  * out bytes). reply NULL: there is none. 0, -ENOSPC (longer than that), -EREMOTEIO (the host says
  * that it is malformed), -ETIMEDOUT, -EPROTO.
  */
@@ -99,7 +99,8 @@ HVS_API HVS_NODISCARD int hvs_guest_net_control(struct hvs_guest_net *net, const
 HVS_API HVS_NODISCARD int hvs_guest_net_initialize(struct hvs_guest_net *net);
 HVS_API int hvs_guest_net_halt(struct hvs_guest_net *net);
 /*
- * QUERY and SET. *status: RNDIS'. out: the information, *len in room, out bytes. in may be NULL.
+ * QUERY and SET of the object oid. *status: RNDIS'. out: the information, *len in room, out bytes.
+ * in may be NULL.
  * Return as hvs_guest_net_control().
  */
 HVS_API HVS_NODISCARD int hvs_guest_net_query(struct hvs_guest_net *net, uint32_t oid,
@@ -109,7 +110,8 @@ HVS_API HVS_NODISCARD int hvs_guest_net_set(struct hvs_guest_net *net, uint32_t 
 					    uint32_t in_len, uint32_t *status);
 /* The packet filter: begin or end to receive. 0, -EREMOTEIO, or as hvs_guest_net_control(). */
 HVS_API HVS_NODISCARD int hvs_guest_net_set_filter(struct hvs_guest_net *net, uint32_t filter);
-/* RSS: hash 0: off; key of 40 bytes; table of channel numbers. As hvs_guest_net_set_filter(). */
+/* RSS: hash 0: off; key of 40 bytes; table of channel numbers, with so many entries. As
+ * hvs_guest_net_set_filter(). */
 HVS_API HVS_NODISCARD int hvs_guest_net_set_rss(struct hvs_guest_net *net, uint32_t hash,
 						const uint8_t key[40], const uint32_t *table,
 						uint16_t entries);
@@ -123,7 +125,7 @@ HVS_API HVS_NODISCARD int hvs_guest_net_open_subchannels(struct hvs_guest_net *n
 
 /* Layout fixed. */
 struct hvs_guest_net_ppi {
-	uint32_t type;
+	uint32_t type; /* NDIS's number of the information */
 	uint32_t value;
 };
 
@@ -136,14 +138,15 @@ struct hvs_guest_net_packet {
 	uint32_t pad; /* what follows the data is filled up to a multiple of this; 0: is not */
 };
 
-/* Write one. Returns its bytes there, or 0 (they don't fit). */
+/* Write one to `to`, which has room for so many bytes. Returns its bytes there, or 0 (they don't
+ * fit). */
 HVS_API uint32_t hvs_guest_net_build(void *to, uint32_t room, const struct hvs_guest_net_packet *p);
 
-#define HVS_GUEST_NET_NO_SECTION 0xffffffffu
+#define HVS_GUEST_NET_NO_SECTION 0xffffffffu /* the packet is in ranges alone */
 
 /*
- * Queue a packet: section_bytes of a section of the send buffer, or none, then ranges of guest
- * memory. Flush after a batch. As hvs_guest_send_ranges().
+ * Queue a packet on channel (0: the primary): section_bytes of a section of the send buffer, or
+ * none, then ranges of guest memory. Flush after a batch. As hvs_guest_send_ranges().
  */
 HVS_API HVS_NODISCARD int hvs_guest_net_transmit(struct hvs_guest_net *net, unsigned channel,
 						 uint64_t xid, uint32_t section,
@@ -153,8 +156,8 @@ HVS_API HVS_NODISCARD int hvs_guest_net_transmit(struct hvs_guest_net *net, unsi
 /* Where a section is. */
 HVS_API uint8_t *hvs_guest_net_section(struct hvs_guest_net *net, uint32_t section);
 
-/* Write packets into section xid modulo their number, queue, flush. As hvs_guest_net_transmit(),
- * and -EMSGSIZE (they don't fit). */
+/* Write packets into section xid modulo their number, queue on channel, flush. As
+ * hvs_guest_net_transmit(), and -EMSGSIZE (they don't fit). */
 HVS_API HVS_NODISCARD int hvs_guest_net_send(struct hvs_guest_net *net, unsigned channel,
 					     uint64_t xid, const struct hvs_guest_net_packet *p,
 					     unsigned count);
@@ -165,8 +168,8 @@ HVS_API HVS_NODISCARD int hvs_guest_net_send(struct hvs_guest_net *net, unsigned
  * driver would not survive).
  */
 HVS_API HVS_NODISCARD int hvs_guest_net_poll(struct hvs_guest_net *net);
-/* Keep what is received from now on, or no longer: then it is completed. 0, -EAGAIN (not all of it
- * has found room in the rings: call it again), -EPROTO. */
+/* hold: keep what is received from now on, or no longer: then it is completed. 0, -EAGAIN (not all
+ * of it has found room in the rings: call it again), -EPROTO. */
 HVS_API HVS_NODISCARD int hvs_guest_net_hold(struct hvs_guest_net *net, bool hold);
 
 #ifdef __cplusplus

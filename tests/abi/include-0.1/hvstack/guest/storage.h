@@ -9,25 +9,25 @@
 extern "C" {
 #endif
 
-#define HVS_GUEST_STOR_IN 1  /* the device sends data */
-#define HVS_GUEST_STOR_OUT 0 /* the device takes data */
-#define HVS_GUEST_STOR_NONE 2
+#define HVS_GUEST_STOR_IN 1   /* the device sends data */
+#define HVS_GUEST_STOR_OUT 0  /* the device takes data */
+#define HVS_GUEST_STOR_NONE 2 /* no data */
 
 /* Layout fixed. */
 struct hvs_guest_scsi {
 	uint8_t lun;
 	uint8_t cdb_len;
-	uint8_t cdb[16];
+	uint8_t cdb[16];   /* the command; cdb_len bytes count */
 	uint8_t direction; /* HVS_GUEST_STOR_* */
 	struct hvs_guest_buffer buffer;
 };
 
 /* Layout fixed. */
 struct hvs_guest_scsi_result {
-	uint8_t srb_status; /* with the autosense bit */
-	uint8_t scsi_status;
+	uint8_t srb_status;  /* with the autosense bit */
+	uint8_t scsi_status; /* as in SAM: 0 GOOD, 2 CHECK CONDITION, ... */
 	uint8_t sense_len;
-	uint8_t sense[20];
+	uint8_t sense[20];    /* sense_len bytes count */
 	uint32_t transferred; /* bytes */
 };
 

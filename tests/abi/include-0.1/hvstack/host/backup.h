@@ -21,7 +21,7 @@ extern "C" {
 
 struct event_base;  /* libevent */
 struct json_object; /* json-c */
-struct hvs_backup;
+struct hvs_backup;  /* a backup under way */
 struct hvs_snapshot;
 
 enum hvs_backup_consistency {
@@ -167,6 +167,7 @@ struct hvs_manager_backup_config {
 HVS_API HVS_NODISCARD int hvs_manager_backup_create(const struct hvs_manager_backup_config *cfg,
 						    struct hvs_manager_backup **out);
 
+/* The guest's service goes away: call this before hvs_ic_destroy(). [main worker] */
 HVS_API void hvs_manager_backup_vss_gone(struct hvs_manager_backup *mb);
 
 /* The machine ends: a backup that runs ends now, and none is begun any more. While the bus is still there.

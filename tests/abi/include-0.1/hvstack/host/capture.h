@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who sees what passes a port, while it passes:
+ * Who sees what passes a port, or the bus, while it passes:
  *
  *   hvs_capture  writes it to a file, for Wireshark, tcpdump and the like (pcapng)
  *   hvs_mirror   has another NIC of this process get copies (port mirroring)
@@ -12,6 +12,7 @@
 
 #include <hvstack/export.h>
 #include <hvstack/network.h>
+#include <hvstack/stats.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -21,16 +22,28 @@ struct event_base; /* libevent */
 
 /* ---- capture ----------------------------------------------------------------------------- */
 
-struct hvs_capture;
+struct hvs_capture; /* a file for Wireshark */
+
+enum hvs_capture_what {
+	HVS_CAPTURE_FRAMES = 0, /* of a NIC: hvs_capture_ops */
+	/* Control messages, packets and what they refer to, each with a header that
+	 * docs/observability.md describes: hvs_capture_tap_ops. */
+	HVS_CAPTURE_VMBUS = 1,
+};
 
 struct hvs_capture_config {
 	uint32_t size;
-	uint32_t max_packet;   /* bytes kept of each frame, at least 64; 0: all */
+	uint32_t max_packet;   /* bytes kept of each frame or packet, at least 64; 0: all */
 	const char *path;      /* a file that is made, or emptied; this user's only */
 	const char *name;      /* what the interface is called in it; NULL: nothing */
 	uint64_t max_bytes;    /* of the file: what would exceed it is dropped; 0: no limit */
 	uint32_t buffer_bytes; /* for what is not written yet, at least 128 KiB; 0: 4 MiB */
 	uint32_t reserved;     /* 0 */
+	uint32_t what;         /* enum hvs_capture_what */
+	uint32_t reserved2;    /* 0 */
+	/* HVS_CAPTURE_VMBUS: packets of the device with this instance id, and nothing else; zeros:
+	 * all. */
+	struct hvs_guid instance_id;
 };
 #define HVS_CAPTURE_CONFIG_INIT .size = (uint32_t)sizeof(struct hvs_capture_config)
 
@@ -41,6 +54,9 @@ struct hvs_capture_config {
  * and with checksums that are still to be done, where that is left to others; with their VLAN tags.
  */
 HVS_API const struct hvs_net_monitor_ops *hvs_capture_ops(void);
+
+/* Give it with the hvs_capture to hvs_vmbus_set_tap(). */
+HVS_API const struct hvs_tap_ops *hvs_capture_tap_ops(void);
 
 /*
  * Begin a file. A thread writes it, soon after each frame.
@@ -64,7 +80,8 @@ struct hvs_capture_counters {
 HVS_API HVS_NODISCARD int hvs_capture_get_counters(struct hvs_capture *capture,
 						   struct hvs_capture_counters *counters);
 
-/* Writes what is in the buffer. The capture is no NIC's monitor any more. NULL is allowed. */
+/* Writes what is in the buffer. The capture is no NIC's monitor and no bus's tap any more. NULL is
+ * allowed. */
 HVS_API void hvs_capture_close(struct hvs_capture *capture);
 
 /* ---- mirror ------------------------------------------------------------------------------ */

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 struct event_base; /* libevent */
-struct hvs_fault;
+struct hvs_fault;  /* a disk that misbehaves */
 
 enum hvs_fault_action {
 	HVS_FAULT_PASS = 0,  /* done as always; after the delay */

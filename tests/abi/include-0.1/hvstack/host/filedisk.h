@@ -23,10 +23,10 @@
 extern "C" {
 #endif
 
-struct event_base; /* libevent */
-struct hvs_filedisk;
+struct event_base;   /* libevent */
+struct hvs_filedisk; /* a disk in a file or block device */
 
-#define HVS_FILEDISK_READ_ONLY 0x1u
+#define HVS_FILEDISK_READ_ONLY 0x1u /* opened for reading; the guest can't write */
 /* Others that also open it as shared may use the file at the same time, and write to it: for
  * guests that agree among themselves about who does what (clusters). */
 #define HVS_FILEDISK_SHARED 0x2u

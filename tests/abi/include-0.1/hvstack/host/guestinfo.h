@@ -19,8 +19,8 @@
 extern "C" {
 #endif
 
-struct event_base; /* libevent */
-struct hvs_guestinfo;
+struct event_base;    /* libevent */
+struct hvs_guestinfo; /* tables of key-value pairs */
 
 #define HVS_GUESTINFO_MAX_ITEMS 1024u /* of a pool */
 
@@ -82,7 +82,7 @@ HVS_API HVS_NODISCARD int hvs_guestinfo_remove(struct hvs_guestinfo *g, enum hvs
 HVS_API const char *hvs_guestinfo_get(const struct hvs_guestinfo *g, enum hvs_kvp_pool pool,
 				      const char *key);
 
-/* All pairs of a pool, by key. */
+/* Calls item for all pairs of a pool, by key. */
 HVS_API void hvs_guestinfo_visit(const struct hvs_guestinfo *g, enum hvs_kvp_pool pool,
 				 hvs_kvp_item_fn item, void *arg);
 

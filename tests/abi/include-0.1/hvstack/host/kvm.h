@@ -32,7 +32,7 @@ extern "C" {
 struct event_base; /* libevent */
 struct kvm_cpuid2;
 struct kvm_run;
-struct hvs_kvm;
+struct hvs_kvm; /* a virtual machine on KVM, with its bus */
 
 /*
  * Who keeps the synthetic interrupt controller. The guest can't tell the difference.
@@ -94,6 +94,7 @@ HVS_API HVS_NODISCARD int hvs_kvm_create(const struct hvs_kvm_config *cfg, struc
 /* NULL is allowed. No vCPU and no loop may be running; the bus must be reset or never started. */
 HVS_API void hvs_kvm_destroy(struct hvs_kvm *kvm);
 
+/* The bus, for devices, and the RAM, for hvs_mem_add(); valid until hvs_kvm_destroy(). [any] */
 HVS_API struct hvs_vmbus *hvs_kvm_bus(struct hvs_kvm *kvm);
 HVS_API struct hvs_mem *hvs_kvm_mem(struct hvs_kvm *kvm);
 
@@ -151,7 +152,8 @@ HVS_API HVS_NODISCARD int hvs_kvm_reference_time(struct hvs_kvm *kvm, uint64_t *
 
 /*
  * The host's clock and the guest's reference counter at the same instant, for
- * hvs_ic_ops.sample_time(). Returns as hvs_kvm_reference_time(). [any]
+ * hvs_ic_ops.sample_time(): host_time in units of 100 ns since 1601. Returns as
+ * hvs_kvm_reference_time(). [any]
  */
 HVS_API HVS_NODISCARD int hvs_kvm_sample_time(struct hvs_kvm *kvm, uint64_t *host_time,
 					      uint64_t *reference);

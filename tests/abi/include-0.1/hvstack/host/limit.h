@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 struct event_base; /* libevent */
-struct hvs_limit;
+struct hvs_limit;  /* a disk with limits */
 
 /*
  * What is not used is saved up to the burst, so that a disk which was idle starts at full speed. A

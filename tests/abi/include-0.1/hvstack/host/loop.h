@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 struct event_base; /* libevent */
-struct hvs_loop;
+struct hvs_loop;   /* a worker in an event loop */
 
 /*
  * An object that dispatches a worker on whatever thread runs `base`. base must outlive it. The

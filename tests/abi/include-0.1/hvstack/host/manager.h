@@ -13,6 +13,7 @@
 #include <hvstack/export.h>
 #include <hvstack/ic.h>
 #include <hvstack/kvp.h>
+#include <hvstack/stats.h>
 #include <hvstack/types.h>
 
 #include <stdbool.h>
@@ -24,8 +25,8 @@ extern "C" {
 struct evbuffer;    /* libevent */
 struct event_base;  /* libevent */
 struct json_object; /* json-c */
-struct hvs_manager;
-struct hvs_call; /* one request of a client, until it has its answer */
+struct hvs_manager; /* the management server of a machine */
+struct hvs_call;    /* one request of a client, until it has its answer */
 struct hvs_guestinfo;
 
 /* ---- who may what ------------------------------------------------------------------------------ */
@@ -38,10 +39,10 @@ enum hvs_role {
 	HVS_ROLE_OPERATOR = 0x4,
 	HVS_ROLE_ADMINISTRATOR = 0x8,
 };
-#define HVS_ROLES_INSPECT 0xfu /* all */
-#define HVS_ROLES_BACKUP (0x2u | 0x8u)
-#define HVS_ROLES_OPERATE (0x4u | 0x8u)
-#define HVS_ROLES_ADMINISTER 0x8u
+#define HVS_ROLES_INSPECT 0xfu          /* all */
+#define HVS_ROLES_BACKUP (0x2u | 0x8u)  /* who backs up */
+#define HVS_ROLES_OPERATE (0x4u | 0x8u) /* who operates */
+#define HVS_ROLES_ADMINISTER 0x8u       /* administrators alone */
 
 /* Layout fixed. */
 struct hvs_role_rule {
@@ -143,14 +144,28 @@ HVS_API HVS_NODISCARD int hvs_manager_set_machine(struct hvs_manager *m,
 						  const struct hvs_manager_machine_ops *ops,
 						  void *arg);
 
-/* For metrics(): write the value of a label, any text, as it stands between its quotes. */
+/* For `channels` and metrics. NULL: none, before it is destroyed. */
+HVS_API void hvs_manager_set_bus(struct hvs_manager *m, struct hvs_vmbus *bus);
+
+/* ---- for metrics() ------------------------------------------------------------------------------ */
+
+/* Write the value of a label, any text, as it stands between its quotes. */
 HVS_API void hvs_metrics_label(struct evbuffer *out, const char *text);
+
+/* Begin a family; its samples follow. unit: what the name ends in; NULL: nothing. */
+HVS_API void hvs_metrics_family(struct evbuffer *out, const char *name, const char *type,
+				const char *unit, const char *help);
+
+/* Samples of a family of type histogram, in seconds. labels: one or more, as they stand between their
+ * braces. */
+HVS_API void hvs_metrics_latency(struct evbuffer *out, const char *name, const char *labels,
+				 const struct hvs_latency *latency);
 
 /* ---- methods of a VMM ------------------------------------------------------------------------------ */
 
 /* Layout fixed. */
 struct hvs_method {
-	const char *name;
+	const char *name;  /* as clients call it */
 	uint32_t roles;    /* HVS_ROLES_* */
 	uint32_t reserved; /* 0 */
 	/* Do it, and end the call with hvs_call_return() or hvs_call_fail(), now or later. */
@@ -191,6 +206,7 @@ HVS_API struct json_object *hvs_call_params(const struct hvs_call *call);
 /* End a call. result is an object that becomes the call's; NULL: an empty one. If the client has
  * left meanwhile, nobody hears of it. */
 HVS_API void hvs_call_return(struct hvs_call *call, struct json_object *result);
+/* End a call with an error. format: the sentence for the client, as printf() takes it. */
 HVS_API void hvs_call_fail(struct hvs_call *call, enum hvs_call_error code, const char *format, ...)
 	HVS_PRINTF(3, 4);
 /* The same, from what a request to the guest ended with (ic.h): `what` is what was tried. */
@@ -199,11 +215,13 @@ HVS_API void hvs_call_fail_ic(struct hvs_call *call, const char *what, int statu
 
 /* Which connection: the same number for all its calls, of no other. */
 HVS_API uint64_t hvs_call_client(const struct hvs_call *call);
-/* Is it still connected? */
+/* Is it still connected? client: the number of hvs_call_client(). */
 HVS_API bool hvs_manager_has_client(const struct hvs_manager *m, uint64_t client);
 
-/* Have fn called when a client leaves, for what belongs to its connection. 0, -EINVAL, -ENOMEM. */
+/* A client has left: the number of hvs_call_client(). */
 typedef void (*hvs_client_left_fn)(void *arg, uint64_t client);
+
+/* Have fn called when a client leaves, for what belongs to its connection. 0, -EINVAL, -ENOMEM. */
 HVS_API HVS_NODISCARD int hvs_manager_on_client_left(struct hvs_manager *m, hvs_client_left_fn fn,
 						     void *arg);
 
@@ -216,6 +234,9 @@ HVS_API HVS_NODISCARD int hvs_call_take_fd(struct hvs_call *call, unsigned index
 /*
  * Parameters. What is missing and optional leaves *value alone. If one is wrong the call is failed with
  * HVS_CALL_INVALID_PARAMS and a sentence that names it, and false is returned: run() only has to return.
+ *
+ * name  of the parameter
+ * max   the largest number that is allowed
  */
 HVS_API HVS_NODISCARD bool hvs_call_string(struct hvs_call *call, const char *name, bool required,
 					   const char **value);
@@ -223,7 +244,7 @@ HVS_API HVS_NODISCARD bool hvs_call_number(struct hvs_call *call, const char *na
 					   uint64_t max, uint64_t *value);
 HVS_API HVS_NODISCARD bool hvs_call_bool(struct hvs_call *call, const char *name, bool required,
 					 bool *value);
-/* No parameter but these (NULL ends the list) is there; else as above. */
+/* No parameter but these names (NULL ends the list) is there; else as above. */
 HVS_API HVS_NODISCARD bool hvs_call_only(struct hvs_call *call, const char *const *names);
 
 #ifdef __cplusplus

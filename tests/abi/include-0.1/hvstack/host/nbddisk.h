@@ -22,9 +22,9 @@
 extern "C" {
 #endif
 
-struct hvs_nbddisk;
+struct hvs_nbddisk; /* a disk of an NBD server */
 
-#define HVS_NBDDISK_READ_ONLY 0x1u
+#define HVS_NBDDISK_READ_ONLY 0x1u /* opened for reading; the guest can't write */
 
 struct hvs_nbddisk_config {
 	uint32_t size;

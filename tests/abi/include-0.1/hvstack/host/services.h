@@ -20,8 +20,9 @@ struct event_base; /* libevent */
 struct hvs_guestinfo;
 struct hvs_kvm;
 struct hvs_manager;
-struct hvs_services;
+struct hvs_services; /* the integration services of a machine */
 
+/* The bit of a kind (enum hvs_ic_kind) in `services`. */
 #define HVS_SERVICE(kind) (1u << (kind))
 /* All but file copy, which Hyper-V does not offer either unless asked to. */
 #define HVS_SERVICES_DEFAULT                                                                       \

@@ -32,7 +32,7 @@ extern "C" {
 
 struct event_base; /* libevent */
 struct hvs_point;
-struct hvs_snapshot;
+struct hvs_snapshot; /* a disk that can be backed up */
 
 /* ---- the filter ------------------------------------------------------------------------------- */
 
@@ -80,7 +80,7 @@ enum hvs_point_event {
 };
 
 #define HVS_POINT_NO_CLONE 0x1u /* copy before write, even where the image could be cloned */
-#define HVS_POINT_MAX_DISKS 64u
+#define HVS_POINT_MAX_DISKS 64u /* of one point in time */
 
 struct hvs_point_config {
 	uint32_t size;
@@ -144,7 +144,7 @@ HVS_API HVS_NODISCARD int hvs_point_read(struct hvs_point *point, uint32_t disk,
 HVS_API HVS_NODISCARD int hvs_point_extent(struct hvs_point *point, uint32_t disk, uint64_t offset,
 					   uint64_t len, uint64_t *extent_len, bool *zeros);
 
-/* This range, as for hvs_point_read(), is not needed any more: nothing is saved of it from now on, and it
+/* This range from offset on, as for hvs_point_read(), is not needed any more: nothing is saved of it from now on, and it
  * must not be read again. */
 HVS_API void hvs_point_forget(struct hvs_point *point, uint32_t disk, uint64_t offset,
 			      uint64_t len);
@@ -154,7 +154,8 @@ HVS_API bool hvs_point_knows(const struct hvs_point *point, uint32_t disk,
 			     const struct hvs_guid *id);
 
 /* The next range from `offset` on that was changed since the last backup; multiples of
- * HVS_SNAPSHOT_CHUNK, or up to the end of the disk. False: none. */
+ * HVS_SNAPSHOT_CHUNK, or up to the end of the disk. False: none.
+ * start: where it begins. */
 HVS_API bool hvs_point_next_change(const struct hvs_point *point, uint32_t disk, uint64_t offset,
 				   uint64_t *start, uint64_t *len);
 

@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 struct event_base; /* libevent */
-struct hvs_tap;
+struct hvs_tap;    /* a TAP interface */
 
 struct hvs_tap_config {
 	uint32_t size;

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /*
- * CLOCK_REALTIME in units of 100 ns since 1601-01-01 00:00 UTC, and the guest's reference counter
+ * host_time: CLOCK_REALTIME in units of 100 ns since 1601-01-01 00:00 UTC, and the guest's reference counter
  * at that instant: reference_time() reads it right before and after the clock, more than once, and the
  * middle of the shortest time counts. Without reference_time (NULL), *reference is left alone.
  *

@@ -18,8 +18,8 @@
 extern "C" {
 #endif
 
-struct event_base; /* libevent */
-struct hvs_usernet;
+struct event_base;  /* libevent */
+struct hvs_usernet; /* a network without privileges */
 
 /* The guest reaches nobody; only what is forwarded to it reaches the guest. */
 #define HVS_USERNET_RESTRICTED 0x1u

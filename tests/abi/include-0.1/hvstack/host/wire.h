@@ -51,7 +51,7 @@ HVS_API const struct hvs_net_ops *hvs_wire_ops(void);
  */
 HVS_API HVS_NODISCARD int hvs_wire_create(const struct hvs_wire_config *cfg, struct hvs_wire **out);
 
-/* End 0 or 1; valid as long as the wire. */
+/* One of its ends; valid as long as the wire. which: 0 or 1. */
 HVS_API struct hvs_wire_end *hvs_wire_get_end(struct hvs_wire *wire, unsigned which);
 
 /* Both NICs are removed, or their buses are destroyed. NULL is allowed. */
