@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The guest of guest.h on a processor without an operating system: what kvm-vmm.c runs. It is linked
- * with libhvstack-guest.a, and freestanding.c, which has what that needs of a C library.
+ * with libhvstack-guest.a; kvm-heap.c and bare-metal/memory.c have what that needs of a C library.
  */
 #include "guest.h"
 
