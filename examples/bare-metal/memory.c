@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What the library, and compilers, need of a C library: short, not fast. */
+#include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+
+void *memcpy(void *to, const void *from, size_t len);
+void *memmove(void *to, const void *from, size_t len);
+void *memset(void *to, int c, size_t len);
+int memcmp(const void *a, const void *b, size_t len);
+size_t strlen(const char *s);
 
 /* (-ffreestanding: the compiler does not turn these loops into calls of what they are in.) */
 

@@ -77,7 +77,7 @@ static struct hvs_tap_event event_of(const struct hvs_channel *ch, enum hvs_tap_
 void hvsi_tap_received(struct hvs_channel *ch, const struct hvsi_descriptor *desc)
 {
 	struct hvs_tap_event event = event_of(ch, HVS_TAP_PACKET, false);
-	const struct iovec iov = {.iov_base = ch->staging, .iov_len = desc->len8 * 8u};
+	const struct iovec iov = {.iov_base = ch->staging, .iov_len = (size_t)desc->len8 * 8};
 
 	event.xid = desc->xid;
 	event.iov = &iov;

@@ -34,6 +34,8 @@ INFO = {
 }  # fmt: skip
 IP = {"dhcp": True, "addresses": ["192.0.2.7/24"], "gateways": [], "dns": []}
 BEAT = {**STATUS, "application": "healthy", "beats": 4, "missed": 0, "last_beat_ms": 9, "up_ms": 1}
+CAPTURED = {"active": True, "packets": 3, "dropped": 0, "bytes": 99, "error": None}
+WAS_CAPTURED = m.CaptureStatus(True, 3, 0, 99, None)
 MORE = {"of": "a newer server"}
 
 # What is called, method and parameters that are asked for, the answer, what is returned.
@@ -65,6 +67,7 @@ CALLS: list[tuple[Callable[[Any], Any], str, dict[str, Any], dict[str, Any], Any
     (lambda c: c.shutdown("restart", force=True, reason="r", guest_timeout_s=3, timeout_ms=4),
      "shutdown", {"action": "restart", "force": True, "reason": "r", "guest_timeout_s": 3,
                   "timeout_ms": 4}, {}, None),
+    (lambda c: c.channels(), "channels", {}, {"channels": [{}]}, [{}]),
     (lambda c: c.kvp_list("auto", refresh=True), "kvp-list", {"pool": "auto", "refresh": True},
      {"items": [{"key": "k", "value": "\u00e4"}], "complete": True, "age_ms": None},
      m.KvpList([m.KvpItem("k", "\u00e4")], True, None)),
@@ -105,6 +108,7 @@ CALLS: list[tuple[Callable[[Any], Any], str, dict[str, Any], dict[str, Any], Any
     (lambda c: c.disk_read_only("a", True), "disk-read-only", {"disk": "a", "on": True}, {}, None),
     (lambda c: c.disk_limit("a", iops=1, bps=2), "disk-limit", {"disk": "a", "iops": 1, "bps": 2},
      {}, None),
+    (lambda c: c.disk_latency("a", True), "disk-latency", {"disk": "a", "on": True}, {}, None),
     (lambda c: c.disk_fault("a", "error=io"), "disk-fault", {"disk": "a", "rules": "error=io"}, {},
      None),
     (lambda c: c.medium_insert("cd", "/x"), "medium-insert", {"disk": "cd", "file": "/x"}, {},
@@ -123,6 +127,10 @@ CALLS: list[tuple[Callable[[Any], Any], str, dict[str, Any], dict[str, Any], Any
      None),
     (lambda c: c.net_unforward("n", "tcp:1:2"), "net-unforward", {"net": "n", "forward": "tcp:1:2"},
      {}, None),
+    (lambda c: c.channel_capture("/c", device="d", max_bytes=9, max_packet=8), "channel-capture",
+     {"file": "/c", "device": "d", "max-bytes": 9, "max-packet": 8}, {}, None),
+    (lambda c: c.channel_capture(), "channel-capture", {}, CAPTURED, WAS_CAPTURED),
+    (lambda c: c.channel_capture_status(), "channel-capture-status", {}, CAPTURED, WAS_CAPTURED),
 ]  # fmt: skip
 
 # What is no answer: the machine says this to the first request, and closes the connection.

@@ -117,6 +117,11 @@ class Methods:
     def devices(self) -> Call[r.Devices]:
         return Call("devices", {}, _record("devices", r.Devices))
 
+    @_method("channels")
+    def channels(self) -> Call[list[dict[str, Any]]]:
+        """Of all devices, with what they have counted."""
+        return Call("channels", {}, _member("channels", "channels", list[dict[str, Any]]))
+
     @_method("metrics")
     def metrics(self) -> Call[str]:
         """OpenMetrics text."""
@@ -335,6 +340,11 @@ class Methods:
         """None: no limit of that kind."""
         return Call("disk-limit", _given(disk=disk, iops=iops, bps=bps), _nothing)
 
+    @_method("disk-latency")
+    def disk_latency(self, disk: str, on: bool) -> Call[None]:
+        """Measure how long requests take, for metrics(), or no longer."""
+        return Call("disk-latency", {"disk": disk, "on": on}, _nothing)
+
     @_method("disk-fault")
     def disk_fault(self, disk: str, rules: str) -> Call[None]:
         return Call("disk-fault", {"disk": disk, "rules": rules}, _nothing)
@@ -389,3 +399,22 @@ class Methods:
     @_method("net-unforward")
     def net_unforward(self, net: str, forward: str) -> Call[None]:
         return Call("net-unforward", {"net": net, "forward": forward}, _nothing)
+
+    @_method("channel-capture")
+    def channel_capture(
+        self,
+        file: str | None = None,
+        *,
+        device: str | None = None,
+        max_bytes: int | None = None,
+        max_packet: int | None = None,
+    ) -> Call[r.CaptureStatus | None]:
+        """file None: capture no longer; returns what the capture had. device: an instance id."""
+        params = _given(file=file, device=device, max_bytes_=max_bytes, max_packet_=max_packet)
+        status = _record("channel-capture", r.CaptureStatus)
+        return Call("channel-capture", params, _nothing if file is not None else status)
+
+    @_method("channel-capture-status")
+    def channel_capture_status(self) -> Call[r.CaptureStatus]:
+        status = _record("channel-capture-status", r.CaptureStatus)
+        return Call("channel-capture-status", {}, status)

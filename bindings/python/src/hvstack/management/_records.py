@@ -146,6 +146,15 @@ class IpConfig:
 
 
 @dataclass(frozen=True)
+class CaptureStatus:
+    active: bool
+    packets: int
+    dropped: int
+    bytes: int
+    error: str | None
+
+
+@dataclass(frozen=True)
 class BackupCheck:
     """`application`: whether the guest can be frozen; if not, `reason` says why."""
 
