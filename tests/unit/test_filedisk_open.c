@@ -246,18 +246,25 @@ EACH_ENGINE(filedisk_open, who_shares_gets_along_only_with_others_that_share)
 EACH_ENGINE(filedisk_open, processes_that_share_see_what_the_other_writes)
 {
 	struct io io;
+	int go[2];
 	int status;
+	char byte = 0;
 	pid_t child;
 
 	make_file(MIB);
-	open_disk(0, HVS_FILEDISK_SHARED);
+	cr_assert_eq(pipe2(go, O_CLOEXEC), 0);
+	/* Before there are threads, which may hold any lock. */
 	child = fork();
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		event_reinit(base);
+		if (read(go[0], &byte, 1) != 1)
+			_exit(2);
 		open_disk(0, HVS_FILEDISK_SHARED);
 		_exit(run_one(HVS_BLK_WRITE, 4096, 4096, 2, 0) == HVS_BLK_OK ? 0 : 1);
 	}
+	open_disk(0, HVS_FILEDISK_SHARED);
+	cr_assert_eq(write(go[1], &byte, 1), 1);
 	cr_assert_eq(waitpid(child, &status, 0), child);
 	cr_assert_eq(status, 0);
 	io_init(&io, HVS_BLK_READ, 4096, 4096, 1);
@@ -266,6 +273,8 @@ EACH_ENGINE(filedisk_open, processes_that_share_see_what_the_other_writes)
 	cr_assert_eq(io.buf[0], 'w');
 	cr_assert_eq(io.buf[4095], 'w');
 	io_free(&io);
+	close(go[0]);
+	close(go[1]);
 }
 
 EACH_ENGINE(filedisk_open, closing_frees_the_file_at_once)
