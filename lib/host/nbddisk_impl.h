@@ -53,6 +53,8 @@ struct hvs_nbddisk {
 	struct hvsi_nbd_io ios[HVSI_NBD_DEPTH];
 	struct hvsi_nbd_io *free_ios;
 	struct hvsi_nbd_io *ended_parts; /* with a part that has ended: go on with them */
+	unsigned writing;                /* WRITEs that are with the server */
+	unsigned zeroing;                /* WRITE_ZEROES and UNMAPs */
 	bool gone;                       /* the connection */
 
 	pthread_mutex_t lock;
