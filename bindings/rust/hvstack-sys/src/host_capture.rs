@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT
 use crate::*;
-use std::os::raw::{c_char, c_int};
+use std::os::raw::{c_char, c_int, c_uint};
 
 header! {
     "hvstack/host/capture.h";
     opaque {
         hvs_capture;
         hvs_mirror;
+    }
+    enums {
+        hvs_capture_what: c_uint {
+            HVS_CAPTURE_FRAMES = 0;
+            HVS_CAPTURE_VMBUS = 1;
+        }
     }
     structs {
         hvs_capture_config {
@@ -17,6 +23,9 @@ header! {
             max_bytes: u64;
             buffer_bytes: u32;
             reserved: u32;
+            what: u32;
+            reserved2: u32;
+            instance_id: hvs_guid;
         }
         hvs_capture_counters {
             size: u32;
@@ -28,6 +37,7 @@ header! {
     }
     functions {
         fn hvs_capture_ops() -> *const hvs_net_monitor_ops;
+        fn hvs_capture_tap_ops() -> *const hvs_tap_ops;
         fn hvs_capture_open(cfg: *const hvs_capture_config, out: *mut *mut hvs_capture) -> c_int;
         fn hvs_capture_get_counters(
             capture: *mut hvs_capture,

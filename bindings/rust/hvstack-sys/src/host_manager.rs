@@ -120,7 +120,21 @@ header! {
             ops: *const hvs_manager_machine_ops,
             arg: *mut c_void,
         ) -> c_int;
+        fn hvs_manager_set_bus(m: *mut hvs_manager, bus: *mut hvs_vmbus);
         fn hvs_metrics_label(out: *mut evbuffer, text: *const c_char);
+        fn hvs_metrics_family(
+            out: *mut evbuffer,
+            name: *const c_char,
+            r#type: *const c_char,
+            unit: *const c_char,
+            help: *const c_char,
+        );
+        fn hvs_metrics_latency(
+            out: *mut evbuffer,
+            name: *const c_char,
+            labels: *const c_char,
+            latency: *const hvs_latency,
+        );
         fn hvs_manager_add_methods(
             m: *mut hvs_manager,
             methods: *const hvs_method,

@@ -186,6 +186,7 @@ headers! {
     port;
     reservation;
     state;
+    stats;
     storage;
     types;
     version;

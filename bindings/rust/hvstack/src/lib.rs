@@ -51,7 +51,7 @@ pub use net::{
     FrameInfo, IntoNetDevice, NetBackend, NetDevice, NetFlags, NetInfo, NetStatus, Nic, NicConfig,
     NicCounters, NicHandle, Queue, RxFrame, TxFrame,
 };
-pub use storage::{ControllerConfig, Disk, DiskConfig, StorageController};
+pub use storage::{ControllerConfig, Disk, DiskConfig, DiskCounters, DiskOp, StorageController};
 
 /// Version of the library that is running: (major << 16) | (minor << 8) | patch.
 pub fn version() -> u32 {

@@ -157,6 +157,41 @@ impl Disk {
         // SAFETY: as above.
         check(unsafe { sys::hvs_disk_refresh(self.raw) }).map(drop)
     }
+
+    /// What the guest has done with it since it was attached.
+    pub fn counters(&self, op: DiskOp) -> Result<DiskCounters> {
+        let mut c = sized!(sys::hvs_disk_counters);
+        // SAFETY: the disk is there.
+        check(unsafe { sys::hvs_disk_get_counters(self.raw, op as sys::hvs_disk_op, &mut c) })?;
+        Ok(DiskCounters { requests: c.requests, bytes: c.bytes, errors: c.errors })
+    }
+}
+
+/// What a command of a disk is counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskOp {
+    /// Reads.
+    Read = sys::HVS_DISK_READ as isize,
+    /// Writes; WRITE SAME, too, if it does not unmap.
+    Write = sys::HVS_DISK_WRITE as isize,
+    /// Flushes.
+    Flush = sys::HVS_DISK_FLUSH as isize,
+    /// What gives back space.
+    Unmap = sys::HVS_DISK_UNMAP as isize,
+    /// All others.
+    Other = sys::HVS_DISK_OTHER as isize,
+}
+
+/// Commands of one kind that have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DiskCounters {
+    /// Commands.
+    pub requests: u64,
+    /// Bytes moved to or from the guest.
+    pub bytes: u64,
+    /// Those among `requests` that did not end well; unit attentions are among them.
+    pub errors: u64,
 }
 
 /// `Option::as_slice`, which is younger than the compilers we support.

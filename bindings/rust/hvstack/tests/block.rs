@@ -45,6 +45,27 @@ fn a_guest_reads_what_it_wrote() {
 }
 
 #[test]
+fn a_disk_counts_what_the_guest_does_with_it() {
+    let mut machine = Machine::new(Scripted::new(|r| {
+        let result = if r.op() == BlockOp::Write { Err(BlockError::Io) } else { Ok(()) };
+        r.complete(result);
+    }));
+    assert!(machine.read(0).0.is_ok());
+    assert!(machine.read(1).0.is_ok());
+    assert!(!machine.write(0, &[0; 512]).is_ok());
+
+    let disk = machine.disk.as_ref().unwrap();
+    let counted = |op| {
+        let c = disk.counters(op).unwrap();
+        (c.requests, c.bytes, c.errors)
+    };
+    assert_eq!(counted(DiskOp::Read), (2, 1024, 0));
+    let (writes, _, failed) = counted(DiskOp::Write);
+    assert_eq!((writes, failed), (1, 1));
+    assert_eq!(counted(DiskOp::Flush), (0, 0, 0));
+}
+
+#[test]
 fn the_librarys_own_disk_holds_what_the_guest_wrote() {
     let disk = MemoryDisk::new(DISK_BYTES as usize, 512).unwrap();
     let data = disk.data();
