@@ -179,8 +179,10 @@ static int make_guestinfo(struct hvs_services *s, char *why, size_t why_len)
 
 	if (err)
 		return err;
-	if (s->cfg.manager)
+	if (s->cfg.manager) {
 		hvs_manager_set_guestinfo(s->cfg.manager, s->guestinfo);
+		hvs_manager_set_bus(s->cfg.manager, s->cfg.bus);
+	}
 	return tell_facts(s);
 }
 
@@ -223,8 +225,10 @@ void hvs_services_destroy(struct hvs_services *s)
 	for (unsigned kind = 0; s->cfg.manager && kind < KINDS; kind++)
 		if (s->ic[kind])
 			hvs_manager_remove_ic(s->cfg.manager, (enum hvs_ic_kind)kind);
-	if (s->cfg.manager)
+	if (s->cfg.manager) {
 		hvs_manager_set_guestinfo(s->cfg.manager, NULL);
+		hvs_manager_set_bus(s->cfg.manager, NULL);
+	}
 	hvs_guestinfo_destroy(s->guestinfo);
 	free(s);
 }

@@ -103,6 +103,7 @@ static bool enabled(int client, enum hvs_ic_kind kind)
 Test(services, what_was_asked_for_is_offered_and_known_to_clients)
 {
 	int client = mgr_connect(&t);
+	struct json_object *answer;
 
 	cr_assert_eq(create(HVS_SERVICES_DEFAULT), 0);
 	start(5);
@@ -113,6 +114,9 @@ Test(services, what_was_asked_for_is_offered_and_known_to_clients)
 		cr_expect_eq(hvs_guest_ic_offer(guest, kinds[i]) != NULL, offered, "%u", kinds[i]);
 		cr_expect_eq(enabled(client, kinds[i]), offered, "%u", kinds[i]);
 	}
+	answer = mgr_call(&t, client, "channels", NULL);
+	cr_expect_eq(json_object_array_length(mgr_result(answer, "channels")), 5);
+	json_object_put(answer);
 	close(client);
 }
 

@@ -146,8 +146,6 @@ static int describe_machine(struct control *control)
 		.devices = list_devices,          .metrics = put_metrics};
 	int err = hvs_manager_set_machine(control->manager, &ops, control);
 
-	if (control->cfg.kvm)
-		hvs_manager_set_bus(control->manager, hvs_kvm_bus(control->cfg.kvm));
 	if (!err)
 		err = control_add_disks(control->manager, control->cfg.disks);
 	if (!err)

@@ -25,6 +25,7 @@ extern "C" {
 
 /* ---- channels ---------------------------------------------------------------------------- */
 
+/* How far a channel is. */
 enum hvs_channel_state {
 	HVS_CHANNEL_WAITING = 0, /* not offered: the guest is not there, or has no place for it */
 	HVS_CHANNEL_OFFERED = 1,
@@ -43,7 +44,7 @@ struct hvs_channel_info {
 	/* While it is open, else 0: */
 	uint32_t target_vp;       /* UINT32_MAX: the guest polls */
 	uint32_t send_ring_bytes; /* to the guest */
-	uint32_t recv_ring_bytes;
+	uint32_t recv_ring_bytes; /* from the guest */
 };
 #define HVS_CHANNEL_INFO_INIT .size = (uint32_t)sizeof(struct hvs_channel_info)
 
@@ -52,8 +53,8 @@ struct hvs_channel_counters {
 	uint32_t reserved;
 	uint64_t from_packets; /* completions included, like all that follow */
 	uint64_t from_bytes;   /* of the ring: without what the packets refer to */
-	uint64_t to_packets;
-	uint64_t to_bytes;
+	uint64_t to_packets;   /* completions included */
+	uint64_t to_bytes;     /* of the ring */
 	/* Times that the device was called to look, because the guest signalled, a back end was done,
 	 * or a batch was full: signals that come together count once. */
 	uint64_t batches;
@@ -64,11 +65,13 @@ struct hvs_channel_counters {
 };
 #define HVS_CHANNEL_COUNTERS_INIT .size = (uint32_t)sizeof(struct hvs_channel_counters)
 
+/* What hvs_vmbus_visit_channels() calls. It must not offer or remove a device. */
+typedef void (*hvs_channel_visit_fn)(void *arg, struct hvs_channel *ch);
+
 /*
  * Call fn for every channel of every device, also those that are not open. They stay valid until
- * the device is removed. [main worker], like hvs_device_offer(). fn must not offer or remove any.
+ * the device is removed. [main worker], like hvs_device_offer().
  */
-typedef void (*hvs_channel_visit_fn)(void *arg, struct hvs_channel *ch);
 HVS_API void hvs_vmbus_visit_channels(struct hvs_vmbus *bus, hvs_channel_visit_fn fn, void *arg);
 
 /* 0, -EINVAL (NULL, or no size). [main worker] */
@@ -89,15 +92,15 @@ enum hvs_disk_op {
 	HVS_DISK_UNMAP = 3,
 	HVS_DISK_OTHER = 4, /* all other commands */
 };
-#define HVS_DISK_OPS 5u
+#define HVS_DISK_OPS 5u /* how many kinds there are */
 
 /* Of one kind of commands of a disk. A command counts when its completion is in the ring. */
 struct hvs_disk_counters {
 	uint32_t size;
 	uint32_t reserved;
-	uint64_t requests;
-	uint64_t bytes;  /* moved to or from the guest */
-	uint64_t errors; /* that did not end well, among `requests`; unit attentions included */
+	uint64_t requests; /* that have ended */
+	uint64_t bytes;    /* moved to or from the guest */
+	uint64_t errors;   /* that did not end well, among `requests`; unit attentions included */
 };
 #define HVS_DISK_COUNTERS_INIT .size = (uint32_t)sizeof(struct hvs_disk_counters)
 
@@ -114,8 +117,8 @@ HVS_API HVS_NODISCARD int hvs_disk_get_counters(const struct hvs_disk *disk, enu
 struct hvs_latency {
 	uint32_t size;
 	uint32_t reserved;
-	uint64_t sum_ns;
-	uint64_t bucket[HVS_LATENCY_BUCKETS];
+	uint64_t sum_ns;                      /* of all of them */
+	uint64_t bucket[HVS_LATENCY_BUCKETS]; /* how many, for each range */
 };
 #define HVS_LATENCY_INIT .size = (uint32_t)sizeof(struct hvs_latency)
 
@@ -143,8 +146,8 @@ enum hvs_tap_kind {
 /* Library-owned, valid during the call like the bytes; members may be added at the end. */
 struct hvs_tap_event {
 	enum hvs_tap_kind kind;
-	bool to_guest;
-	uint16_t subchannel;
+	bool to_guest;                      /* else from it */
+	uint16_t subchannel;                /* 0: the primary channel */
 	uint32_t flags;                     /* hvs_offer.flags */
 	uint32_t channel_id;                /* 0: a message */
 	uint32_t connection_id;             /* of a message from the guest: that it was posted to */
@@ -186,7 +189,7 @@ HVS_API bool hvs_channel_tapped(const struct hvs_channel *ch);
 
 /*
  * For devices: have the tap see what a packet refers to (HVS_TAP_PAYLOAD), of which `len` bytes exist
- * and iov has the first. xid is the packet's. On any worker of the device's, between open() and
+ * and iov has the first. xid is the packet's, to_guest: it goes there. On any worker of the device's, between open() and
  * hvs_channel_closed().
  */
 HVS_API void hvs_channel_tap(struct hvs_channel *ch, bool to_guest, uint64_t xid,

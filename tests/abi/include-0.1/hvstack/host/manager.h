@@ -144,7 +144,7 @@ HVS_API HVS_NODISCARD int hvs_manager_set_machine(struct hvs_manager *m,
 						  const struct hvs_manager_machine_ops *ops,
 						  void *arg);
 
-/* For `channels` and metrics. NULL: none, before it is destroyed. */
+/* For `channels` and metrics; hvs_services_create() does it. NULL: none, before it is destroyed. */
 HVS_API void hvs_manager_set_bus(struct hvs_manager *m, struct hvs_vmbus *bus);
 
 /* ---- for metrics() ------------------------------------------------------------------------------ */
@@ -152,12 +152,13 @@ HVS_API void hvs_manager_set_bus(struct hvs_manager *m, struct hvs_vmbus *bus);
 /* Write the value of a label, any text, as it stands between its quotes. */
 HVS_API void hvs_metrics_label(struct evbuffer *out, const char *text);
 
-/* Begin a family; its samples follow. unit: what the name ends in; NULL: nothing. */
+/* Begin a family of this name; its samples follow. type: of OpenMetrics ("counter", ...). unit: what the
+ * name ends in; NULL: nothing. help: one line for people. */
 HVS_API void hvs_metrics_family(struct evbuffer *out, const char *name, const char *type,
 				const char *unit, const char *help);
 
-/* Samples of a family of type histogram, in seconds. labels: one or more, as they stand between their
- * braces. */
+/* Samples of the family `name`, of type histogram, in seconds. labels: one or more, as they stand between
+ * their braces. */
 HVS_API void hvs_metrics_latency(struct evbuffer *out, const char *name, const char *labels,
 				 const struct hvs_latency *latency);
 
