@@ -38,6 +38,16 @@ exit 0
 """
 
 
+def copy(lab, name):
+    """If the guest does not answer, the log says whether it still beats, and what the channels count."""
+    command = ["copy-file", "--create-path", name, f"/copied/{name}"]
+    status, _, err = lab.try_hvctl(*command, timeout=COPY_SECONDS)
+    if status != 0:
+        for look in ("heartbeat", "channel list", "services"):
+            lab.try_hvctl(*look.split())
+    lab.check(status == 0, f"{name}: {status}: {err.strip()}")
+
+
 def run(lab):
     sizes = [*SIZES, LARGE] if lab.long else SIZES
     guest = lab.start(SCRIPT, options=OPTIONS, control=True, programs=["hv_fcopy_uio_daemon"])
@@ -48,7 +58,7 @@ def run(lab):
         name = f"file-{size}"
         lab.shell(f"seq 99999999 | head -c {size} > {name}")
         want[name] = lab.shell(f"sha256sum < {name}").split()[0]
-        lab.hvctl("copy-file", "--create-path", name, f"/copied/{name}", timeout=COPY_SECONDS)
+        copy(lab, name)
     # There already, and on purpose this time.
     status, _, err = lab.try_hvctl("copy-file", "file-1", "/copied/file-1")
     lab.check(status != 0 and "exist" in err, f"a file that is there: {status} {err}")
