@@ -38,6 +38,14 @@ exit 0
 """
 
 
+def make(lab, name, size):
+    """Random, but fast: the same again and again, at another place of each message."""
+    lab.shell(
+        "[ -e piece ] || head -c 1000003 /dev/urandom > piece; "
+        f"for i in $(seq {size // 1000003 + 1}); do cat piece; done | head -c {size} > {name}"
+    )
+
+
 def copy(lab, name):
     """If the guest does not answer, the log says whether it still beats, and what the channels count."""
     command = ["copy-file", "--create-path", name, f"/copied/{name}"]
@@ -56,7 +64,7 @@ def run(lab):
     want = {}
     for size in sizes:
         name = f"file-{size}"
-        lab.shell(f"seq 99999999 | head -c {size} > {name}")
+        make(lab, name, size)
         want[name] = lab.shell(f"sha256sum < {name}").split()[0]
         copy(lab, name)
     # There already, and on purpose this time.
@@ -74,7 +82,7 @@ def run(lab):
     # The daemon of 6.12 only says that it failed.
     lab.check(status != 0 and ("full" in err or "failed" in err), f"a full disk: {status} {err}")
     # The client goes away half-way: the next copy is served.
-    lab.shell(f"seq 99999999 | head -c {CANCELLED} > cancelled")
+    make(lab, "cancelled", CANCELLED)
     hvctl = shlex.join([lab.program("hvctl"), "--socket", "control"])
     lab.shell(f"({hvctl} copy-file cancelled /copied/cancelled >/dev/null 2>&1 & p=$!; sleep 2; kill -9 $p)")
     ic.until(lab, "the copy has ended", lambda: lab.try_hvctl(
