@@ -28,6 +28,19 @@ else
 	$hv_fcopy || fail "hv_fcopy_uio_daemon does not start"
 fi
 mkdir -p /small && mount -t tmpfs -o size=1m none /small
+look()
+{
+	until kvp_items 0 | grep -qx 'go=look'; do sleep 1; done
+	grep -s . /sys/bus/vmbus/devices/eb765408-*/in_* /sys/bus/vmbus/devices/eb765408-*/out_* \
+		/sys/bus/vmbus/devices/eb765408-*/channels/*/* | sed 's|.*/eb765408[^/]*/|look |'
+	for daemon in /proc/[0-9]*; do
+		grep -qs '^hv_' $daemon/comm && cat $daemon/comm $daemon/stack
+	done
+	grep -i hyper /proc/interrupts
+	dmesg | tail -n 20
+	echo looked
+}
+look &
 echo ready
 until kvp_items 0 | grep -qx 'go=check'; do sleep 0.1; done
 cd /copied && sha256sum file-* | sed 's/^/sum /'
@@ -46,13 +59,15 @@ def make(lab, name, size):
     )
 
 
-def copy(lab, name):
-    """If the guest does not answer, the log says whether it still beats, and what the channels count."""
+def copy(lab, guest, name):
+    """If the guest does not answer, the log says how both sides see it."""
     command = ["copy-file", "--create-path", name, f"/copied/{name}"]
     status, _, err = lab.try_hvctl(*command, timeout=COPY_SECONDS)
     if status != 0:
         for look in ("heartbeat", "channel list", "services"):
             lab.try_hvctl(*look.split())
+        lab.try_hvctl("kvp", "set", "go", "look")
+        guest.wait_for("^looked$")
     lab.check(status == 0, f"{name}: {status}: {err.strip()}")
 
 
@@ -66,7 +81,7 @@ def run(lab):
         name = f"file-{size}"
         make(lab, name, size)
         want[name] = lab.shell(f"sha256sum < {name}").split()[0]
-        copy(lab, name)
+        copy(lab, guest, name)
     # There already, and on purpose this time.
     status, _, err = lab.try_hvctl("copy-file", "file-1", "/copied/file-1")
     lab.check(status != 0 and "exist" in err, f"a file that is there: {status} {err}")
