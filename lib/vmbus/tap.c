@@ -121,10 +121,11 @@ bool hvs_channel_tapped(const struct hvs_channel *ch)
 void hvs_channel_tap(struct hvs_channel *ch, bool to_guest, uint64_t xid, const struct iovec *iov,
 		     unsigned iovcnt, size_t len)
 {
-	struct hvs_tap_event event = event_of(ch, HVS_TAP_PAYLOAD, to_guest);
+	struct hvs_tap_event event;
 
 	if (!hvs_channel_tapped(ch))
 		return;
+	event = event_of(ch, HVS_TAP_PAYLOAD, to_guest);
 	event.xid = xid;
 	event.iov = iov;
 	event.iovcnt = iovcnt;
